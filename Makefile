@@ -1,0 +1,39 @@
+# make demo   sets up, then runs the main job: mint, burn, boot, connect
+# make test   sets up, then lints, type-checks and runs the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KEEP ?=
+
+.PHONY: demo test lint types check campaign bench setup setup-dev clean help
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml tools/setup
+	@PYTHON=$(PYTHON) tools/setup $(VENV) requirements/run.lock
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
+	@PYTHON=$(PYTHON) tools/setup $(VENV) requirements/dev.lock
+	@touch $@
+
+setup: $(VENV)/run.stamp
+setup-dev: $(VENV)/dev.stamp
+
+demo: $(VENV)/run.stamp
+	@$(BIN)/python tools/demo.py $(if $(KEEP),--keep)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+clean:
+	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,83 @@
+"""The ``rootlet`` command: its groups, and how an error reaches the user."""
+
+import importlib
+import sys
+
+import click
+from rich.markup import escape
+
+from rootlet import __version__
+from rootlet.cli.output import err
+from rootlet.errors import RootletError
+
+FLOW = """Give an ESP32 its identity and get it safely onto AWS IoT Core.
+
+\b
+The flow, each step a command of its own:
+  rootlet ca create fleet-ca                     mint the fleet CA
+  rootlet device issue sensor-1 --ca fleet-ca    a key and certificate for one device
+  rootlet sandbox up                             a local IoT Core (or use your AWS account)
+  rootlet cloud register devices/sensor-1        the cloud trusts the device
+  rootlet image build --device devices/sensor-1 -o flash.bin
+  rootlet emulate flash.bin                      boot the very bytes, no hardware needed
+"""
+
+# name -> (module, one line of help). A module is imported only when its command is used, so that --help is quick.
+# Each module offers ``command``, a click command or group.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "ca": ("rootlet.cli.ca", "Mint and look after certificate authorities."),
+    "device": ("rootlet.cli.device", "Issue and explain device identities."),
+    "roots": ("rootlet.cli.roots", "The trust anchors that an image embeds."),
+    "cloud": ("rootlet.cli.cloud", "Register devices with AWS IoT Core, or with the sandbox."),
+    "sandbox": ("rootlet.cli.sandbox", "Run a local IoT Core."),
+    "boards": ("rootlet.cli.boards", "List the boards that an image can be built for."),
+    "image": ("rootlet.cli.image", "Build and inspect flash images."),
+    "emulate": ("rootlet.cli.emulate", "Boot a flash image on the virtual board."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        # click would import every module for its short help.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, help=FLOW, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rootlet")
+def rootlet() -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; a RootletError becomes one clear error on stderr and its exit code."""
+    try:
+        rootlet.main(standalone_mode=False, prog_name="rootlet")
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except RootletError as error:
+        err.print(f"[bold red]error:[/] {escape(error.what)}")
+        if error.way_out:
+            err.print(f"[bold]way out:[/] {escape(error.way_out)}")
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        err.print("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

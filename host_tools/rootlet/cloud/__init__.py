@@ -1,0 +1,1 @@
+"""The AWS IoT control plane, through plain boto3."""

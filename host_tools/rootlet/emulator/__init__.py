@@ -1,0 +1,1 @@
+"""The virtual board: a flash file, booted by MicroPython's Unix port."""

@@ -1,0 +1,58 @@
+"""Writing files so that a reader sees the old bytes or the new ones, never half of either."""
+
+import os
+import secrets
+from pathlib import Path
+
+from rootlet.errors import BadInput
+
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = PUBLIC_MODE) -> None:
+    """Write ``data`` to ``path``: beside, fsync, rename. The file never exists with a wider mode than ``mode``."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # O_EXCL and the mode at creation: a key is never readable by others, not even for a moment.
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write key material: as ``write_atomic``, readable by its owner alone (0600)."""
+    write_atomic(path, data, mode=SECRET_MODE)
+
+
+def make_private_directory(path: Path) -> None:
+    """Create ``path`` (and parents) readable by its owner alone; leave an existing one as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def read_input(path: Path, what: str) -> bytes:
+    """Read a file the user named; ``what`` says what it should have been. Raises BadInput."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"{what} not found: {path}", way_out="check the path") from None
+    except IsADirectoryError:
+        raise BadInput(f"{what} is a directory: {path}", way_out="name the file inside it") from None
+    except PermissionError:
+        raise BadInput(f"{what} cannot be read: {path}", way_out="check the file's owner and mode") from None
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

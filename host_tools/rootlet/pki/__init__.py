@@ -1,0 +1,1 @@
+"""Certificate authorities, certificate profiles, keys and signers. Knows nothing of boards or AWS."""
