@@ -19,8 +19,13 @@ $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 	@PYTHON=$(PYTHON) tools/setup $(VENV) requirements/dev.lock
 	@touch $@
 
+.typings/stamp: requirements/typings.lock $(VENV)/dev.stamp
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --upgrade \
+		--target .typings --requirement $<
+	@touch $@
+
 setup: $(VENV)/run.stamp
-setup-dev: $(VENV)/dev.stamp
+setup-dev: $(VENV)/dev.stamp .typings/stamp
 
 demo: $(VENV)/run.stamp
 	@$(BIN)/python tools/demo.py $(if $(KEEP),--keep)
@@ -29,7 +34,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/dev.stamp
+types: $(VENV)/dev.stamp .typings/stamp
 	$(BIN)/mypy
 
 test: lint types

