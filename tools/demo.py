@@ -1,0 +1,218 @@
+"""The main job, step by step: mint, burn, boot, connect. It only calls the commands that a user would call.
+
+``make demo`` runs it; ``make demo KEEP=1`` leaves the device connected until Ctrl-C.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = Path("build/demo")
+THING = "demo-0001"
+BOARD = "esp32_generic"
+ROOTLET = [sys.executable, "-m", "rootlet.cli.main"]
+PATIENCE = 60  # seconds that the demo waits for any one line of the device
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Failed(Exception):  # noqa: N818 - reads as what it is
+    """A step failed; its output has been shown."""
+
+
+class Steps:
+    """Numbered steps on the screen, each with its time."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.started = time.monotonic()
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        self.number += 1
+        console.print(f"\n[bold cyan]{self.number}[/] [bold]{title}[/]")
+        began = time.monotonic()
+        yield
+        console.print(f"  [dim]{time.monotonic() - began:.2f} s[/]")
+
+
+class Background:
+    """A command that goes on running; its output is shown as it comes, and can be waited for."""
+
+    def __init__(self, label: str, command: list[str], environment: dict[str, str]) -> None:
+        self.label = label
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        show(command)
+        self._process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Return the first line that matches; fail when the command ends or nothing matches in time."""
+        deadline = time.monotonic() + PATIENCE
+        seen = 0
+        with self._news:
+            while True:
+                for line in self.lines[seen:]:
+                    if match := re.search(pattern, line):
+                        return match
+                seen = len(self.lines)
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    raise Failed(f"{self.label}: {'ended' if self._ended else 'printed nothing'} like {pattern!r}")
+                self._news.wait(left)
+
+    def wait(self) -> None:
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End the command and whatever it started."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(5)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            console.print(f"  [dim]{self.label:>7} │[/] {escape(line.rstrip())}")
+            with self._news:
+                self.lines.append(line.rstrip())
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+def show(command: list[str]) -> None:
+    """Show a command as the user would type it."""
+    typed = ["rootlet", *command[len(ROOTLET) :]] if command[: len(ROOTLET)] == ROOTLET else command
+    console.print(f"  [green]$[/] {escape(' '.join(typed))}")
+
+
+def run(arguments: list[str], environment: dict[str, str]) -> str:
+    """Run one rootlet command, show what it prints, return its stdout."""
+    command = [*ROOTLET, *arguments]
+    show(command)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    for line in (done.stdout + done.stderr).splitlines():
+        console.print(f"    {escape(line)}")
+    if done.returncode:
+        raise Failed(f"rootlet {arguments[0]} {arguments[1]} ended with exit code {done.returncode}")
+    return done.stdout
+
+
+def demo(keep: bool) -> None:
+    steps = Steps()
+    # A fresh passphrase for a throw-away CA; it lives in this process and its children only.
+    environment = dict(os.environ) | {"ROOTLET_CA_PASSPHRASE": secrets.token_urlsafe(24)}
+    shutil.rmtree(ROOT / WORK, ignore_errors=True)
+    (ROOT / WORK).mkdir(parents=True, mode=0o700)
+    flash = WORK / "flash.bin"
+    with contextlib.ExitStack() as running:
+        with steps.step("Mint a fleet CA and one device's key and certificate"):
+            run(["ca", "create", f"{WORK}/fleet-ca", "--organization", "Example Fleet"], environment)
+            run(["device", "issue", THING, "--ca", f"{WORK}/fleet-ca", "--out", f"{WORK}/devices"], environment)
+
+        with steps.step("Start the sandbox: a local IoT Core, on loopback only"):
+            sandbox, facts = start_sandbox(running, environment)
+            environment |= facts["environment"]
+
+        with steps.step("Register the certificate, a thing and a least-privilege policy"):
+            run(["cloud", "register", f"{WORK}/devices/{THING}"], environment)
+
+        with steps.step(f"Build the flash of board {BOARD}: the bytes that would be burned"):
+            config = {"endpoint": facts["endpoint"], "port": facts["mqtt_port"]}
+            (ROOT / WORK / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            # fmt: off
+            run(["image", "build", "--board", BOARD, "--device", f"{WORK}/devices/{THING}",
+                 "--config", f"{WORK}/config.json", "--app", "firmware/apps/sample",
+                 "--sandbox-root", facts["root"], "-o", str(flash)], environment)
+            # fmt: on
+
+        with steps.step("Boot the virtual board from that file: it verifies, connects, publishes"):
+            resolve = ["--resolve", f"{facts['endpoint']}:127.0.0.1"]
+            board = Background("device", [*ROOTLET, "emulate", str(flash), *resolve], environment)
+            running.callback(board.stop)
+            first = board.wait_for(r"^(\d+) mqtt: first puback").group(1)
+
+        with steps.step("Send one command from the cloud's side"):
+            board.wait_for(r"subscribed")
+            run(["cloud", "command", THING, "echo", '{"text": "hello from the cloud"}'], environment)
+
+        summary(facts, flash, first, time.monotonic() - steps.started)
+        if keep:
+            console.print("\n[bold]Everything keeps running; Ctrl-C stops it.[/] In another terminal:")
+            for name, value in facts["environment"].items():
+                console.print(f"  export {name}={value}")
+            console.print(f"  .venv/bin/rootlet cloud command {THING} echo '{{\"text\": \"again\"}}'")
+            board.wait()
+        del sandbox
+
+
+def start_sandbox(running: contextlib.ExitStack, environment: dict[str, str]) -> tuple[Background, dict[str, Any]]:
+    ready = WORK / "sandbox.json"
+    arguments = ["sandbox", "up", "--api-port", "0", "--mqtt-port", "0", "--ready-file", str(ready)]
+    sandbox = Background("sandbox", [*ROOTLET, *arguments], environment)
+    running.callback(sandbox.stop)
+    sandbox.wait_for(r"Ctrl-C")
+    facts: dict[str, Any] = json.loads((ROOT / ready).read_text())
+    return sandbox, facts
+
+
+def summary(facts: dict[str, Any], flash: Path, first: str, total: float) -> None:
+    console.print(
+        f"\n[bold green]Connected.[/] Boot to first PUBACK: [bold]{first} ms[/]; the whole demo: {total:.1f} s."
+    )
+    console.print(f"Artefacts in [bold]{WORK}[/]:")
+    for name, what in (
+        ("fleet-ca/", "the fleet CA; its key is encrypted (this run's passphrase is forgotten)"),
+        (f"devices/{THING}/", "the device's certificate and key"),
+        ("flash.bin", "the 4 MiB that would be burned: esptool write-flash 0 flash.bin, once MicroPython is in it"),
+        ("config.json", "the configuration in the image"),
+    ):
+        console.print(f"  {name:<22} {what}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", action="store_true", help="keep everything running until Ctrl-C")
+    arguments = parser.parse_args()
+    # A terminated demo unwinds like an interrupted one: nothing it started stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        demo(arguments.keep)
+    except Failed as failure:
+        console.print(f"\n[bold red]The demo failed:[/] {escape(str(failure))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+        sys.exit(0 if arguments.keep else 130)
+
+
+if __name__ == "__main__":
+    main()
