@@ -164,12 +164,12 @@ def demo(keep: bool) -> None:
             board.wait_for(r"subscribed")
             run(["cloud", "command", THING, "echo", '{"text": "hello from the cloud"}'], environment)
 
-        summary(facts, flash, first, time.monotonic() - steps.started)
+        summary(first, time.monotonic() - steps.started)
         if keep:
             console.print("\n[bold]Everything keeps running; Ctrl-C stops it.[/] In another terminal:")
             for name, value in facts["environment"].items():
                 console.print(f"  export {name}={value}")
-            console.print(f"  .venv/bin/rootlet cloud command {THING} echo '{{\"text\": \"again\"}}'")
+            console.print(f'  .venv/bin/rootlet cloud command {THING} echo \'{{"text": "again"}}\'')
             board.wait()
         del sandbox
 
@@ -184,7 +184,7 @@ def start_sandbox(running: contextlib.ExitStack, environment: dict[str, str]) ->
     return sandbox, facts
 
 
-def summary(facts: dict[str, Any], flash: Path, first: str, total: float) -> None:
+def summary(first: str, total: float) -> None:
     console.print(
         f"\n[bold green]Connected.[/] Boot to first PUBACK: [bold]{first} ms[/]; the whole demo: {total:.1f} s."
     )

@@ -1,0 +1,187 @@
+"""The certificates that Rootlet issues: four profiles, each RFC 5280 to the letter.
+
+Root and intermediate CAs, TLS servers (the sandbox's), and devices (AWS IoT: a client certificate whose common name is
+the thing's name).
+"""
+
+import datetime as dt
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from rootlet.errors import BadInput
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+BACKDATE = dt.timedelta(hours=24)
+"""How far notBefore lies in the past: a device's clock may be slow."""
+
+SERIAL_BYTES = 20
+"""RFC 5280 §4.1.2.2: at most 20 octets; all of them random here but for the sign and one bit that keeps the length."""
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Who signs: a CA's certificate and its private key."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+
+
+def root(
+    subject: x509.Name, key: PrivateKey, *, days: int, path_length: int | None = None, now: dt.datetime | None = None
+) -> x509.Certificate:
+    """A self-signed CA certificate valid for ``days``."""
+    builder = _builder(subject, subject, key.public_key(), *_validity(days, now, None))
+    builder = _as_authority(builder, key.public_key(), path_length)
+    return builder.sign(key, _digest(key))
+
+
+def intermediate(
+    subject: x509.Name,
+    public_key: PublicKey,
+    issuer: Issuer,
+    *,
+    days: int,
+    path_length: int = 0,
+    now: dt.datetime | None = None,
+) -> x509.Certificate:
+    """A CA certificate signed by ``issuer``; with ``path_length`` 0 it signs end entities only."""
+    validity = _validity(days, now, issuer.certificate)
+    builder = _builder(subject, issuer.certificate.subject, public_key, *validity)
+    builder = _as_authority(builder, public_key, path_length)
+    return _signed(builder, issuer)
+
+
+def server(
+    names: Sequence[str], public_key: PublicKey, issuer: Issuer, *, days: int, now: dt.datetime | None = None
+) -> x509.Certificate:
+    """A TLS server's certificate for host names and IP addresses; the first name is the subject's common name."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    builder = _builder(subject, issuer.certificate.subject, public_key, *_validity(days, now, issuer.certificate))
+    builder = _as_end_entity(builder, public_key, ExtendedKeyUsageOID.SERVER_AUTH)
+    builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
+    return _signed(builder, issuer)
+
+
+def device(
+    subject: x509.Name,
+    public_key: PublicKey,
+    issuer: Issuer,
+    *,
+    days: int,
+    now: dt.datetime | None = None,
+) -> x509.Certificate:
+    """A device's certificate: TLS client, no CA. notAfter never passes the issuer's."""
+    builder = _builder(subject, issuer.certificate.subject, public_key, *_validity(days, now, issuer.certificate))
+    builder = _as_end_entity(builder, public_key, ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _signed(builder, issuer)
+
+
+def serial_number() -> int:
+    """20 random bytes, positive and never shortened by DER: the first byte lies in 0x40..0x7F."""
+    value = int.from_bytes(secrets.token_bytes(SERIAL_BYTES), "big")
+    top = 8 * SERIAL_BYTES - 1
+    return (value & ~(1 << top)) | (1 << (top - 1))
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: PublicKey, start: dt.datetime, end: dt.datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+    )
+
+
+def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:
+    if days < 1:
+        raise BadInput(f"a certificate cannot be valid for {days} days", way_out="give a number from 1 on")
+    now = (now or dt.datetime.now(dt.UTC)).replace(microsecond=0)
+    start, end = now - BACKDATE, now + dt.timedelta(days=days)
+    if issuer is not None:
+        start = max(start, issuer.not_valid_before_utc)
+        end = min(end, issuer.not_valid_after_utc)
+        if end <= now:
+            raise BadInput(
+                f"the issuer {issuer.subject.rfc4514_string()} expired on {issuer.not_valid_after_utc:%Y-%m-%d}",
+                way_out="create a new CA, or check this machine's clock",
+            )
+    return start, end
+
+
+def _as_authority(
+    builder: x509.CertificateBuilder, public_key: PublicKey, path_length: int | None
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(_key_usage(certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _as_end_entity(
+    builder: x509.CertificateBuilder, public_key: PublicKey, purpose: x509.ObjectIdentifier
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _signed(builder: x509.CertificateBuilder, issuer: Issuer) -> x509.Certificate:
+    ski = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    aki = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
+    return builder.add_extension(aki, critical=False).sign(issuer.key, _digest(issuer.key))
+
+
+def _key_usage(*, certificates: bool) -> x509.KeyUsage:
+    # The suites that devices use are all (EC)DHE: the certificate's key signs and never encrypts.
+    return x509.KeyUsage(
+        digital_signature=not certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _digest(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
+        return hashes.SHA384()
+    return hashes.SHA256()
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def supported_public_key(key: object) -> PublicKey:
+    """Return ``key`` where AWS IoT and the device can use it: EC P-256 or P-384, RSA of 2048 bits or more."""
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+        return key
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048:
+        return key
+    kind = {ed25519.Ed25519PublicKey: "Ed25519", ed448.Ed448PublicKey: "Ed448"}.get(type(key), type(key).__name__)
+    raise BadInput(f"unsupported key ({kind})", way_out="use EC P-256, EC P-384, or RSA with 2048 bits or more")

@@ -1,0 +1,103 @@
+"""Private keys: making them, and keeping them in files that only their owner can read."""
+
+import secrets
+from pathlib import Path
+from typing import Literal
+
+from asn1crypto import algos, core
+from asn1crypto import keys as asn1_keys
+from asn1crypto import pem as armour
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import read_input, write_secret
+from rootlet.pki.certificates import PrivateKey, supported_public_key
+
+KeyType = Literal["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"]
+KEY_TYPES: tuple[KeyType, ...] = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
+
+MINIMUM_PASSPHRASE = 8  # characters
+
+ROUNDS = 600_000
+"""OWASP's password storage guide for PBKDF2-HMAC-SHA256; every tool that reads PKCS#8 reads it."""
+
+
+def generate(key_type: KeyType = "ec-p256") -> PrivateKey:
+    """Make a private key."""
+    if key_type == "ec-p256":
+        return ec.generate_private_key(ec.SECP256R1())
+    if key_type == "ec-p384":
+        return ec.generate_private_key(ec.SECP384R1())
+    return rsa.generate_private_key(65537, int(key_type.removeprefix("rsa-")))
+
+
+def pem(key: PrivateKey) -> bytes:
+    """PKCS#8 PEM, not encrypted: for a device's key on its way to the device."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def der(key: PrivateKey) -> bytes:
+    """PKCS#8 DER, not encrypted: what lies in the credential partition."""
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def save_encrypted(path: Path, key: PrivateKey, passphrase: bytes) -> None:
+    """Write PKCS#8 PEM, 0600, encrypted with AES-256-CBC under PBKDF2-HMAC-SHA256 (RFC 5958, RFC 8018).
+
+    `cryptography` itself writes 2,048 rounds and offers no more, which a stolen file would not resist for long.
+    """
+    if len(passphrase) < MINIMUM_PASSPHRASE:
+        raise BadInput("the passphrase is too short", way_out=f"use {MINIMUM_PASSPHRASE} characters or more")
+    salt, vector = secrets.token_bytes(16), secrets.token_bytes(16)
+    secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(passphrase)
+    padder = PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES256(secret), modes.CBC(vector)).encryptor()
+    sealed = encryptor.update(padder.update(der(key)) + padder.finalize()) + encryptor.finalize()
+    container = asn1_keys.EncryptedPrivateKeyInfo(
+        {
+            "encryption_algorithm": {
+                "algorithm": "pbes2",
+                "parameters": {
+                    "key_derivation_func": {
+                        "algorithm": "pbkdf2",
+                        "parameters": {
+                            "salt": algos.Pbkdf2Salt("specified", salt),
+                            "iteration_count": ROUNDS,
+                            "prf": {"algorithm": "sha256"},
+                        },
+                    },
+                    "encryption_scheme": {"algorithm": "aes256_cbc", "parameters": core.OctetString(vector)},
+                },
+            },
+            "encrypted_data": sealed,
+        }
+    )
+    write_secret(path, armour.armor("ENCRYPTED PRIVATE KEY", container.dump()))
+
+
+def load(path: Path, passphrase: bytes | None = None) -> PrivateKey:
+    """Read a PEM private key. Raises BadInput for a wrong passphrase or a kind of key that cannot be used."""
+    data = read_input(path, "private key")
+    try:
+        key = serialization.load_pem_private_key(data, passphrase)
+    except TypeError:
+        if passphrase is None:
+            raise BadInput(f"{path} is encrypted", way_out="give its passphrase") from None
+        raise BadInput(
+            f"{path} is not encrypted, though a passphrase was given", way_out="encrypt it: openssl pkcs8 -topk8"
+        ) from None
+    except ValueError:
+        # The library's own words could quote the file; ours name it.
+        reason = "the passphrase is wrong, or the file is damaged" if passphrase else "not a PEM private key"
+        raise RootletError(f"cannot read {path}: {reason}", way_out="check the passphrase and the path") from None
+    supported_public_key(key.public_key())
+    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    return key
