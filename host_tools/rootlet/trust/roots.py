@@ -1,0 +1,88 @@
+"""The trust anchors that an image may embed: Amazon's public roots, each pinned by the SHA-256 of its DER."""
+
+import datetime as dt
+import hashlib
+import ssl
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rootlet import resources
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import read_input
+
+MANIFEST = "manifest.toml"
+
+
+@dataclass(frozen=True)
+class PinnedRoot:
+    """One entry of the manifest. ``ski`` is the subject key identifier, hexadecimal with colons."""
+
+    name: str
+    path: Path
+    sha256: str
+    key_type: str
+    not_after: dt.datetime
+    ski: str
+    default: bool
+
+    def der(self) -> bytes:
+        """The certificate's DER, as a device embeds it. Raises RootletError where the file differs from its pin."""
+        # Not through an X.509 parser: Starfield's root has the serial number 0, which parsers begin to refuse.
+        try:
+            der = ssl.PEM_cert_to_DER_cert(read_input(self.path, "root certificate").decode())
+        except ValueError:
+            raise RootletError(f"{self.path} is no PEM certificate", way_out=self._way_out) from None
+        digest = hashlib.sha256(der).hexdigest()
+        if digest != self.sha256:
+            raise RootletError(
+                f"{self.path} is not the pinned {self.name}: its SHA-256 is {digest}, the manifest says {self.sha256}",
+                way_out=self._way_out,
+            )
+        return der
+
+    @property
+    def _way_out(self) -> str:
+        return "restore the file from git, or reinstall rootlet; never build with a root that nobody vouches for"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All the pinned roots, in the manifest's order."""
+
+    roots: tuple[PinnedRoot, ...]
+
+    def defaults(self) -> tuple[PinnedRoot, ...]:
+        """The roots that every image embeds: one for RSA chains, one for ECDSA chains (AWS IoT: server certificates)."""
+        return tuple(root for root in self.roots if root.default)
+
+    def select(self, names: Iterable[str]) -> tuple[PinnedRoot, ...]:
+        """The roots of these names. Raises BadInput for an unknown one."""
+        known = {root.name: root for root in self.roots}
+        chosen = []
+        for name in names:
+            if name not in known:
+                raise BadInput(f"unknown root {name!r}", way_out=f"choose from: {', '.join(known)}")
+            chosen.append(known[name])
+        return tuple(chosen)
+
+
+def load_manifest(directory: Path | None = None) -> Manifest:
+    """Read the manifest, by default the one that ships with Rootlet. The certificates are read when they are used."""
+    directory = directory or resources.CERTS
+    document = tomllib.loads(read_input(directory / MANIFEST, "manifest of roots").decode())
+    return Manifest(
+        tuple(
+            PinnedRoot(
+                name=entry["name"],
+                path=directory / entry["file"],
+                sha256=entry["sha256"],
+                key_type=entry["key_type"],
+                not_after=entry["not_after"],
+                ski=entry["ski"],
+                default=entry["default"],
+            )
+            for entry in document["root"]
+        )
+    )
