@@ -185,9 +185,7 @@ def start_sandbox(running: contextlib.ExitStack, environment: dict[str, str]) ->
 
 
 def summary(first: str, total: float) -> None:
-    console.print(
-        f"\n[bold green]Connected.[/] Boot to first PUBACK: [bold]{first} ms[/]; the whole demo: {total:.1f} s."
-    )
+    console.print(f"\n[bold green]Connected.[/] Boot to first PUBACK: [bold]{first} ms[/]; the whole demo: {total:.1f} s.")
     console.print(f"Artefacts in [bold]{WORK}[/]:")
     for name, what in (
         ("fleet-ca/", "the fleet CA; its key is encrypted (this run's passphrase is forgotten)"),

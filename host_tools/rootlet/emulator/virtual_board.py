@@ -73,9 +73,7 @@ class VirtualBoard:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -119,9 +117,7 @@ class VirtualBoard:
                     seen += 1
                 left = deadline - time.monotonic()
                 if self._ended.is_set() or left <= 0:
-                    why = (
-                        f"the board ended (exit {self.exit_code})" if self._ended.is_set() else f"{timeout:g} s passed"
-                    )
+                    why = f"the board ended (exit {self.exit_code})" if self._ended.is_set() else f"{timeout:g} s passed"
                     last = "\n  ".join(self.lines[-12:]) or "(nothing)"
                     raise RootletError(f"{why} without a line like {pattern!r}; its last lines:\n  {last}")
                 self._news.wait(left)
@@ -207,9 +203,7 @@ def parse_resolve(text: str) -> tuple[str, str]:
     """Read ``HOST:ADDRESS`` (the address may be IPv6). Raises BadInput."""
     host, colon, address = text.partition(":")
     if not (host and colon and address):
-        raise BadInput(
-            f"--resolve {text}: not of the form HOST:ADDRESS", way_out="for example device.example:127.0.0.1"
-        )
+        raise BadInput(f"--resolve {text}: not of the form HOST:ADDRESS", way_out="for example device.example:127.0.0.1")
     return host, address
 
 

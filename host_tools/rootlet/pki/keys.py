@@ -37,16 +37,12 @@ def generate(key_type: KeyType = "ec-p256") -> PrivateKey:
 
 def pem(key: PrivateKey) -> bytes:
     """PKCS#8 PEM, not encrypted: for a device's key on its way to the device."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def der(key: PrivateKey) -> bytes:
     """PKCS#8 DER, not encrypted: what lies in the credential partition."""
-    return key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def save_encrypted(path: Path, key: PrivateKey, passphrase: bytes) -> None:

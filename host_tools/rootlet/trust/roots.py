@@ -54,7 +54,7 @@ class Manifest:
     roots: tuple[PinnedRoot, ...]
 
     def defaults(self) -> tuple[PinnedRoot, ...]:
-        """The roots that every image embeds: one for RSA chains, one for ECDSA chains (AWS IoT: server certificates)."""
+        """The roots that every image embeds: one for RSA chains, one for ECDSA chains (AWS IoT)."""
         return tuple(root for root in self.roots if root.default)
 
     def select(self, names: Iterable[str]) -> tuple[PinnedRoot, ...]:

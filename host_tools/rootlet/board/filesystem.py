@@ -1,0 +1,76 @@
+"""LittleFS images as MicroPython mounts them: blocks of 4 KiB, exactly as many as the partition has."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from littlefs import LittleFS
+from littlefs.context import UserContext
+from littlefs.errors import LittleFSError
+
+from rootlet.errors import BadInput, RootletError
+
+BLOCK = 4096
+DISK_VERSION = 0x00020001  # 2.1, which MicroPython 1.26 and later writes
+NO_SPACE = -28
+
+
+def build(files: Mapping[str, bytes], size: int) -> bytes:
+    """A file system of ``size`` bytes that holds ``files`` (absolute path to content). Raises RootletError when full."""
+    filesystem = _open(UserContext(size), size)
+    filesystem.format()
+    filesystem.mount()
+    for name in sorted(files):
+        parent = PurePosixPath(name).parent
+        if parent != PurePosixPath("/"):
+            filesystem.makedirs(str(parent), exist_ok=True)
+        try:
+            with filesystem.open(name, "wb") as stream:
+                stream.write(files[name])
+        except LittleFSError as error:
+            if error.code != NO_SPACE:
+                raise
+            total = sum(map(len, files.values()))
+            raise RootletError(
+                f"the file system is full at {name}: {total} bytes of files, {size} bytes of flash",
+                way_out="make the application smaller, or choose a board with more flash",
+            ) from None
+    filesystem.unmount()
+    return bytes(filesystem.context.buffer)
+
+
+def read(image: bytes) -> dict[str, bytes]:
+    """Every file in an image, by absolute path. Raises BadInput where there is no LittleFS."""
+    filesystem = _open(UserContext(buffer=bytearray(image)), len(image))
+    try:
+        filesystem.mount()
+        files = {}
+        for root, _, names in filesystem.walk("/"):
+            for name in names:
+                path = str(PurePosixPath(root, name))
+                with filesystem.open(path, "rb") as stream:
+                    files[path] = stream.read()
+    except LittleFSError as error:
+        raise BadInput(f"no LittleFS could be mounted ({error})", way_out="is this a flash image of a board?") from None
+    return files
+
+
+def used(image: bytes) -> int:
+    """Bytes in use, in whole blocks."""
+    filesystem = _open(UserContext(buffer=bytearray(image)), len(image))
+    filesystem.mount()
+    return int(filesystem.used_block_count) * BLOCK
+
+
+def _open(context: UserContext, size: int) -> LittleFS:
+    # The sizes that MicroPython gives VfsLfs2 by default.
+    return LittleFS(
+        context=context,
+        mount=False,
+        block_size=BLOCK,
+        block_count=size // BLOCK,
+        read_size=32,
+        prog_size=32,
+        cache_size=128,
+        lookahead_size=32,
+        disk_version=DISK_VERSION,
+    )

@@ -1,0 +1,149 @@
+"""The credential partition: Espressif's ``esp_secure_cert`` TLV format, so that its tools read ours and we read theirs.
+
+An entry is a header of 12 bytes (magic, flags, 3 reserved, type, subtype, length), the data, zeros up to a multiple of
+16, and a CRC-32 over all of that. Entries follow one another from offset 0; erased flash (0xFF) ends them.
+"""
+
+import enum
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rootlet.errors import BadInput, RootletError
+from rootlet.pki.identity import DeviceIdentity, common_name
+
+SIZE = 0x2000
+
+_HEADER = struct.Struct("<IB3sBBH")
+_MAGIC = 0xBA5EBA11
+_ALIGNMENT = 16
+_CRC_START = 0xFFFFFFFF  # esp_secure_cert_mgr starts its CRC here; zlib then begins from zero
+_KEY_ELSEWHERE = 0b1100_1000  # flags: the key is encrypted by, derived from, or lies in eFuses
+
+
+class Type(enum.IntEnum):
+    """The entries that Rootlet writes."""
+
+    CA_CERTIFICATE = 0
+    DEVICE_CERTIFICATE = 1
+    PRIVATE_KEY = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One TLV. The repr never shows the data: it may be a private key."""
+
+    type: int
+    data: bytes = field(repr=False)
+    subtype: int = 0
+    flags: int = 0
+
+
+def encode(entries: Sequence[Entry]) -> bytes:
+    """The partition's bytes, ``SIZE`` long. Raises RootletError where the entries do not fit."""
+    partition = b"".join(map(_encode_entry, entries))
+    if len(partition) > SIZE:
+        raise RootletError(
+            f"the credentials take {len(partition)} bytes, the partition has {SIZE}",
+            way_out="use an EC key, or leave out the issuer's certificate",
+        )
+    return partition.ljust(SIZE, b"\xff")
+
+
+def decode(partition: bytes) -> tuple[Entry, ...]:
+    """Read a partition. Raises RootletError for one that is empty or damaged."""
+    entries = []
+    offset = 0
+    while offset + 4 <= len(partition) and partition[offset : offset + 4] != b"\xff\xff\xff\xff":
+        entry, offset = _decode_entry(partition, offset)
+        entries.append(entry)
+    if not entries:
+        raise RootletError("the credential partition is empty", way_out="write an identity to the board")
+    return tuple(entries)
+
+
+def from_identity(identity: DeviceIdentity) -> bytes:
+    """The partition of a device: its certificate, its key, and its issuer's certificate where known, all in DER."""
+    entries = [
+        Entry(Type.DEVICE_CERTIFICATE, identity.certificate_der()),
+        Entry(Type.PRIVATE_KEY, identity.key_der()),
+    ]
+    if identity.issuers:
+        entries.append(Entry(Type.CA_CERTIFICATE, identity.issuers[0].public_bytes(Encoding.DER)))
+    return encode(entries)
+
+
+def to_identity(partition: bytes) -> DeviceIdentity:
+    """The identity in a partition, whether its parts are DER or PEM.
+
+    Raises RootletError where certificate or key is missing, cannot be read, or they do not belong together.
+    """
+    parts = {entry.type: entry for entry in decode(partition)}
+    for kind in (Type.DEVICE_CERTIFICATE, Type.PRIVATE_KEY):
+        if kind not in parts:
+            raise RootletError(
+                f"the credential partition has no {kind.name.lower().replace('_', ' ')}",
+                way_out="write an identity to the board",
+            )
+    if parts[Type.PRIVATE_KEY].flags & _KEY_ELSEWHERE:
+        raise RootletError(
+            "the private key is kept in the chip's eFuses", way_out="stock MicroPython cannot use it; see the docs"
+        )
+    certificate = _certificate(parts[Type.DEVICE_CERTIFICATE].data)
+    key = _private_key(parts[Type.PRIVATE_KEY].data)
+    if key.public_key() != certificate.public_key():
+        raise RootletError(
+            "the private key in the credential partition is not the certificate's", way_out="write the identity again"
+        )
+    issuers = (_certificate(parts[Type.CA_CERTIFICATE].data),) if Type.CA_CERTIFICATE in parts else ()
+    return DeviceIdentity(common_name(certificate), certificate, key, issuers)
+
+
+def _encode_entry(entry: Entry) -> bytes:
+    body = _HEADER.pack(_MAGIC, entry.flags, bytes(3), entry.type, entry.subtype, len(entry.data)) + entry.data
+    body += bytes(-len(entry.data) % _ALIGNMENT)
+    return body + struct.pack("<I", zlib.crc32(body, _CRC_START))
+
+
+def _decode_entry(partition: bytes, offset: int) -> tuple[Entry, int]:
+    damaged = f"the credential partition is damaged at offset 0x{offset:x}"
+    if offset + _HEADER.size > len(partition):
+        raise RootletError(f"{damaged}: it ends inside an entry", way_out="write the identity again")
+    magic, flags, _, kind, subtype, length = _HEADER.unpack_from(partition, offset)
+    if magic != _MAGIC:
+        raise RootletError(f"{damaged}: no TLV begins here", way_out="write the identity again")
+    start = offset + _HEADER.size
+    end = start + length + -length % _ALIGNMENT
+    if end + 4 > len(partition):
+        raise RootletError(f"{damaged}: an entry of {length} bytes does not fit", way_out="write the identity again")
+    if zlib.crc32(partition[offset:end], _CRC_START) != int.from_bytes(partition[end : end + 4], "little"):
+        raise RootletError(f"{damaged}: the CRC does not match", way_out="write the identity again")
+    return Entry(kind, partition[start : start + length], subtype, flags), end + 4
+
+
+def _certificate(data: bytes) -> x509.Certificate:
+    try:
+        if data.startswith(b"-----"):
+            return x509.load_pem_x509_certificate(data.rstrip(b"\0"))
+        return x509.load_der_x509_certificate(data)
+    except ValueError:
+        raise RootletError("a certificate in the credential partition cannot be read", way_out="write it again") from None
+
+
+def _private_key(data: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    try:
+        if data.startswith(b"-----"):
+            key = serialization.load_pem_private_key(data.rstrip(b"\0"), None)
+        else:
+            key = serialization.load_der_private_key(data, None)
+    except (ValueError, TypeError):
+        raise RootletError("the private key in the credential partition cannot be read", way_out="write it again") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise BadInput(f"the credential partition holds a {type(key).__name__}", way_out="use an EC or RSA key")
+    return key
