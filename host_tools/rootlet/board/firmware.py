@@ -13,7 +13,9 @@ from rootlet import resources
 from rootlet.errors import BadInput
 
 ENTRY = "main.py"
-OURS = ("leaf", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "state")
+MANIFEST = "/manifest.json"
+STATE = "/state"
+OURS = ("leaf", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "manifest.json", "state")
 """Names at the top of ``vfs`` that an application may not take."""
 
 
@@ -27,6 +29,8 @@ def files(
     content |= {f"/roots/{name}.der": der for name, der in roots.items()}
     content["/config.json"] = _json(config)
     content["/build.json"] = _json(build)
+    # What came with the image: everything else on a device is state of its own, which a repair keeps.
+    content[MANIFEST] = json.dumps(sorted([*content, MANIFEST]), separators=(",", ":")).encode()
     return content
 
 

@@ -26,8 +26,8 @@ class Faults:
 
     flip_on_write: int | None = None
     """The byte at this offset is stored with one bit flipped, whenever it is written."""
-    drop_after_blocks: int | None = None
-    """The connection is lost after this many blocks of data, once."""
+    drop_after: int | None = None
+    """The connection is lost after this many operations on the flash (a block written, a range read or hashed), once."""
     flip_on_read: int | None = None
     """The byte at this offset reads differently from how it was written, although its MD5 is right."""
     silent: bool = False
@@ -109,7 +109,6 @@ class _Flash(server.FlashImage):  # type: ignore[misc]
         super().__init__()
         self.data = bytearray(content)
         self._faults = faults
-        self._blocks = 0
 
     def write_defl_block(self, payload: bytes) -> None:
         before = self._defl_offset
@@ -125,12 +124,22 @@ class _Flash(server.FlashImage):  # type: ignore[misc]
         flip = self._faults.flip_on_write
         if flip is not None and start <= flip < end:
             self.data[flip] ^= 0x10
-        self._blocks += 1
-        if self._faults.drop_after_blocks is not None and self._blocks > self._faults.drop_after_blocks:
-            self._faults.drop_after_blocks = None
+        self._count()
+
+    def _count(self) -> None:
+        if self._faults.drop_after is None:
+            return
+        self._faults.drop_after -= 1
+        if self._faults.drop_after < 0:
+            self._faults.drop_after = None
             raise _Dropped
 
+    def erase_region(self, offset: int, size: int) -> None:
+        super().erase_region(offset, size)
+        self._count()
+
     def read(self, offset: int, length: int) -> bytes:
+        self._count()
         data = bytearray(super().read(offset, length))
         flip = self._faults.flip_on_read
         if flip is not None and offset <= flip < offset + length:
@@ -141,6 +150,7 @@ class _Flash(server.FlashImage):  # type: ignore[misc]
         # The one of the package copies the whole flash first.
         if not stub:
             return bytes(super().md5_stub_response(payload, stub=stub))
+        self._count()
         address, size = struct.unpack_from("<II", payload)
         digest = hashlib.md5(memoryview(self.data)[address : address + size], usedforsecurity=False).digest()
         command = server.protocol.CMD_SPI_FLASH_MD5
