@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from rootlet import __version__
 from rootlet.board import filesystem, firmware, partitions, secure_cert
 from rootlet.board.definition import Board
+from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
 from rootlet.pki.identity import DeviceIdentity, load_certificates
@@ -33,8 +36,8 @@ class Image:
 class Contents:
     """What an image was found to hold: sizes and facts, and of the identity only its public half."""
 
-    partitions: tuple[partitions.Partition, ...]
-    vfs: partitions.Partition
+    table: tuple[Partition, ...]
+    vfs: Partition
     files: Mapping[str, bytes] = field(repr=False)
     identity: DeviceIdentity | None
     identity_problem: str | None
@@ -101,8 +104,6 @@ def _sandbox_root(path: Path) -> bytes:
         raise BadInput(f"{path} holds more than one certificate", way_out="give the root alone")
     if certificate.issuer != certificate.subject:
         raise BadInput(f"{path} is no root: somebody else issued it", way_out="give the self-signed root")
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     return certificate.public_bytes(Encoding.DER)
 
 

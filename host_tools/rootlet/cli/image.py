@@ -34,7 +34,7 @@ Examples:
 @click.option(
     "--built",
     type=int,
-    help="Build time, Unix seconds: the floor of the device's clock. [default: SOURCE_DATE_EPOCH, or now]",
+    help="Build time in Unix seconds, the floor of the device's clock; SOURCE_DATE_EPOCH or now unless given.",
 )
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The flash image to write (0600).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -113,7 +113,7 @@ def inspect(path: Path, as_json: bool) -> None:
     if as_json:
         emit_json(
             {
-                "partitions": [vars(partition) for partition in (*contents.partitions, contents.vfs)],
+                "partitions": [vars(partition) for partition in (*contents.table, contents.vfs)],
                 "identity": None
                 if identity is None
                 else {
@@ -131,7 +131,7 @@ def inspect(path: Path, as_json: bool) -> None:
         return
     tree = Tree(escape(str(path)))
     flash = tree.add("partitions")
-    for partition in (*contents.partitions, contents.vfs):
+    for partition in (*contents.table, contents.vfs):
         flash.add(f"0x{partition.offset:06x} 0x{partition.size:06x} {escape(partition.label)}")
     who = tree.add("identity")
     if identity is None:
