@@ -1,3 +1,2 @@
-# Runs at every boot: the log counts from here, then the application takes over.
-from leaf import log  # noqa: F401
-import app  # noqa: F401
+# Runs at every boot.
+import app  # noqa: F401 - the application: it makes a leaf.Device and runs it

@@ -28,7 +28,9 @@ HINTS = {
 
 
 class Fault(Exception):
-    """Ends an attempt. word is a key of HINTS; cause says what was seen."""
+    """Ends an attempt. word is a key of HINTS; cause says what was seen; proven, that the connection held for a while."""
+
+    proven = False
 
     def __init__(self, word, cause):
         super().__init__(word, cause)

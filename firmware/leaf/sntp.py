@@ -1,11 +1,10 @@
 # One SNTP query (RFC 4330), bounded in time, its reply validated.
+import asyncio
 import os
 import select
 import socket
 import struct
 import time
-
-import asyncio
 
 _NTP_1900 = 2208988800  # Unix epoch in NTP seconds
 _ERA = 1 << 32

@@ -1,17 +1,18 @@
 # A trusted stream: DNS, TCP, then TLS with the chain, the host name and the dates verified. There is no way to ask for less.
+import asyncio
 import os
 import select
 import socket
 import time
 
-import asyncio
 import tls
 
 from . import x509
 from .faults import Fault
 
 _FATAL_ALERT = -0x7780
-_PROTOCOL = (-0x7200, -0x7280, -0x7100, -0x6E00)  # invalid record, end of file, bad input, bad version
+_EOF = -0x7280
+_PROTOCOL = (_EOF, -0x7200, -0x7100, -0x6E00)  # also: invalid record, bad input, bad version
 _IN_PROGRESS = (115, 119, 11)
 
 # What mbedTLS says, and what it means. The texts are those of mbedTLS 3 (x509_crt.c).
@@ -76,9 +77,9 @@ class Stream:
 
     def _failure(self, error):
         code = error.errno
-        if self.chain and code == _FATAL_ALERT or self.chain and code in (32, 104):
+        if self.chain and code in (_FATAL_ALERT, _EOF, 32, 104):
             return Fault("device-certificate-refused", "the server broke the handshake off after it saw our certificate")
-        if code in _PROTOCOL or not self.chain and code in (_FATAL_ALERT, 32, 104):
+        if code in _PROTOCOL or (not self.chain and code in (_FATAL_ALERT, 32, 104)):
             return Fault("tls-no-tls", "%s does not answer with TLS (%s)" % (self._host, code))
         return Fault("tls-failed", "the handshake with %s failed (%s)" % (self._host, error))
 

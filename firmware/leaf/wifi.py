@@ -1,7 +1,7 @@
 # The first rung: a network. Several may be configured; they are tried in order.
+import asyncio
 import time
 
-import asyncio
 import network
 
 from .faults import Fault

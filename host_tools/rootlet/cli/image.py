@@ -151,7 +151,7 @@ def inspect(path: Path, as_json: bool) -> None:
     listing = tree.add("files")
     for name, data in sorted(contents.files.items()):
         listing.add(f"{escape(name)}  {len(data)}")
-    out.print(tree)
+    out.print(tree, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _source_date() -> int | None:
