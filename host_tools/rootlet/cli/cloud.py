@@ -53,7 +53,7 @@ Examples:
     multiple=True,
     default=("climate",),
     show_default=True,
-    help="A telemetry stream; may be repeated.",
+    help="A telemetry stream; repeatable.",
 )
 @click.option("--policy", help="Attach this existing policy instead of making one.")
 @click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")

@@ -6,7 +6,7 @@ import queue
 import secrets
 import time
 import urllib.parse
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import paho.mqtt.client as paho
@@ -14,10 +14,13 @@ from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 from rootlet.cloud.client import errors, iot
 from rootlet.cloud.registration import endpoint
 from rootlet.errors import BadInput, RootletError
+
+T = TypeVar("T")
 
 SERVICE = "iotdevicegateway"
 _EXPIRES = 300  # seconds that the signature is good for; it is used at once
@@ -31,7 +34,7 @@ def send_command(thing: str, command: str, arguments: Any, *, application: str, 
     ready: queue.Queue[str] = queue.Queue()
     client = _client()
 
-    def on_connect(_client: paho.Client, _data: object, _flags: object, reason: paho.ReasonCode, _more: object) -> None:
+    def on_connect(_client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
         if reason.is_failure:
             ready.put(f"refused: {reason}")
         else:
@@ -61,7 +64,7 @@ def send_command(thing: str, command: str, arguments: Any, *, application: str, 
         client.loop_stop()
 
 
-def _get[T](answers: "queue.Queue[T]", deadline: float, otherwise: str) -> T:
+def _get(answers: "queue.Queue[T]", deadline: float, otherwise: str) -> T:
     try:
         return answers.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
@@ -74,11 +77,12 @@ def _client() -> paho.Client:
     if credentials is None or session.region_name is None:
         raise BadInput("no AWS credentials or region found", way_out="aws configure, or export what sandbox up prints")
     frozen = credentials.get_frozen_credentials()
-    override = os.environ.get("AWS_ENDPOINT_URL")
-    url = urllib.parse.urlsplit(override or f"https://{endpoint(iot())}")
-    secure = url.scheme == "https"
-    port = url.port or (443 if secure else 80)
-    host = url.hostname or ""
+    host = endpoint(iot())
+    # The sandbox serves its WebSockets where it serves everything else; the name in the request stays the endpoint's.
+    override = urllib.parse.urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
+    secure = override.scheme != "http"
+    port = override.port or (443 if secure else 80)
+    netloc = host if override.port is None else f"{host}:{port}"
     client = paho.Client(
         CallbackAPIVersion.VERSION2,
         client_id=f"rootlet-{secrets.token_hex(6)}",
@@ -87,14 +91,13 @@ def _client() -> paho.Client:
     )
     if secure:
         client.tls_set()  # this machine's trust store; verification is on
-    netloc = host if url.port is None else f"{host}:{port}"
     path = sign(host=netloc, region=session.region_name, credentials=frozen)
     client.ws_set_options(path=path, headers={"Host": netloc})
     with errors():
         try:
-            client.connect(host, port)
-        except OSError as error:
-            raise RootletError(f"cannot reach {netloc}: {error}", way_out="check the network") from None
+            client.connect(override.hostname or host, port)
+        except (OSError, paho.WebsocketConnectionError) as error:
+            raise RootletError(f"cannot connect to {netloc}: {error}", way_out="check network and credentials") from None
     return client
 
 
@@ -106,7 +109,7 @@ def sign(*, host: str, region: str, credentials: Any) -> str:
     request = AWSRequest("GET", f"https://{host}/mqtt")
     permanent = Credentials(credentials.access_key, credentials.secret_key)
     SigV4QueryAuth(permanent, SERVICE, region, expires=_EXPIRES).add_auth(request)
-    path: str = urllib.parse.urlsplit(request.url)._replace(scheme="", netloc="").geturl()
+    path = urllib.parse.urlsplit(str(request.url))._replace(scheme="", netloc="").geturl()
     if credentials.token:
         path += "&X-Amz-Security-Token=" + urllib.parse.quote(credentials.token, safe="")
     return path
