@@ -62,8 +62,8 @@ def _check_keys(table: dict[str, Any], keys: dict[str, Any], prefix: str) -> str
 
 def _check_value(value: Any, rule: dict[str, Any], name: str) -> str | None:
     shown = f"{name} is {_show(value, rule)}"
-    kind = _TYPES[rule["type"]]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    kind: Any = _TYPES[rule["type"]]
+    if type(value) is not kind:  # not isinstance: to Python, true is an int
         return f"{shown}; must be of type {rule['type']}"
     if problem := _check_size(value, rule):
         return f"{shown}; {problem}"

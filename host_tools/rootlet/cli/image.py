@@ -40,7 +40,7 @@ Examples:
 @click.option(
     "--built",
     type=int,
-    help="Build time, Unix seconds: the floor of the device's clock. [default: SOURCE_DATE_EPOCH, or now]",
+    help="Build time in Unix seconds, the floor of the device's clock; SOURCE_DATE_EPOCH or now unless given.",
 )
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The flash image to write (0600).")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

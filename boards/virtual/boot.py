@@ -1,0 +1,44 @@
+# The virtual board's power-on, under MicroPython's Unix port. It stands for what a chip has outside its flash image:
+# the ROM, the frozen _boot.py, the frozen umqtt.simple, and the modules esp32, machine and network.
+#
+# When it is done, the device sees its own flash and nothing of the host: the host's file system is unmounted.
+import json
+import os
+import sys
+
+import vfs
+
+world = json.loads(os.getenv("ROOTLET_VIRTUAL_BOARD"))
+os.unsetenv("ROOTLET_VIRTUAL_BOARD")
+
+import esp32  # noqa: E402 - the shim beside this file
+
+esp32.power_on(world["flash"])
+
+import machine  # noqa: E402
+import network  # noqa: E402
+
+machine.power_on(world)
+network.power_on(world)
+sys.modules["socket"] = network.Sockets(world.get("resolve", {}))
+
+# Frozen in the official ESP32 firmware, so it is in RAM here and nowhere in the flash image.
+sys.path.insert(0, world["frozen"])
+import umqtt.simple  # noqa: E402, F401
+
+flash = esp32.vfs_partition()
+filesystem = vfs.VfsLfs2(flash)  # raises OSError where there is none, as a chip's _boot.py would find out
+vfs.umount("/")
+vfs.mount(filesystem, "/")
+os.chdir("/")
+sys.path[:] = ["", ".frozen", "/lib"]
+del world, flash, filesystem
+
+for script in ("boot.py", "main.py"):
+    try:
+        os.stat(script)
+    except OSError:
+        continue
+    with open(script) as stream:
+        source = stream.read()
+    exec(compile(source, script, "exec"), {"__name__": "__main__"})

@@ -1,0 +1,97 @@
+# The module `esp32` of a virtual board: partitions in a flash file. Read and write as on a chip, 4096 bytes a block.
+import struct
+
+_BLOCK = 4096
+_TABLE = 0x8000
+_image = None
+_flash_size = 0
+_entries = []
+
+
+def power_on(path):
+    """Open the flash file and read the partition table in it."""
+    global _image, _flash_size
+    _image = open(path, "r+b")
+    _flash_size = _image.seek(0, 2)
+    _image.seek(_TABLE)
+    while True:
+        entry = _image.read(32)
+        if entry[:2] != b"\xaa\x50":
+            break
+        _, kind, subtype, offset, size, label, flags = struct.unpack("<HBBII16sI", entry)
+        _entries.append((kind, subtype, offset, size, label.rstrip(b"\0").decode(), bool(flags & 1)))
+    if not _entries:
+        raise SystemExit("virtual board: no partition table at 0x8000 of " + path)
+
+
+def vfs_partition():
+    """The file system: its own entry, or all behind the last partition, as MicroPython 1.26 and later define it."""
+    for entry in _entries:
+        if entry[4] == "vfs":
+            return Partition(entry)
+    end = max(entry[2] + entry[3] for entry in _entries)
+    return Partition((1, 0x81, end, _flash_size - end, "vfs", False))
+
+
+class Partition:
+    TYPE_APP = 0
+    TYPE_DATA = 1
+    BOOT = 0
+    RUNNING = 1
+
+    def __init__(self, entry, block_size=_BLOCK):
+        self._entry = entry
+        self._block = block_size
+
+    @classmethod
+    def find(cls, type=TYPE_APP, subtype=0xFF, label=None, block_size=_BLOCK):
+        return [
+            cls(entry, block_size)
+            for entry in _entries
+            if entry[0] == type and subtype in (0xFF, entry[1]) and label in (None, entry[4])
+        ]
+
+    def info(self):
+        return self._entry
+
+    def readblocks(self, block, buffer, offset=0):
+        self._seek(block, offset, len(buffer))
+        _image.readinto(buffer)
+
+    def writeblocks(self, block, buffer, offset=None):
+        if offset is None:
+            self.ioctl(6, block)
+            offset = 0
+        at = self._seek(block, offset, len(buffer))
+        # NOR flash: programming only clears bits. A write without an erase would leave their AND.
+        old = _image.read(len(buffer))
+        _image.seek(at)
+        _image.write(bytes(a & b for a, b in zip(old, buffer)))
+        _image.flush()
+
+    def ioctl(self, operation, argument):
+        if operation == 3:
+            _image.flush()
+        elif operation == 4:
+            return self._entry[3] // self._block
+        elif operation == 5:
+            return self._block
+        elif operation == 6:
+            self._seek(argument, 0, self._block)
+            _image.write(b"\xff" * self._block)
+            return 0
+        return None
+
+    def _seek(self, block, offset, length):
+        start = block * self._block + offset
+        if start < 0 or start + length > self._entry[3]:
+            raise OSError(22)  # EINVAL: outside the partition
+        return _image.seek(self._entry[2] + start)
+
+
+def idf_heap_info(capabilities):
+    """No IDF heap here: mbedTLS takes its buffers from the host's C heap."""
+    return []
+
+
+HEAP_DATA = 4

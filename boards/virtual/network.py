@@ -1,0 +1,71 @@
+# The module `network` of a virtual board: a radio that is always in reach, and a DNS of the emulator's making.
+import socket as _real
+
+STA_IF, AP_IF = 0, 1
+STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
+STAT_BEACON_TIMEOUT, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_ASSOC_FAIL = 200, 201, 202, 203
+STAT_HANDSHAKE_TIMEOUT = 204
+
+_networks = None  # None: every network is in reach; else ssid -> password
+_mac = b""
+
+
+def power_on(world):
+    global _networks, _mac
+    _networks = world.get("wifi")
+    _mac = bytes(int(part, 16) for part in world["mac"].split(":"))
+
+
+class WLAN:
+    IF_STA, IF_AP = STA_IF, AP_IF
+    PM_NONE, PM_PERFORMANCE, PM_POWERSAVE = 0, 1, 2
+
+    _active = False
+    _status = STAT_IDLE
+
+    def __init__(self, interface=STA_IF):
+        pass
+
+    def active(self, on=None):
+        if on is None:
+            return WLAN._active
+        WLAN._active = bool(on)
+        return WLAN._active
+
+    def connect(self, ssid=None, key=None, *, bssid=None):
+        if not WLAN._active:
+            raise OSError("Wifi Not Started")
+        if _networks is None or (ssid in _networks and _networks[ssid] == (key or "")):
+            WLAN._status = STAT_GOT_IP
+        elif ssid in _networks:
+            WLAN._status = STAT_WRONG_PASSWORD
+        else:
+            WLAN._status = STAT_NO_AP_FOUND
+
+    def disconnect(self):
+        WLAN._status = STAT_IDLE
+
+    def isconnected(self):
+        return WLAN._status == STAT_GOT_IP
+
+    def status(self, parameter=None):
+        return -50 if parameter == "rssi" else WLAN._status
+
+    def config(self, *names, **values):
+        return _mac if names == ("mac",) else None
+
+    def ifconfig(self):
+        return ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")
+
+
+class Sockets:
+    """The module `socket`, with the emulator's answers to DNS in front of the host's."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def getaddrinfo(self, host, port, *rest):
+        return _real.getaddrinfo(self._table.get(host, host), port, *rest)
+
+    def __getattr__(self, name):
+        return getattr(_real, name)

@@ -1,0 +1,90 @@
+# The device's identity: certificate and key out of the partition `esp_secure_cert`, in Espressif's TLV format.
+import binascii
+import hashlib
+
+from esp32 import Partition
+
+from . import x509
+from .faults import Fault
+
+_LABEL = "esp_secure_cert"
+_TYPE = 0x3F
+_MAGIC = b"\x11\xba\x5e\xba"
+_CERTIFICATE, _KEY = 1, 2
+_KEY_ELSEWHERE = 0xC8  # flags of a key that eFuses hold, encrypt or derive
+_BLOCK = 4096
+
+
+class Credentials:
+    """certificate and key in DER; thing is the certificate's common name; id is what AWS IoT calls the certificate."""
+
+    def __init__(self, certificate, key):
+        self.certificate = certificate
+        self.key = key
+        try:
+            self.issuer, self.thing = x509.names(certificate)
+            public = x509.public_bytes(certificate)
+        except (ValueError, IndexError):
+            raise Fault("credentials", "the device certificate cannot be read")
+        if not self.thing:
+            raise Fault("credentials", "the device certificate has no common name, which should name the thing")
+        # An EC key may leave its public half out; then only the handshake can tell.
+        holds_public = public[0] != 0x04 or key.find(b"\x03\x42\x00\x04") >= 0
+        if holds_public and key.find(public) < 0:
+            raise Fault("key-mismatch", "the private key in flash is not the one of certificate " + self.thing)
+        self.id = binascii.hexlify(hashlib.sha256(certificate).digest()).decode()
+
+
+def load():
+    """Read the factory identity. Raises Fault."""
+    found = Partition.find(_TYPE, label=_LABEL)
+    if not found:
+        raise Fault("credentials", "no partition esp_secure_cert")
+    parts = _read_entries(found[0])
+    for kind, what in ((_CERTIFICATE, "certificate"), (_KEY, "private key")):
+        if kind not in parts:
+            raise Fault("credentials", "no device %s in esp_secure_cert" % what)
+    return Credentials(parts[_CERTIFICATE], parts[_KEY])
+
+
+def _read_entries(partition):
+    # type -> DER, of certificate and key only: the rest stays in flash.
+    size = partition.info()[3]
+    parts = {}
+    at = 0
+    while at + 16 <= size:
+        header = _read(partition, at, 12)
+        if header[:4] != _MAGIC:
+            if header[:4] != b"\xff\xff\xff\xff":
+                raise Fault("credentials", "esp_secure_cert is damaged at byte %d: no TLV begins there" % at)
+            break
+        kind, length = header[8], header[10] | header[11] << 8
+        padded = length + -length % 16
+        if at + 12 + padded + 4 > size:
+            raise Fault("credentials", "esp_secure_cert is truncated: an entry of %d bytes does not fit" % length)
+        entry = _read(partition, at + 12, padded + 4)
+        crc = binascii.crc32(memoryview(entry)[:padded], binascii.crc32(header, 0xFFFFFFFF))
+        if crc != int.from_bytes(entry[padded:], "little"):
+            raise Fault("credentials", "esp_secure_cert has a bad CRC in the entry at byte %d" % at)
+        if kind == _KEY and header[4] & _KEY_ELSEWHERE:
+            raise Fault("credentials", "the private key is kept in eFuses, which MicroPython cannot use")
+        if kind in (_CERTIFICATE, _KEY):
+            parts[kind] = _der(bytes(memoryview(entry)[:length]))
+        at += 12 + padded + 4
+    if at == 0:
+        raise Fault("credentials", "esp_secure_cert is empty")
+    return parts
+
+
+def _read(partition, at, length):
+    data = bytearray(length)
+    partition.readblocks(at // _BLOCK, data, at % _BLOCK)
+    return data
+
+
+def _der(data):
+    # Espressif's tools write PEM with a final NUL as readily as DER; the Unix port's mbedTLS takes DER only.
+    if not data.startswith(b"-----"):
+        return data
+    body = data[data.find(b"\n") : data.rfind(b"-----END")]
+    return binascii.a2b_base64(body.replace(b"\n", b"").replace(b"\r", b""))

@@ -1,0 +1,219 @@
+# The MQTT session: umqtt.simple made safe. What it keeps is the client's settings; every method that waits, reads or
+# counts is replaced, for the defects that each replacement names.
+import asyncio
+import time
+
+from umqtt.simple import MQTTClient
+
+from . import packets
+from .faults import Fault
+
+MAX_PACKET = 16 * 1024  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
+WINDOW = 8  # publishes in flight (AWS IoT allows 100)
+RETRY = 10  # seconds until an unacknowledged packet is sent again
+_CHUNK = 1024
+_REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
+
+
+class Session(MQTTClient):
+    """One client's session over a Stream. QoS 1 messages in flight survive a reconnect.
+
+    on_message(topic, payload, duplicate) is a coroutine function; its PUBACK follows once it returns.
+    """
+
+    def __init__(self, client_id, server, port, keepalive, on_message=None):
+        super().__init__(client_id, server, port, keepalive=keepalive)
+        self.on_message = on_message
+        self.on_first_puback = None
+        self._last = ""
+        self._in_flight = {}  # packet identifier -> [packet, ticks of sending, event]
+        self._stream = None
+        self._up = False  # CONNACK has come: only now may anything else be sent
+        self._write_lock = asyncio.Lock()
+        self._slot = asyncio.Event()
+        self._heard = self._sent = 0
+        self._ping_since = None
+
+    async def connect(self, stream, timeout, clean_session=False):
+        """Send CONNECT, return session-present. Raises Fault.
+
+        umqtt.simple blocks on the socket without a bound and asserts on what it reads.
+        """
+        will = (self.lw_topic, self.lw_msg, self.lw_qos, self.lw_retain) if self.lw_topic else None
+        self._stream = stream
+        self._parser = packets.Parser(MAX_PACKET)
+        self._ping_since = None
+        # A subscription is asked for anew on every new session; what was published stays until its PUBACK.
+        self._in_flight = {k: e for k, e in self._in_flight.items() if e[0][0] & 0xF0 == packets.PUBLISH}
+        packet = packets.connect(self.client_id, self.keepalive, will, clean_session)
+        try:
+            await asyncio.wait_for(self._write(packet), timeout)
+            kind, _, body = await asyncio.wait_for(self._packet(), timeout)
+        except asyncio.TimeoutError:
+            raise Fault("tcp", "no answer to CONNECT in %d s" % timeout)
+        if kind != packets.CONNACK or len(body) != 2:
+            raise Fault("protocol", "the answer to CONNECT was no CONNACK")
+        if body[1]:
+            reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
+            raise Fault("connect-refused", "CONNACK refuses: " + reason)
+        self._up = True
+        return bool(body[0] & 1)
+
+    async def run(self):
+        """Serve the connection until it ends; always ends in a Fault."""
+        keeper = asyncio.create_task(self._keep_alive())
+        try:
+            for entry in self._in_flight.values():
+                await self._send_again(entry)
+            while True:
+                if keeper.done():
+                    await keeper  # raises its Fault
+                await self._handle(*await self._packet())
+        finally:
+            keeper.cancel()
+
+    async def publish(self, topic, msg, retain=False, qos=0):
+        """Publish; with QoS 1 return once the PUBACK is there. Waits for a place in the window. Raises Fault.
+
+        umqtt.simple writes four or five TLS records a message, waits for the PUBACK without a bound, never sends again
+        and never wraps its identifiers.
+        """
+        if not qos:
+            if not self._up:
+                raise Fault("connection-lost", "not connected")
+            await self._write(packets.publish(topic, msg, 0, retain, 0), "PUBLISH to " + topic)
+            return
+        while len(self._in_flight) >= WINDOW:
+            self._slot.clear()
+            await self._slot.wait()
+        identifier = self._next_identifier()
+        entry = [packets.publish(topic, msg, 1, retain, identifier), None, asyncio.Event()]
+        await self._deliver(identifier, entry, "PUBLISH to " + topic)
+
+    async def subscribe(self, topic, qos=1):
+        """Subscribe and wait for the SUBACK. Raises Fault. umqtt.simple waits without a bound and blocks all else."""
+        identifier = self._next_identifier()
+        entry = [packets.subscribe(identifier, [(topic, qos)]), None, asyncio.Event()]
+        await self._deliver(identifier, entry, "SUBSCRIBE to " + topic)
+        if entry[0] is None:
+            raise Fault("policy-denied", "SUBACK refuses the subscription to " + topic)
+
+    async def disconnect(self):
+        """Say DISCONNECT, so that the will is not published, and close."""
+        if self._stream:
+            try:
+                await asyncio.wait_for(self._write(packets.DISCONNECT), 2)
+            except (Fault, OSError, asyncio.TimeoutError):
+                pass
+        self.close()
+
+    def close(self):
+        self._up = False
+        if self._stream:
+            self._stream.close()
+            self._stream = None
+
+    def just_sent(self):
+        """What was sent in the last 3 s, or '': evidence when the server hangs up."""
+        return self._last if time.ticks_diff(time.ticks_ms(), self._sent) < 3000 else ""
+
+    async def _deliver(self, identifier, entry, what):
+        self._in_flight[identifier] = entry
+        if self._up:  # else run() sends it once there is a connection
+            entry[1] = time.ticks_ms()
+            try:
+                await self._write(entry[0], what)
+            except (Fault, OSError):
+                pass  # run() finds out by itself, and sends it again on the next connection
+        await entry[2].wait()
+
+    async def _send_again(self, entry):
+        if entry[1] is not None and entry[0][0] & 0xF0 == packets.PUBLISH:
+            packets.mark_duplicate(entry[0])
+        entry[1] = time.ticks_ms()
+        await self._write(entry[0])
+
+    def _next_identifier(self):
+        # umqtt.simple counts on past 65535; 0 is forbidden, and one in flight must not be taken (section 2.3.1).
+        while True:
+            self.pid = self.pid % 65535 + 1
+            if self.pid not in self._in_flight:
+                return self.pid
+
+    async def _write(self, data, what=""):
+        stream = self._stream
+        if not stream:
+            raise Fault("connection-lost", "not connected")
+        async with self._write_lock:
+            self._sent = time.ticks_ms()
+            self._last = what
+            await stream.write(data)
+
+    async def _packet(self):
+        # umqtt.simple needs a whole packet to be there, and blocks for ever on the rest of one.
+        while True:
+            try:
+                packet = self._parser.next()
+            except packets.Malformed as error:
+                raise Fault("protocol", str(error))
+            if packet:
+                self._heard = time.ticks_ms()
+                self._ping_since = None
+                return packet
+            try:
+                data = await self._stream.read(_CHUNK)
+            except OSError as error:
+                raise Fault("connection-lost", "reading failed (%s)" % error)
+            if not data:
+                raise Fault("connection-lost", "the server closed the connection")
+            self._parser.feed(data)
+
+    async def _handle(self, kind, flags, body):
+        if kind == packets.PUBLISH:
+            topic, payload, qos, duplicate, identifier = self._checked(packets.parse_publish, flags, body)
+            if self.on_message:
+                await self.on_message(topic, payload, duplicate)
+            if qos == 1:
+                await self._write(packets.puback(identifier))
+        elif kind in (packets.PUBACK, packets.SUBACK):
+            # One that nobody waits for is read and dropped; umqtt.simple leaves its body in the stream.
+            self._acknowledge(kind, self._checked(packets.identifier_of, body), body)
+        elif kind != packets.PINGRESP:
+            raise Fault("protocol", "an unexpected packet of type %d" % (kind >> 4))
+
+    def _acknowledge(self, kind, identifier, body):
+        entry = self._in_flight.get(identifier)
+        expected = packets.PUBACK if entry and entry[0][0] & 0xF0 == packets.PUBLISH else packets.SUBACK
+        if not entry or kind != expected:
+            return
+        del self._in_flight[identifier]
+        if kind == packets.SUBACK and 0x80 in body[2:]:
+            entry[0] = None
+        entry[2].set()
+        self._slot.set()
+        if kind == packets.PUBACK and self.on_first_puback:
+            self.on_first_puback()
+            self.on_first_puback = None
+
+    @staticmethod
+    def _checked(parse, *arguments):
+        try:
+            return parse(*arguments)
+        except packets.Malformed as error:
+            raise Fault("protocol", str(error))
+
+    async def _keep_alive(self):
+        # Pings when nothing was sent for the keep-alive's time, and gives the answer half of it again (section 3.1.2.10).
+        self._heard = self._sent = time.ticks_ms()
+        while True:
+            await asyncio.sleep(1)
+            at = time.ticks_ms()
+            for entry in list(self._in_flight.values()):
+                if entry[1] is not None and time.ticks_diff(at, entry[1]) > RETRY * 1000:
+                    await self._send_again(entry)
+            if self._ping_since is None and time.ticks_diff(at, self._sent) >= self.keepalive * 1000:
+                self._ping_since = at
+                await self._write(packets.PINGREQ)
+            elif self._ping_since is not None and time.ticks_diff(at, self._ping_since) > self.keepalive * 500:
+                self._stream.close()
+                raise Fault("keep-alive", "no PINGRESP in %d s" % (self.keepalive // 2))

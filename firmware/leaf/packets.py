@@ -1,0 +1,123 @@
+# MQTT 3.1.1 packets, both ways, with no I/O in it.
+import struct
+
+CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xB0, 0xD0
+PINGREQ = b"\xc0\x00"
+DISCONNECT = b"\xe0\x00"
+_FLAGS = {CONNACK: 0, PUBACK: 0, SUBACK: 0, UNSUBACK: 0, PINGRESP: 0}
+
+
+class Malformed(ValueError):
+    """The peer sent what MQTT 3.1.1 forbids, or more than we take."""
+
+
+def connect(client_id, keep_alive, will=None, clean=False):
+    """CONNECT (section 3.1). will is (topic, payload, qos, retain) or None."""
+    flags = clean << 1
+    body = _string(client_id)
+    if will:
+        topic, payload, qos, retain = will
+        flags |= 0x04 | qos << 3 | retain << 5
+        body += _string(topic) + _string(payload)
+    return _packet(0x10, b"\x00\x04MQTT\x04" + struct.pack("!BH", flags, keep_alive) + body)
+
+
+def publish(topic, payload, qos, retain, identifier):
+    """PUBLISH (section 3.3) as one buffer, so that it leaves as one TLS record."""
+    body = _string(topic)
+    if qos:
+        body += struct.pack("!H", identifier)
+    return _packet(PUBLISH | qos << 1 | retain, body + payload)
+
+
+def subscribe(identifier, filters):
+    """SUBSCRIBE (section 3.8); filters is a list of (filter, qos)."""
+    body = struct.pack("!H", identifier)
+    for topic, qos in filters:
+        body += _string(topic) + bytes((qos,))
+    return _packet(0x82, body)
+
+
+def puback(identifier):
+    return struct.pack("!BBH", PUBACK, 2, identifier)
+
+
+def mark_duplicate(packet):
+    """Set DUP on a PUBLISH that is sent again (section 3.3.1.1)."""
+    packet[0] |= 0x08
+
+
+def parse_publish(flags, body):
+    """Topic (bytes), payload (bytes), QoS, DUP, packet identifier (0 for QoS 0). Raises Malformed."""
+    qos = flags >> 1 & 3
+    if qos == 3:
+        raise Malformed("PUBLISH with QoS 3")
+    if len(body) < 2:
+        raise Malformed("PUBLISH without a topic")
+    end = 2 + (body[0] << 8 | body[1])
+    at = end + (2 if qos else 0)
+    if at > len(body) or end == 2:
+        raise Malformed("PUBLISH with a broken topic")
+    identifier = body[end] << 8 | body[end + 1] if qos else 0
+    if qos and not identifier:
+        raise Malformed("PUBLISH with packet identifier 0")
+    return bytes(body[2:end]), bytes(body[at:]), qos, bool(flags & 8), identifier
+
+
+def identifier_of(body):
+    """The packet identifier that begins an acknowledgement. Raises Malformed."""
+    if len(body) < 2:
+        raise Malformed("an acknowledgement without a packet identifier")
+    return body[0] << 8 | body[1]
+
+
+class Parser:
+    """Packets out of a stream that may break at any byte. limit bounds a packet, in bytes."""
+
+    def __init__(self, limit):
+        self._limit = limit
+        self._buffer = bytearray()
+
+    def feed(self, data):
+        self._buffer.extend(data)
+
+    def next(self):
+        """(type, flags, body) of the next whole packet, or None. Raises Malformed."""
+        buffer = self._buffer
+        length = 0
+        for at in range(1, min(len(buffer), 5)):
+            length |= (buffer[at] & 0x7F) << 7 * (at - 1)
+            if not buffer[at] & 0x80:
+                break
+        else:
+            if len(buffer) >= 5:
+                raise Malformed("a remaining length of more than 4 bytes")
+            return None
+        if length > self._limit:
+            raise Malformed("a packet of %d bytes; the limit is %d" % (length, self._limit))
+        end = at + 1 + length
+        if len(buffer) < end:
+            return None
+        kind, flags = buffer[0] & 0xF0, buffer[0] & 0x0F
+        if kind != PUBLISH and _FLAGS.get(kind) != flags:
+            raise Malformed("a packet of type %d with flags %d" % (kind >> 4, flags))
+        body = bytes(memoryview(buffer)[at + 1 : end])
+        self._buffer = buffer[end:]
+        return kind, flags, body
+
+
+def _string(value):
+    if isinstance(value, str):
+        value = value.encode()
+    return struct.pack("!H", len(value)) + value
+
+
+def _packet(first, body):
+    packet = bytearray((first,))
+    length = len(body)
+    while length > 0x7F:
+        packet.append(length & 0x7F | 0x80)
+        length >>= 7
+    packet.append(length)
+    packet.extend(body)
+    return packet

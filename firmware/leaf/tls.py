@@ -1,0 +1,169 @@
+# A trusted stream: DNS, TCP, then TLS with the chain, the host name and the dates verified. There is no way to ask for less.
+import asyncio
+import os
+import select
+import socket
+import time
+
+import tls
+
+from . import x509
+from .faults import Fault
+
+_FATAL_ALERT = -0x7780
+_EOF = -0x7280
+_PROTOCOL = (_EOF, -0x7200, -0x7100, -0x6E00)  # also: invalid record, bad input, bad version
+_IN_PROGRESS = (115, 119, 11)
+
+# What mbedTLS says, and what it means. The texts are those of mbedTLS 3 (x509_crt.c).
+_VERDICTS = (
+    ("CN does not match", "tls-hostname"),
+    ("validity has expired", "tls-expired"),
+    ("starts in the future", "tls-not-yet-valid"),
+    ("not correctly signed", "tls-untrusted-root"),
+)
+
+
+class Stream:
+    """A verified TLS stream, non-blocking: read and write as asyncio tasks. chain is what the server was trusted by."""
+
+    def __init__(self, sock, host, chain):
+        self._sock = sock
+        self._host = host
+        self._writer = asyncio.StreamWriter(sock, {})
+        self.chain = chain
+
+    async def read(self, size):
+        """Some bytes, at the most size; b'' at the end. Raises OSError."""
+        return await self._writer.read(size)
+
+    async def write(self, data):
+        """Write all of data; one TLS record where it fits. The first write also does the handshake. Raises Fault."""
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except ValueError as error:
+            raise self._refusal(str(error))
+        except OSError as error:
+            raise self._failure(error)
+
+    def close(self):
+        self._sock.close()
+
+    def cipher(self):
+        return self._sock.cipher()
+
+    def _refusal(self, verdict):
+        # mbedTLS reports a failed verification as ValueError, with one sentence a defect.
+        for text, word in _VERDICTS:
+            if text in verdict:
+                return Fault(word, self._explain(word))
+        return Fault("tls-failed", verdict)
+
+    def _explain(self, word):
+        issuer, subject = self.chain[0] if self.chain else ("?", "?")  # the certificate nearest to the root
+        if word == "tls-hostname":
+            return "the server's certificate is for %s, not for %s" % (self.chain[-1][1], self._host)
+        if word == "tls-expired":
+            return "a certificate in the chain of %s has expired" % self._host
+        if word == "tls-not-yet-valid":
+            return "a certificate in the chain of %s is not valid yet" % self._host
+        if issuer == subject:
+            what = "signed itself" if len(self.chain) == 1 else "is a root that is not embedded"
+            return "the server's %s %s" % (subject, what)
+        if len(self.chain) == 1:
+            return "the server sent no intermediate: %s, the issuer of its certificate, is no embedded root" % issuer
+        return "the server's chain ends at %s, which is no embedded root" % issuer
+
+    def _failure(self, error):
+        code = error.errno
+        if self.chain and code in (_FATAL_ALERT, _EOF, 32, 104):
+            return Fault("device-certificate-refused", "the server broke the handshake off after it saw our certificate")
+        if code in _PROTOCOL or (not self.chain and code in (_FATAL_ALERT, 32, 104)):
+            return Fault("tls-no-tls", "%s does not answer with TLS (%s)" % (self._host, code))
+        return Fault("tls-failed", "the handshake with %s failed (%s)" % (self._host, error))
+
+
+def context(anchors, credentials):
+    """A TLS client context that trusts anchors (DER certificates) and nothing else."""
+    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    for der in anchors:
+        made.load_verify_locations(der)  # of `tls`: bytes; of `ssl` the same position would be a file
+    try:
+        made.load_cert_chain(credentials.certificate, credentials.key)
+    except (ValueError, OSError) as error:
+        raise Fault("credentials", "certificate or key cannot be used (%s)" % error)
+    if made.verify_mode != tls.CERT_REQUIRED:
+        raise Fault("tls-failed", "this firmware's TLS does not verify the server")
+    return made
+
+
+def anchors(directory="/roots"):
+    """Names and DER of the embedded roots, one at a time. Raises Fault where there is none."""
+    names = sorted(name for name in os.listdir(directory) if name.endswith(".der"))
+    if not names:
+        raise Fault("config", "no roots in " + directory)
+    for name in names:
+        with open(directory + "/" + name, "rb") as stream:
+            yield name[:-4], stream.read()
+
+
+async def connect(host, port, ssl_context, timeout):
+    """Connect to the first address that answers; the handshake follows with the first write. Raises Fault."""
+    try:
+        # getaddrinfo has no timeout on ESP32: the watchdog covers it. Asked afresh at every attempt.
+        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Fault("dns", "%s has no address (%s)" % (host, error))
+    fault = Fault("dns", host + " has no address")
+    for address in addresses:
+        try:
+            sock = await _tcp(address, timeout)
+        except OSError as error:
+            fault = Fault("tcp", "%s port %d: %s" % (host, port, error))
+            continue
+        return _wrap(sock, host, ssl_context)
+    raise fault
+
+
+def _wrap(sock, host, ssl_context):
+    chain = []
+
+    def remember(der, depth):
+        # mbedTLS shows every certificate of the chain that it built, from the root's side to the server's own.
+        chain.append(x509.names(der))
+        return 0
+
+    ssl_context.verify_callback = remember
+    try:
+        wrapped = ssl_context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise Fault("tls-failed", "TLS could not start (%s)" % error)
+    return Stream(wrapped, host, chain)
+
+
+async def _tcp(address, timeout):
+    sock = socket.socket(address[0], address[1], address[2])
+    try:
+        sock.setblocking(False)
+        try:
+            sock.connect(address[-1])
+        except OSError as error:
+            if error.errno not in _IN_PROGRESS:
+                raise
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
+        while True:
+            events = poll.poll(0)
+            if events:
+                if events[0][1] & (select.POLLERR | select.POLLHUP):
+                    raise OSError("refused")
+                return sock
+            if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
+                raise OSError("no answer in %d s" % timeout)
+            await asyncio.sleep_ms(10)
+    except BaseException:
+        sock.close()
+        raise
