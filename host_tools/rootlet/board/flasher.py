@@ -198,6 +198,11 @@ def files(chip: Chip, table: Sequence[Partition], wanted: Callable[[str], bool])
     return filesystem.read_from(lambda offset, size: chip.read(vfs.offset + offset, size), vfs.size, wanted)
 
 
+def erased_md5(size: int) -> str:
+    """What ``Chip.md5`` says of ``size`` erased bytes."""
+    return hashlib.md5(ERASED * size, usedforsecurity=False).hexdigest()
+
+
 def _same(chip: Chip, offset: int, data: bytes) -> bool:
     return chip.md5(offset, len(data)) == hashlib.md5(data, usedforsecurity=False).hexdigest()
 
