@@ -129,15 +129,22 @@ class TestTheOthers:
 
     def test_monitor_shows_the_log_of_a_pty(self) -> None:
         master, slave = pty.openpty()
+        stop = threading.Event()
+
+        def talk() -> None:  # again and again: what comes before the port is open is lost, as on a real line
+            while not stop.wait(0.05):
+                os.write(master, b"1 boot\r\n12 mqtt: first puback\r\n")
+
+        writer = threading.Thread(target=talk)
+        writer.start()
         try:
-            writer = threading.Thread(target=os.write, args=(master, b"1 boot\r\n12 mqtt: first puback\r\n13 more\r\n"))
-            writer.start()
             result = run("monitor", "--port", os.ttyname(slave), "--until", "first puback")
-            writer.join()
         finally:
+            stop.set()
+            writer.join()
             os.close(master)
             os.close(slave)
-        assert result.stdout == "1 boot\n12 mqtt: first puback\n"
+        assert result.stdout.endswith("12 mqtt: first puback\n")
 
     def test_a_port_that_is_not_there_is_told(self) -> None:
         with pytest.raises(RootletError, match="cannot read /dev/no-such-port"):
