@@ -7,6 +7,7 @@ and ``secret`` (the value is never shown).
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from rootlet import resources
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 
-_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool, "list": list, "dict": dict}
+_TYPES: dict[str, type[Any]] = {"str": str, "int": int, "bool": bool, "list": list, "dict": dict}
+_SECRET_NAME = re.compile("pass|secret|token|psk|private", re.IGNORECASE)
 _SHOWN = 40  # characters of a value in an error
 
 
@@ -85,6 +87,23 @@ def _check_size(value: Any, rule: dict[str, Any]) -> str | None:
     if "max" in rule and size > rule["max"]:
         return f"{noun}must be at most {rule['max']}"
     return None
+
+
+def redact(value: Any, rules: dict[str, Any] | None = None) -> Any:
+    """A copy that can be shown: what the schema calls secret, and what is named like a secret, is left out."""
+    if isinstance(value, list):
+        return [redact(item, rules) for item in value]
+    if not isinstance(value, dict):
+        return value
+    rules = load_schema() if rules is None else rules
+    shown = {}
+    for key, item in value.items():
+        rule = rules.get(key, {})
+        if rule.get("secret") or _SECRET_NAME.search(key):
+            shown[key] = "(not shown)"
+        else:
+            shown[key] = redact(item, rule.get("keys") or rule.get("items", {}).get("keys") or {})
+    return shown
 
 
 def _show(value: object, rule: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """LittleFS images as MicroPython mounts them: blocks of 4 KiB, exactly as many as the partition has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
 from littlefs import LittleFS
@@ -12,6 +12,9 @@ from rootlet.errors import BadInput, RootletError
 BLOCK = 4096
 DISK_VERSION = 0x00020001  # 2.1, which MicroPython 1.26 and later writes
 NO_SPACE = -28
+
+Fetch = Callable[[int, int], bytes]
+"""Reads (offset, size) of a flash, in bytes."""
 
 
 def build(files: Mapping[str, bytes], size: int) -> bytes:
@@ -40,18 +43,61 @@ def build(files: Mapping[str, bytes], size: int) -> bytes:
 
 def read(image: bytes) -> dict[str, bytes]:
     """Every file in an image, by absolute path. Raises BadInput where there is no LittleFS."""
-    filesystem = _open(UserContext(buffer=bytearray(image)), len(image))
+    return _read_all(_open(UserContext(buffer=bytearray(image)), len(image)), lambda _: True)
+
+
+def read_from(fetch: Fetch, size: int, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, bytes]:
+    """The files of a file system of ``size`` bytes that ``fetch`` (offset, size) reads, block by block as needed.
+
+    Directories are always read, files only where ``wanted`` says so of their path. Raises BadInput as ``read`` does.
+    """
+    context = _Fetched(fetch)
+    try:
+        files = _read_all(_open(context, size), wanted)
+    except BadInput:
+        if context.failure is None:
+            raise
+    if context.failure is not None:
+        raise context.failure
+    return files
+
+
+def _read_all(filesystem: LittleFS, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     try:
         filesystem.mount()
         files = {}
         for root, _, names in filesystem.walk("/"):
-            for name in names:
-                path = str(PurePosixPath(root, name))
-                with filesystem.open(path, "rb") as stream:
-                    files[path] = stream.read()
+            for path in (str(PurePosixPath(root, name)) for name in names):
+                if wanted(path):
+                    with filesystem.open(path, "rb") as stream:
+                        files[path] = stream.read()
     except LittleFSError as error:
         raise BadInput(f"no LittleFS could be mounted ({error})", way_out="is this a flash image of a board?") from None
     return files
+
+
+class _Fetched(UserContext):
+    """A flash that is read on demand and never written to; a block is fetched once."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        super().__init__(0)
+        self._fetch = fetch
+        self._blocks: dict[int, bytes] = {}
+        self.failure: RootletError | None = None
+
+    def read(self, cfg: object, block: int, off: int, size: int) -> bytearray:  # noqa: ARG002 - littlefs' signature
+        if block not in self._blocks:
+            self._blocks[block] = self._fetch_block(block)
+        return bytearray(self._blocks[block][off : off + size])
+
+    def _fetch_block(self, block: int) -> bytes:
+        # The C code between would lose an exception, and take whatever came before for the answer.
+        if self.failure is None:
+            try:
+                return self._fetch(block * BLOCK, BLOCK)
+            except RootletError as error:
+                self.failure = error
+        return bytes(BLOCK)
 
 
 def used(image: bytes) -> int:

@@ -13,7 +13,9 @@ from rootlet import resources
 from rootlet.errors import BadInput
 
 ENTRY = "main.py"
-OURS = ("leaf", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "state")
+MANIFEST = "/manifest.json"
+STATE = "/state"
+OURS = ("leaf", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "manifest.json", "state")
 """Names at the top of ``vfs`` that an application may not take."""
 
 
@@ -21,13 +23,19 @@ def files(
     application: Path, config: Mapping[str, Any], roots: Mapping[str, bytes], build: Mapping[str, Any]
 ) -> dict[str, bytes]:
     """Every file of the golden image, by absolute path. ``roots`` maps a name to DER. Raises BadInput."""
-    content = {"/main.py": (resources.FIRMWARE / "main.py").read_bytes()}
-    content |= _leaf()
-    content |= _application(application)
+    content = code(application)
     content |= {f"/roots/{name}.der": der for name, der in roots.items()}
-    content["/config.json"] = _json(config)
-    content["/build.json"] = _json(build)
+    content["/config.json"] = to_json(config)
+    content["/build.json"] = to_json(build)
+    # What came with the image: everything else on a device is state of its own, which a repair keeps.
+    content[MANIFEST] = json.dumps(sorted([*content, MANIFEST]), separators=(",", ":")).encode()
     return content
+
+
+def code(application: Path) -> dict[str, bytes]:
+    """The part of ``files`` that is code: what a developer changes. Raises BadInput."""
+    main = {"/main.py": (resources.FIRMWARE / "main.py").read_bytes()}
+    return main | _leaf() | _application(application)
 
 
 def leaf_version() -> str:
@@ -44,7 +52,7 @@ def _leaf() -> dict[str, bytes]:
     for source in sorted(package.rglob("*.py")):
         name = source.relative_to(resources.FIRMWARE)
         content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, str(name))
-    content["/leaf/config_schema.json"] = _json(json.loads((package / "config_schema.json").read_text()))
+    content["/leaf/config_schema.json"] = to_json(json.loads((package / "config_schema.json").read_text()))
     return content
 
 
@@ -83,5 +91,5 @@ def compile_mpy(source: Path, name: str) -> bytes:
         return compiled.read_bytes()
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
+def to_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

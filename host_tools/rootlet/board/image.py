@@ -1,6 +1,5 @@
 """Flash images: everything that a board's flash holds, from offset 0."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +9,15 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet import __version__
-from rootlet.board import filesystem, firmware, partitions, secure_cert
+from rootlet.board import filesystem, firmware, micropython, partitions, secure_cert
 from rootlet.board.definition import Board
-from rootlet.board.partitions import Partition
-from rootlet.errors import BadInput, RootletError
-from rootlet.files import read_input
+from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.trust.roots import PinnedRoot
 
 SANDBOX_ROOT = "sandbox"
+MINIMUM_VFS = 64 * filesystem.BLOCK
+"""What leaf, the roots, an application and their state need at least, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +31,6 @@ class Image:
     build: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What an image was found to hold: sizes and facts, and of the identity only its public half."""
-
-    table: tuple[Partition, ...]
-    vfs: Partition
-    files: Mapping[str, bytes] = field(repr=False)
-    identity: DeviceIdentity | None
-    identity_problem: str | None
-
-    def json_file(self, name: str) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.files.get(name, b"{}"))
-        return value
-
-
 def build(
     board: Board,
     config: Mapping[str, Any],
@@ -56,15 +40,20 @@ def build(
     identity: DeviceIdentity | None = None,
     sandbox_root: Path | None = None,
     built: int | None = None,
+    micropython_bin: bytes | None = None,
 ) -> Image:
     """Compose the whole flash of ``board``; without ``identity`` it is the golden image of a batch.
 
     ``built`` (Unix seconds, now by default) is the floor of the device's clock. The same inputs give the same bytes.
-    Raises RootletError where a root differs from its pin, or where something does not fit.
+    With ``micropython_bin`` the partition table is that build's own, with ``esp_secure_cert`` added; otherwise it is the
+    board's, and the image boots on the virtual board only.
+    Raises RootletError where a root differs from its pin, MicroPython does not suit the board, or something does not fit.
     """
     anchors = {root.name: root.der() for root in roots}
     if sandbox_root is not None:
         anchors[SANDBOX_ROOT] = _sandbox_root(sandbox_root)
+    flash = bytearray(b"\xff" * board.flash_size)
+    table = board.partitions
     facts = {
         "board": board.id,
         "built": int(time.time()) if built is None else built,
@@ -73,29 +62,32 @@ def build(
         "roots": sorted(anchors),
         "sandbox_root": sandbox_root is not None,
     }
-    files = firmware.files(application, config, anchors, facts)
-    vfs = filesystem.build(files, board.vfs.size)
-    flash = bytearray(b"\xff" * board.flash_size)
-    _put(flash, board.partition_table_offset, partitions.encode(board.partitions))
+    if micropython_bin is not None:
+        found = micropython.read(micropython_bin)
+        micropython.check(found, board)
+        table = partitions.with_secure_cert(found.partitions)
+        facts["micropython"] = found.text
+        _put(flash, board.firmware_offset, micropython_bin)
+    vfs = partitions.vfs(table, board.flash_size)
+    _check_fit(vfs, board, micropython_bin)
+    _put(flash, board.partition_table_offset, partitions.encode(table))
     if identity is not None:
-        credentials = partitions.find(board.partitions, partitions.SECURE_CERT)
-        _put(flash, credentials.offset, secure_cert.from_identity(identity))
-    _put(flash, board.vfs.offset, vfs)
-    return Image(bytes(flash), {n: len(c) for n, c in files.items()}, filesystem.used(vfs), board.vfs.size, facts)
+        _put(flash, partitions.find(table, partitions.SECURE_CERT).offset, secure_cert.from_identity(identity))
+    files = firmware.files(application, config, anchors, facts)
+    content = filesystem.build(files, vfs.size)
+    _put(flash, vfs.offset, content)
+    return Image(bytes(flash), {n: len(c) for n, c in files.items()}, filesystem.used(content), vfs.size, facts)
 
 
-def inspect(flash: bytes, table_offset: int = 0x8000) -> Contents:
-    """Look into a flash image. Raises BadInput where it holds no partition table or no file system."""
-    table = partitions.decode(flash[table_offset : table_offset + partitions.TABLE_SIZE])
-    vfs = partitions.vfs(table, len(flash))
-    credentials = partitions.find(table, partitions.SECURE_CERT)
-    identity, problem = None, None
-    try:
-        identity = secure_cert.to_identity(flash[credentials.offset : credentials.end])
-    except RootletError as error:
-        problem = error.what
-    files = filesystem.read(flash[vfs.offset : vfs.end])
-    return Contents(table, vfs, files, identity, problem)
+def _check_fit(vfs: partitions.Partition, board: Board, firmware_bin: bytes | None) -> None:
+    size = f"{board.flash_size >> 20} MiB of flash"
+    if vfs.end > board.flash_size or vfs.size < MINIMUM_VFS:
+        raise BadInput(
+            f"the partitions of this MicroPython leave {max(vfs.size, 0)} bytes for vfs in {size}",
+            way_out="choose the size of flash that the module has: --flash-size",
+        )
+    if firmware_bin is not None and board.firmware_offset + len(firmware_bin) > vfs.offset:
+        raise BadInput(f"the MicroPython file reaches into vfs at 0x{vfs.offset:x}", way_out="give the release's .bin")
 
 
 def _sandbox_root(path: Path) -> bytes:
@@ -109,8 +101,3 @@ def _sandbox_root(path: Path) -> bytes:
 
 def _put(flash: bytearray, offset: int, data: bytes) -> None:
     flash[offset : offset + len(data)] = data
-
-
-def read(path: Path) -> bytes:
-    """Read an image file. Raises BadInput."""
-    return read_input(path, "flash image")

@@ -3,7 +3,7 @@
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rootlet.errors import BadInput
 
@@ -17,9 +17,11 @@ SUBTYPES = {
 }
 SECURE_CERT = "esp_secure_cert"
 SECURE_CERT_TYPE = 0x3F
+SECURE_CERT_SIZE = 0x2000
+_LARGE_NVS = 0x6000  # ESP-IDF's default; 0x4000 is what its OTA layouts use, and enough
 
 _ENTRY = struct.Struct("<2sBBII16sI")
-_MAGIC = b"\xaa\x50"
+ENTRY_MAGIC = b"\xaa\x50"
 _MD5_MAGIC = b"\xeb\xeb" + b"\xff" * 14
 _ENCRYPTED, _READ_ONLY = 1 << 0, 1 << 1
 
@@ -61,7 +63,7 @@ def decode(table: bytes) -> tuple[Partition, ...]:
             return tuple(partitions)
         if entry == b"\xff" * _ENTRY.size and partitions:
             return tuple(partitions)
-        if len(entry) < _ENTRY.size or not entry.startswith(_MAGIC):
+        if len(entry) < _ENTRY.size or not entry.startswith(ENTRY_MAGIC):
             break
         partitions.append(_decode_entry(entry))
     raise BadInput("no partition table found", way_out="give a full flash image of an ESP32, from offset 0")
@@ -74,6 +76,33 @@ def find(partitions: Sequence[Partition], label: str) -> Partition:
             return partition
     names = ", ".join(partition.label for partition in partitions)
     raise BadInput(f"no partition {label!r} in the table (it has {names})", way_out="build the image with rootlet")
+
+
+def with_secure_cert(partitions: Sequence[Partition]) -> tuple[Partition, ...]:
+    """MicroPython's own table with ``esp_secure_cert`` added: cut off the end of a large nvs, else behind the rest.
+
+    No application moves. An explicit ``vfs`` gives up its first blocks where nvs is too small to give any.
+    Raises BadInput where there is room in neither.
+    """
+    if any(partition.label == SECURE_CERT for partition in partitions):
+        return tuple(partitions)
+    result = list(partitions)
+    for place, partition in enumerate(partitions):
+        if partition.type == TYPES["data"] and partition.subtype == SUBTYPES[1]["nvs"] and partition.size >= _LARGE_NVS:
+            smaller = replace(partition, size=partition.size - SECURE_CERT_SIZE)
+            result[place : place + 1] = [smaller, _secure_cert(smaller.end)]
+            return tuple(result)
+    if partitions[-1].label != "vfs":
+        return (*partitions, _secure_cert(max(partition.end for partition in partitions)))
+    last = partitions[-1]
+    if last.size < 2 * SECURE_CERT_SIZE:
+        raise BadInput("the partition table has no room for esp_secure_cert", way_out="choose a board with more flash")
+    shorter = replace(last, offset=last.offset + SECURE_CERT_SIZE, size=last.size - SECURE_CERT_SIZE)
+    return (*partitions[:-1], _secure_cert(last.offset), shorter)
+
+
+def _secure_cert(offset: int) -> Partition:
+    return Partition(SECURE_CERT, SECURE_CERT_TYPE, 0, offset, SECURE_CERT_SIZE, encrypted=True)
 
 
 def vfs(partitions: Sequence[Partition], flash_size: int) -> Partition:
@@ -90,7 +119,7 @@ def _encode_entry(partition: Partition) -> bytes:
     if len(label) > 16:
         raise BadInput(f"partition label {partition.label!r} is longer than 16 bytes", way_out="shorten it")
     flags = _ENCRYPTED * partition.encrypted | _READ_ONLY * partition.read_only
-    return _ENTRY.pack(_MAGIC, partition.type, partition.subtype, partition.offset, partition.size, label, flags)
+    return _ENTRY.pack(ENTRY_MAGIC, partition.type, partition.subtype, partition.offset, partition.size, label, flags)
 
 
 def _decode_entry(entry: bytes) -> Partition:

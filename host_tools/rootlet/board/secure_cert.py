@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rootlet.board.partitions import SECURE_CERT_SIZE as SIZE
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity, common_name
 
-SIZE = 0x2000
-
 _HEADER = struct.Struct("<IB3sBBH")
 _MAGIC = 0xBA5EBA11
+MAGIC_BYTES = _MAGIC.to_bytes(4, "little")
 _ALIGNMENT = 16
 _CRC_START = 0xFFFFFFFF  # esp_secure_cert_mgr starts its CRC here; zlib then begins from zero
 _KEY_ELSEWHERE = 0b1100_1000  # flags: the key is encrypted by, derived from, or lies in eFuses
@@ -46,7 +46,7 @@ class Entry:
 
 
 def encode(entries: Sequence[Entry]) -> bytes:
-    """The partition's bytes, ``SIZE`` long. Raises RootletError where the entries do not fit."""
+    """The partition's bytes, ``SECURE_CERT_SIZE`` long. Raises RootletError where the entries do not fit."""
     partition = b"".join(map(_encode_entry, entries))
     if len(partition) > SIZE:
         raise RootletError(

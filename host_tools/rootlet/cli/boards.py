@@ -1,6 +1,9 @@
 """``rootlet boards``: what an image can be built for."""
 
+from dataclasses import asdict
+
 import click
+from rich.markup import escape
 
 from rootlet.cli.output import emit_json, out
 
@@ -19,7 +22,10 @@ def command(as_json: bool) -> None:
 
     boards = list_boards()
     if as_json:
-        emit_json([{"id": b.id, "name": b.name, "chip": b.chip, "flash_size": b.flash_size} for b in boards])
+        emit_json([{**asdict(board), "pins": dict(board.pins)} for board in boards])
         return
     for board in boards:
-        out.print(f"{board.id:<24} {board.name}")
+        sizes = "/".join(str(size >> 20) for size in board.flash_sizes)
+        out.print(f"{board.id:<20} {board.chip:<8} {sizes + ' MiB':<11} {escape(board.name)}")
+        if board.secure_element:
+            out.print(f"{'':<41} [dim]{escape(board.secure_element)}[/]")

@@ -3,8 +3,10 @@
 import datetime as dt
 import os
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
@@ -20,6 +22,8 @@ def command() -> None:
     epilog="""\b
 Examples:
   rootlet image build --device devices/sensor-1 --config config.json --app my_app/ -o flash.bin
+  rootlet image build --board esp32_generic_s3 --micropython ESP32_GENERIC_S3-20260824-v1.29.0.bin \\
+      --config config.json --app my_app/ -o golden.bin
   rootlet image build --config config.json --app my_app.py --root amazon-root-ca-4 -o golden.bin
 """
 )
@@ -27,6 +31,8 @@ Examples:
 @click.option(
     "--device", type=click.Path(path_type=Path), help="The identity's directory; without it, a batch's golden image."
 )
+@click.option("--micropython", type=click.Path(path_type=Path), help="MicroPython's .bin for this board, to put in as well.")
+@click.option("--flash-size", type=int, metavar="MIB", help="The module's flash in MiB. [default: the board's usual size]")
 @click.option("--config", "config_path", required=True, type=click.Path(path_type=Path), help="The device's config.json.")
 @click.option("--app", required=True, type=click.Path(path_type=Path), help="A .py file, or a directory with main.py.")
 @click.option("--root", "extra_roots", multiple=True, help="Embed this root as well; see rootlet roots list.")
@@ -41,6 +47,8 @@ Examples:
 def build(
     board_id: str,
     device: Path | None,
+    micropython: Path | None,
+    flash_size: int | None,
     config_path: Path,
     app: Path,
     extra_roots: tuple[str, ...],
@@ -53,20 +61,22 @@ def build(
     from rootlet.board import image
     from rootlet.board.config import load_config
     from rootlet.board.definition import load_board
-    from rootlet.files import write_secret
+    from rootlet.files import read_input, write_secret
     from rootlet.pki.identity import DeviceIdentity
     from rootlet.trust.roots import load_manifest
 
     manifest = load_manifest()
     chosen = dict.fromkeys((*manifest.defaults(), *manifest.select(extra_roots)))
+    board = load_board(board_id)
     made = image.build(
-        load_board(board_id),
+        board.with_flash(flash_size << 20) if flash_size is not None else board,
         load_config(config_path),
         app,
         tuple(chosen),
         identity=DeviceIdentity.load(device) if device else None,
         sandbox_root=sandbox_root,
         built=built if built is not None else _source_date(),
+        micropython_bin=read_input(micropython, "MicroPython firmware") if micropython else None,
     )
     write_secret(output, made.flash)
     if sandbox_root:
@@ -87,6 +97,7 @@ def build(
         return
     out.print(f"{escape(str(output))}: {len(made.flash)} bytes for board {board_id}")
     out.print(f"  vfs       {len(made.files)} files, {made.used} of {made.vfs_size} bytes used")
+    out.print(f"  firmware  {escape(made.build.get('micropython', 'no MicroPython: it boots on the virtual board only'))}")
     out.print(f"  roots     {', '.join(made.build['roots'])}")
     out.print(f"  identity  {escape(str(device)) if device else 'none: a golden image'}")
 
@@ -94,64 +105,96 @@ def build(
 @command.command(
     epilog="""\b
 Examples:
+  rootlet image identity --device devices/sensor-1 -o sensor-1.bin
+"""
+)
+@click.option("--device", required=True, type=click.Path(path_type=Path), help="The identity's directory.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The partition to write (0600).")
+def identity(device: Path, output: Path) -> None:
+    """Write one device's credential partition alone: the 8 KiB in which the boards of a batch differ."""
+    from rootlet.board import secure_cert
+    from rootlet.files import write_secret
+    from rootlet.pki.identity import DeviceIdentity
+
+    whose = DeviceIdentity.load(device)
+    partition = secure_cert.from_identity(whose)
+    write_secret(output, partition)
+    out.print(f"{escape(str(output))}: {len(partition)} bytes, the identity of {escape(whose.thing)}")
+
+
+@command.command(
+    epilog="""\b
+Examples:
   rootlet image inspect flash.bin
-  rootlet image inspect flash.bin --json
+  rootlet image inspect dump-of-some-board.bin --json
 """
 )
 @click.argument("path", metavar="IMAGE", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print what is in it as JSON.")
 def inspect(path: Path, as_json: bool) -> None:
-    """Show what is in a flash image. A private key is never shown."""
-    from rootlet.board import image
+    """Show what is in a flash image, a dump of any board, a MicroPython .bin or a credential partition.
 
-    contents = image.inspect(image.read(path))
-    build_facts = contents.json_file("/build.json")
-    config = contents.json_file("/config.json")
-    for network in config.get("wifi", []):
-        network.pop("password", None)
-    identity = contents.identity
+    A private key is never shown.
+    """
+    from rootlet.board import inspection
+
+    facts = inspection.facts(inspection.inspect(inspection.read(path)))
     if as_json:
-        emit_json(
-            {
-                "partitions": [vars(partition) for partition in (*contents.table, contents.vfs)],
-                "identity": None
-                if identity is None
-                else {
-                    "thing": identity.thing,
-                    "certificate_id": identity.certificate_id,
-                    "issuer": identity.certificate.issuer.rfc4514_string(),
-                    "not_after": identity.certificate.not_valid_after_utc,
-                },
-                "identity_problem": contents.identity_problem,
-                "build": build_facts,
-                "config": config,
-                "files": {name: len(data) for name, data in contents.files.items()},
-            }
-        )
-        return
-    tree = Tree(escape(str(path)))
-    flash = tree.add("partitions")
-    for partition in (*contents.table, contents.vfs):
-        flash.add(f"0x{partition.offset:06x} 0x{partition.size:06x} {escape(partition.label)}")
-    who = tree.add("identity")
-    if identity is None:
-        who.add(escape(contents.identity_problem or "none"))
+        emit_json(facts)
     else:
-        who.add(f"thing {escape(identity.thing)}")
-        who.add(f"certificate id {identity.certificate_id}")
-        who.add(f"issued by {escape(identity.certificate.issuer.rfc4514_string())}")
-        who.add(f"valid until {identity.certificate.not_valid_after_utc:%Y-%m-%d}")
-    facts = tree.add("build")
-    for key, value in build_facts.items():
-        shown = dt.datetime.fromtimestamp(value, dt.UTC).isoformat() if key == "built" else value
-        facts.add(f"{key}: {escape(str(shown))}")
-    settings = tree.add("config")
-    for key, value in config.items():
-        settings.add(f"{key}: {escape(str(value))}")
-    listing = tree.add("files")
-    for name, data in sorted(contents.files.items()):
-        listing.add(f"{escape(name)}  {len(data)}")
-    out.print(tree, no_wrap=True, overflow="ignore", crop=False)
+        # rich crops a tree to its console's width; the terminal shall wrap long lines instead.
+        Console(width=1000, highlight=False).print(_tree(str(path), facts))
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet image diff old.bin new.bin
+"""
+)
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+def diff(first: Path, second: Path, as_json: bool) -> None:
+    """Say in what two images differ, down to the files. Exit code 1 where they do."""
+    from rootlet.board import inspection
+
+    differences = inspection.diff(inspection.read(first), inspection.read(second))
+    if as_json:
+        emit_json([vars(difference) for difference in differences])
+    else:
+        for difference in differences:
+            out.print(f"{escape(difference.where):<28} {escape(difference.what)}")
+    if differences:
+        raise SystemExit(1)
+
+
+def _tree(title: str, facts: dict[str, Any]) -> Tree:
+    tree = Tree(escape(title))
+    flash = tree.add("partitions")
+    for partition in facts["partitions"]:
+        flash.add(f"0x{partition['offset']:06x} 0x{partition['size']:06x} {escape(partition['label'])}")
+    for name in ("micropython", "identity"):
+        _branch(tree.add(name), facts[name], facts[f"{name}_problem"])
+    build_facts = dict(facts["build"])
+    if isinstance(build_facts.get("built"), int):
+        build_facts["built"] = dt.datetime.fromtimestamp(build_facts["built"], dt.UTC).isoformat()
+    _branch(tree.add("build"), build_facts, None)
+    _branch(tree.add("config"), facts["config"], None)
+    roots = tree.add("roots")
+    for name, root in facts["roots"].items():
+        roots.add(f"{escape(name)}  {escape(str(root['subject']))}  until {root['not_after']:%Y-%m-%d}"
+                  if root["not_after"] else escape(f"{name}  SHA-256 {root['sha256']}"))  # fmt: skip
+    _branch(tree.add("files"), facts["files"], facts["vfs_problem"])
+    return tree
+
+
+def _branch(branch: Tree, values: dict[str, Any] | None, problem: str | None) -> None:
+    if problem:
+        branch.add(f"[yellow]{escape(problem)}[/]")
+    for key, value in (values or {}).items():
+        shown = f"{value:%Y-%m-%d %H:%M}Z" if isinstance(value, dt.datetime) else value
+        branch.add(f"{escape(key)}: {escape(str(shown))}")
 
 
 def _source_date() -> int | None:

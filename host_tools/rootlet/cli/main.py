@@ -32,6 +32,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sandbox": ("rootlet.cli.sandbox", "Run a local IoT Core."),
     "boards": ("rootlet.cli.boards", "List the boards that an image can be built for."),
     "image": ("rootlet.cli.image", "Build and inspect flash images."),
+    "flash": ("rootlet.cli.flash", "Write an image to a board and make it a device."),
+    "verify": ("rootlet.cli.verify", "Compare a board with an image."),
+    "info": ("rootlet.cli.info", "Say which device a board is."),
+    "repair": ("rootlet.cli.repair", "New firmware on a board; same identity, same state."),
+    "erase": ("rootlet.cli.erase", "Erase a board's flash."),
+    "push": ("rootlet.cli.push", "Send changed code to a running board: the developer's loop."),
+    "secure": ("rootlet.cli.secure", "Plan and burn the eFuses that protect a board."),
+    "monitor": ("rootlet.cli.monitor", "Show a board's log."),
     "emulate": ("rootlet.cli.emulate", "Boot a flash image on the virtual board."),
 }
 

@@ -1,0 +1,34 @@
+"""An image file on its way to a board: its bytes, the chip it is for, and the identity in it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rootlet.board import inspection
+from rootlet.board.definition import load_board
+from rootlet.errors import BadInput
+from rootlet.pki.identity import DeviceIdentity
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """The repr does not show ``data``: it may hold a private key."""
+
+    path: Path
+    data: bytes = field(repr=False)
+    chip: str
+    identity: DeviceIdentity | None
+
+
+def load(path: Path) -> ImageFile:
+    """Read an image that ``rootlet image build`` made. Raises BadInput for one that must not be written to a board."""
+    data = inspection.read(path)
+    found = inspection.inspect(data)
+    board_id = found.json_file("/build.json").get("board")
+    if not isinstance(board_id, str) or found.vfs is None or found.vfs_problem:
+        raise BadInput(
+            f"{path} is no image that Rootlet built: {found.vfs_problem or 'it has no /build.json'}",
+            way_out="build one: rootlet image build --help",
+        )
+    if found.micropython_problem and found.micropython is not None:
+        raise BadInput(f"{path}: MicroPython is damaged: {found.micropython_problem}", way_out="build the image again")
+    return ImageFile(path, data, load_board(board_id).chip, found.identity)

@@ -1,0 +1,211 @@
+"""What is in a flash image, a dump of any board, a MicroPython .bin or a credential partition; and how two differ."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from rootlet.board import filesystem, micropython, partitions, secure_cert
+from rootlet.board.config import redact
+from rootlet.board.partitions import Partition
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import read_input
+from rootlet.pki.identity import DeviceIdentity
+
+T = TypeVar("T")
+TABLE = micropython.TABLE_OFFSET
+NOT_HERE = "not in this file"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What was found; where something is missing or damaged, its ``…problem`` says why."""
+
+    partitions: tuple[Partition, ...]
+    vfs: Partition | None
+    files: Mapping[str, bytes] = field(repr=False)
+    identity: DeviceIdentity | None
+    identity_problem: str | None
+    micropython: micropython.MicroPython | None
+    micropython_problem: str | None
+    vfs_problem: str | None
+
+    def json_file(self, name: str) -> dict[str, Any]:
+        """A JSON file of ours; empty where there is none or it is no JSON object, as in somebody else's dump."""
+        try:
+            value = json.loads(self.files.get(name, b"{}"))
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which two images differ."""
+
+    where: str
+    what: str
+
+
+def read(path: Path) -> bytes:
+    """Read an image file. Raises BadInput."""
+    return read_input(path, "flash image")
+
+
+def inspect(flash: bytes) -> Contents:
+    """Look into ``flash``. What it lacks is told, not raised. Raises BadInput where not even a partition table is there."""
+    if flash.startswith(secure_cert.MAGIC_BYTES):
+        return _partition_alone(flash)
+    flash, found, problem = _micropython(flash)
+    table = partitions.decode(flash[TABLE : TABLE + partitions.TABLE_SIZE])
+    identity, identity_problem = _identity(flash, table)
+    vfs, files, vfs_problem = _files(flash, table)
+    return Contents(table, vfs, files, identity, identity_problem, found, problem, vfs_problem)
+
+
+def facts(contents: Contents) -> dict[str, Any]:
+    """Everything that can be shown, for a tree or as JSON. Never a private key, a password or a file's content."""
+    found = contents.micropython
+    vfs = (contents.vfs,) if contents.vfs and contents.vfs not in contents.partitions else ()
+    build = contents.json_file("/build.json")
+    return {
+        "partitions": [asdict(partition) for partition in (*contents.partitions, *vfs)],
+        "micropython": None
+        if found is None
+        else {"version": found.text, "machine": found.machine, "chip": found.chip, "bytes": found.application.size},
+        "micropython_problem": contents.micropython_problem,
+        "identity": describe(contents.identity) if contents.identity else None,
+        "identity_problem": contents.identity_problem,
+        "build": build,
+        "config": redact(contents.json_file("/config.json")),
+        "roots": {
+            name.removeprefix("/roots/"): _root(data) for name, data in contents.files.items() if name.startswith("/roots/")
+        },
+        "files": {name: len(data) for name, data in sorted(contents.files.items())},
+        "vfs_problem": contents.vfs_problem,
+    }
+
+
+def describe(identity: DeviceIdentity) -> dict[str, Any]:
+    """The public half of an identity."""
+    certificate = identity.certificate
+    return {
+        "thing": identity.thing,
+        "certificate_id": identity.certificate_id,
+        "key": _key_name(certificate.public_key()),
+        "issuer": certificate.issuer.rfc4514_string(),
+        "serial": f"{certificate.serial_number:x}",
+        "not_before": certificate.not_valid_before_utc,
+        "not_after": certificate.not_valid_after_utc,
+        "issuers": [issuer.subject.rfc4514_string() for issuer in identity.issuers],
+    }
+
+
+def diff(first: bytes, second: bytes) -> list[Difference]:
+    """In what two images differ: partition by partition, and file by file inside ``vfs``. Empty where in nothing."""
+    return list(_differences(inspect(first), inspect(second), _micropython(first)[0], _micropython(second)[0]))
+
+
+def _differences(a: Contents, b: Contents, flash_a: bytes, flash_b: bytes) -> Iterator[Difference]:
+    if len(flash_a) != len(flash_b):
+        yield Difference("flash", f"{len(flash_a)} bytes, {len(flash_b)} bytes")
+    if a.partitions != b.partitions:
+        for before, after in _paired({p.label: p for p in a.partitions}, {p.label: p for p in b.partitions}):
+            yield Difference("partition table", f"{_place(before)} → {_place(after)}")
+    if flash_a[:TABLE] != flash_b[:TABLE]:
+        yield Difference("bootloader", "differs")
+    for partition in a.partitions:
+        if partition.label == "vfs" or partition not in b.partitions:
+            continue
+        if flash_a[partition.offset : partition.end] != flash_b[partition.offset : partition.end]:
+            yield Difference(partition.label, _how(partition, a, b))
+    yield from _file_differences(a, b)
+
+
+def _how(partition: Partition, a: Contents, b: Contents) -> str:
+    if partition.label == partitions.SECURE_CERT:
+        return " → ".join(c.identity.thing if c.identity else f"({c.identity_problem})" for c in (a, b))
+    if partition.type == partitions.TYPES["app"]:
+        return " → ".join((c.micropython and c.micropython.text) or "(no MicroPython)" for c in (a, b))
+    return "differs"
+
+
+def _file_differences(a: Contents, b: Contents) -> Iterator[Difference]:
+    if a.vfs_problem != b.vfs_problem:
+        yield Difference("vfs", f"{a.vfs_problem or 'readable'} → {b.vfs_problem or 'readable'}")
+    for before, after in _paired(
+        {name: (name, len(data), hashlib.sha256(data).hexdigest()) for name, data in a.files.items()},
+        {name: (name, len(data), hashlib.sha256(data).hexdigest()) for name, data in b.files.items()},
+    ):
+        name = (before or after or ("",))[0]
+        sizes = " → ".join(f"{entry[1]} bytes" if entry else "absent" for entry in (before, after))
+        yield Difference(f"vfs:{name}", sizes)
+
+
+def _paired(a: Mapping[str, T], b: Mapping[str, T]) -> Iterator[tuple[T | None, T | None]]:
+    for key in sorted(a.keys() | b.keys()):
+        if a.get(key) != b.get(key):
+            yield a.get(key), b.get(key)
+
+
+def _place(partition: Partition | None) -> str:
+    return f"{partition.label} 0x{partition.offset:x}+0x{partition.size:x}" if partition else "absent"
+
+
+def _micropython(flash: bytes) -> tuple[bytes, micropython.MicroPython | None, str | None]:
+    at = micropython.find(flash)
+    if at is None:
+        return flash, None, "none"
+    try:
+        found = micropython.read(flash[at:])
+    except BadInput as error:
+        return flash, None, error.what
+    if at != found.offset:  # a .bin: the flash from the bootloader on
+        flash = b"\xff" * found.offset + flash
+    return flash, found, "; ".join(found.problems) or None
+
+
+def _partition_alone(partition: bytes) -> Contents:
+    try:
+        identity, problem = secure_cert.to_identity(partition), None
+    except RootletError as error:
+        identity, problem = None, error.what
+    return Contents((), None, {}, identity, problem, None, NOT_HERE, NOT_HERE)
+
+
+def _identity(flash: bytes, table: Sequence[Partition]) -> tuple[DeviceIdentity | None, str | None]:
+    try:
+        place = partitions.find(table, partitions.SECURE_CERT)
+        return secure_cert.to_identity(flash[place.offset : place.end]), None
+    except RootletError as error:
+        return None, error.what
+
+
+def _files(flash: bytes, table: Sequence[Partition]) -> tuple[Partition | None, Mapping[str, bytes], str | None]:
+    vfs = partitions.vfs(table, len(flash))
+    if vfs.size < filesystem.BLOCK or vfs.end > len(flash):
+        return None, {}, NOT_HERE
+    try:
+        return vfs, filesystem.read(flash[vfs.offset : vfs.end]), None
+    except BadInput as error:
+        return vfs, {}, error.what
+
+
+def _root(der: bytes) -> dict[str, Any]:
+    fingerprint = hashlib.sha256(der).hexdigest()
+    try:
+        root = x509.load_der_x509_certificate(der)
+        return {"subject": root.subject.rfc4514_string(), "not_after": root.not_valid_after_utc, "sha256": fingerprint}
+    except ValueError:  # a serial number of 0, as Starfield's root has, is refused by newer parsers
+        return {"subject": None, "not_after": None, "sha256": fingerprint}
+
+
+def _key_name(key: object) -> str:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {key.curve.name}"
+    return f"RSA {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else type(key).__name__

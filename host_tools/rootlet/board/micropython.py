@@ -1,0 +1,165 @@
+"""MicroPython's .bin for the ESP32: what one holds, and whether it can carry ``leaf`` on a board.
+
+The file is what lies in flash from the bootloader's offset on: bootloader, partition table, application. Bootloader and
+application are Espressif's image format, which esptool reads; the version is in MicroPython's own banner, since its
+builds leave the version out of the application descriptor (CONFIG_APP_EXCLUDE_PROJECT_VER_VAR).
+"""
+
+import re
+from dataclasses import dataclass
+
+from esptool.bin_image import ESP32FirmwareImage, LoadFirmwareImage
+from esptool.targets import CHIP_DEFS
+from esptool.util import FatalError
+
+from rootlet.board import partitions
+from rootlet.board.definition import CHIPS, Board
+from rootlet.board.partitions import TYPES, Partition
+from rootlet.errors import BadInput
+
+OLDEST = (1, 23)
+"""The first release with the modules ``tls`` and ``vfs`` that ``leaf`` imports."""
+
+VFS_IMPLIED = (1, 26)
+"""From this release on ``vfs`` has no entry in the partition table."""
+
+TABLE_OFFSET = 0x8000
+BOOTLOADER_OFFSETS = (0x0, 0x1000)  # all later chips; ESP32 and ESP32-S2
+_MAGIC = 0xE9
+_CHIP_ID = slice(12, 14)  # of the image header
+_BANNER = re.compile(rb"(v(\d+)\.(\d+)(?:\.(\d+))?[-\w.]*) on (\d{4}-\d\d-\d\d)(?:; ([ -~]{1,64}))?")
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A bootloader or an application. ``size`` is in bytes, the checksum and the appended SHA-256 included."""
+
+    chip: str
+    size: int
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class MicroPython:
+    """What a .bin was found to hold. ``offset`` is where it goes in flash; ``problems`` says what is damaged."""
+
+    chip: str
+    offset: int
+    text: str | None
+    version: tuple[int, int, int] | None
+    machine: str | None
+    partitions: tuple[Partition, ...]
+    bootloader: Executable
+    application: Executable
+    problems: tuple[str, ...]
+
+    @property
+    def application_partition(self) -> Partition:
+        return _first_application(self.partitions)
+
+
+def find(flash: bytes) -> int | None:
+    """Where the bootloader lies in a dump of a whole flash; None where there is none."""
+    for offset in BOOTLOADER_OFFSETS:
+        if len(flash) > offset and flash[offset] == _MAGIC:
+            return offset
+    return None
+
+
+def read(firmware: bytes) -> MicroPython:
+    """Look into a .bin, or into a flash dump cut off before its bootloader.
+
+    Raises BadInput for anything that is no firmware of an ESP32 at all; damage is told in ``problems``.
+    """
+    if len(firmware) < TABLE_OFFSET or firmware[0] != _MAGIC:
+        raise BadInput(
+            "this is no MicroPython firmware for an ESP32: it does not begin with a bootloader",
+            way_out="give the .bin from the board's download page, not an .elf, .uf2 or .app-bin",
+        )
+    chip = _chip(firmware)
+    # A .bin begins at the bootloader, so the table tells how far into the flash that is.
+    offset = next((at for at in BOOTLOADER_OFFSETS if _is_table(firmware, at)), None)
+    if offset is None:
+        raise BadInput("no partition table where one should be", way_out="the file is damaged: download it again")
+    table = partitions.decode(firmware[TABLE_OFFSET - offset :][: partitions.TABLE_SIZE])
+    bootloader = examine(firmware[: TABLE_OFFSET - offset], chip)
+    home = _first_application(table)
+    content = firmware[home.offset - offset :][: home.size]
+    application = examine(content, chip)
+    text, version, machine = _banner(content)
+    parts = {"bootloader": bootloader, "application": application}
+    problems = tuple(f"{what}: {part.problem}" for what, part in parts.items() if part.problem)
+    return MicroPython(chip, offset, text, version, machine, table, bootloader, application, problems)
+
+
+def check(found: MicroPython, board: Board) -> None:
+    """Raise BadInput, with the way out, where this firmware cannot carry ``leaf`` on ``board``."""
+    build = board.micropython
+    get = f"get {build.file}: rootlet micropython fetch {board.id}"
+    if found.chip != board.chip or found.offset != board.firmware_offset:
+        raise BadInput(f"this MicroPython is for {found.chip}; {board.id} has {board.chip}", way_out=get)
+    if found.problems:
+        raise BadInput(f"this MicroPython is damaged: {'; '.join(found.problems)}", way_out="download it again")
+    if found.version is None:
+        raise BadInput("this firmware is no MicroPython: it has no version banner", way_out=get)
+    if found.version[:2] < OLDEST:
+        raise BadInput(
+            f"this is MicroPython {found.text}; leaf needs {'.'.join(map(str, OLDEST))} or later (tls, vfs)", way_out=get
+        )
+    home = found.application_partition
+    if found.application.size > home.size:
+        raise BadInput(
+            f"the application takes {found.application.size} bytes, its partition {home.label} has {home.size}", way_out=get
+        )
+
+
+def examine(data: bytes, chip: str) -> Executable:
+    """Check one image as the ROM would: segments, checksum, appended SHA-256."""
+    if not data or data[0] != _MAGIC:
+        return Executable(chip, 0, "missing")
+    own = _chip(data)
+    if own != chip:
+        return Executable(own, 0, f"is for {own}, not {chip}")
+    try:
+        image: ESP32FirmwareImage = LoadFirmwareImage(chip, data)
+    except FatalError as error:
+        return Executable(chip, 0, f"truncated or corrupt ({error})")
+    size = image.data_length or 0
+    if image.checksum != image.calculate_checksum():
+        return Executable(chip, size, "its checksum does not match")
+    if image.append_digest:
+        size += len(image.calc_digest)
+        if image.stored_digest != image.calc_digest:
+            return Executable(chip, size, "its SHA-256 does not match: truncated or corrupt")
+    return Executable(chip, size, None)
+
+
+def _chip(image: bytes) -> str:
+    number = int.from_bytes(image[_CHIP_ID], "little")
+    for name, definition in CHIP_DEFS.items():
+        if name != "esp8266" and number == definition.IMAGE_CHIP_ID:
+            if name not in CHIPS:
+                raise BadInput(f"this firmware is for {name}", way_out=f"Rootlet knows {', '.join(CHIPS)}")
+            return str(name)
+    raise BadInput(f"this firmware is for an unknown chip (id {number})", way_out=f"Rootlet knows {', '.join(CHIPS)}")
+
+
+def _is_table(firmware: bytes, offset: int) -> bool:
+    return firmware[TABLE_OFFSET - offset :].startswith(partitions.ENTRY_MAGIC)
+
+
+def _first_application(table: tuple[Partition, ...]) -> Partition:
+    for partition in table:
+        if partition.type == TYPES["app"]:
+            return partition
+    raise BadInput("the partition table has no application", way_out="the file is damaged: download it again")
+
+
+def _banner(application: bytes) -> tuple[str | None, tuple[int, int, int] | None, str | None]:
+    matches = list(_BANNER.finditer(application))
+    if not matches:
+        return None, None, None
+    match = max(matches, key=lambda found: len(found.group()))
+    major, minor, patch = (int(match.group(n) or 0) for n in (2, 3, 4))
+    machine = match.group(6).decode() if match.group(6) else None
+    return f"{match.group(1).decode()} on {match.group(5).decode()}", (major, minor, patch), machine

@@ -1,0 +1,116 @@
+"""New firmware on a board in the field: same identity, same state.
+
+Before anything is written, the state is copied to a file on the host, readable by its owner alone; it is removed when
+the board holds it again. So a repair that was interrupted, even in the middle of the file system, is completed by the
+next run.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from rootlet.board import filesystem, firmware, flasher, inspection, partitions, survey
+from rootlet.board.chip import Chip, Progress
+from rootlet.board.flasher import Outcome, Region
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import make_private_directory, write_secret
+from rootlet.pki.identity import DeviceIdentity
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was done: ``kept`` are the names of the state's files, ``resumed`` says that they came from a saved copy."""
+
+    identity: DeviceIdentity
+    kept: tuple[str, ...]
+    resumed: bool
+    outcome: Outcome
+
+
+def backup_directory() -> Path:
+    """Where the state of boards under repair lies."""
+    return platformdirs.user_state_path("rootlet") / "repairs"
+
+
+def repair(
+    chip: Chip, golden: bytes, progress: Progress | None = None, *, backups: Path | None = None, forget: bool = False
+) -> Repaired:
+    """Give the board the image's firmware.
+
+    Where an earlier repair of this board was interrupted, the state is the one saved then, unless ``forget`` is set.
+    Raises BadInput where the board has no identity to keep, or where the new layout would move it.
+    """
+    flasher.check_fit(chip, golden)
+    table = partitions.decode(golden[inspection.TABLE : inspection.TABLE + partitions.TABLE_SIZE])
+    backup = (backups or backup_directory()) / f"{chip.mac.replace(':', '')}.zip"
+    identity = _identity(chip, table)
+    resumed = backup.exists() and not forget
+    state = _load(backup) if resumed else _state(chip)
+    if not resumed:
+        make_private_directory(backup.parent)
+        write_secret(backup, _pack(state))
+    outcome = flasher.burn(chip, _wanted(golden, state), progress)
+    flasher.check_identity(chip, identity, table)
+    backup.unlink()
+    return Repaired(identity, tuple(sorted(state)), resumed, outcome)
+
+
+def _identity(chip: Chip, table: tuple[partitions.Partition, ...]) -> DeviceIdentity:
+    place = partitions.find(table, partitions.SECURE_CERT)
+    try:
+        on_board = flasher.read_table(chip)
+        kept = partitions.find(on_board, partitions.SECURE_CERT)
+    except BadInput:
+        # An interrupted run may have left no table: the image says where the identity is.
+        on_board, kept = table, place
+    if (kept.offset, kept.size) != (place.offset, place.size):
+        raise BadInput(
+            f"this image has the credentials at 0x{place.offset:x}, the board has them at 0x{kept.offset:x}",
+            way_out="repair with an image of the same layout, or flash the board anew with its identity",
+        )
+    found = flasher.read_identity(chip, on_board)
+    if found is None:
+        raise BadInput("the board has no identity to keep", way_out="flash it: rootlet flash IMAGE --thing NAME")
+    return found
+
+
+def _state(chip: Chip) -> dict[str, bytes]:
+    try:
+        table = flasher.read_table(chip)
+        came_with = survey.manifest(flasher.files(chip, table, lambda name: name == firmware.MANIFEST))
+        return flasher.files(chip, table, lambda name: survey.is_state(name, came_with))
+    except BadInput:
+        return {}  # a file system that cannot be mounted is what a repair is for
+
+
+def _wanted(golden: bytes, state: dict[str, bytes]) -> list[Region]:
+    """The image's regions but for those that the device owns; vfs with the state in it."""
+    regions = []
+    for region in flasher.regions(golden):
+        if region.name in (*survey.DEVICE_OWNED[:2], partitions.SECURE_CERT):
+            continue
+        if region.name == "vfs" and state:
+            files = dict(inspection.inspect(golden).files)
+            data = filesystem.build({**state, **files}, len(region.data))
+            region = Region(region.name, region.offset, data)
+        regions.append(region)
+    return regions
+
+
+def _pack(state: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in state.items():
+            archive.writestr(name.lstrip("/"), data)
+    return packed.getvalue()
+
+
+def _load(backup: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(backup) as archive:
+            return {f"/{name}": archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise RootletError(f"{backup}, the board's saved state, cannot be read: {error}", way_out="restore it") from error

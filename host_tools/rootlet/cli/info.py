@@ -1,0 +1,55 @@
+"""``rootlet info``: which device is this?"""
+
+import datetime as dt
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import emit_json, out
+from rootlet.cli.ports import connected, port_options, restarted
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet info
+  rootlet info --port /dev/ttyUSB1 --json
+"""
+)
+@port_options
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def command(port: str | None, baud: int, as_json: bool) -> None:
+    """Say which device a board is: MAC, thing, certificate, firmware. Nothing on it changes."""
+    from rootlet.board import survey
+
+    with connected(port, baud) as chip:
+        facts = survey.info(chip)
+        restarted(chip)
+    if as_json:
+        emit_json(facts)
+        return
+    identity = facts["identity"] or {}
+    firmware = facts["firmware"]
+    rows = {
+        "mac": facts["mac"],
+        "thing": identity.get("thing", "none"),
+        "certificate id": identity.get("certificate_id"),
+        "valid until": identity and f"{identity['not_after']:%Y-%m-%d}",
+        "issued by": identity.get("issuer"),
+        "board": firmware.get("board"),
+        "firmware": firmware and f"leaf {firmware.get('leaf')} on {firmware.get('micropython', 'an unknown MicroPython')}",
+        "built": _when(firmware.get("built")),
+        "roots": ", ".join(facts["roots"]),
+        "state": ", ".join(facts["state"]),
+    }
+    for name, value in rows.items():
+        if value:
+            out.print(f"{name:<16} {escape(str(value))}")
+    if firmware.get("sandbox_root"):
+        out.print("[bold yellow]it trusts a sandbox root: not for production[/]")
+    for problem in facts["problems"]:
+        out.print(f"[yellow]problem[/]          {escape(problem)}")
+
+
+def _when(built: object) -> str | None:
+    return dt.datetime.fromtimestamp(built, dt.UTC).isoformat() if isinstance(built, int) else None

@@ -1,0 +1,47 @@
+"""``rootlet push``: the developer's loop."""
+
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import err, out
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet push my_app/
+  rootlet push my_app.py --config config.json --port /dev/ttyUSB0
+"""
+)
+@click.argument("application", type=click.Path(path_type=Path))
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Also send this configuration.")
+@click.option("--port", help="As pyserial names it. Found where there is just one.")
+@click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Show the log after the reset, until Ctrl-C.")
+@click.option("--until", metavar="TEXT", help="End at the first line that contains TEXT.")
+def command(
+    application: Path, config_path: Path | None, port: str | None, baud: int, follow: bool, until: str | None
+) -> None:
+    """Send APPLICATION and leaf to a running board: only the files that changed. Then soft-reset it and show its log.
+
+    The board's identity, roots and state are not touched. A watchdog that the application armed goes on counting meanwhile.
+    """
+    from rootlet.board import firmware
+    from rootlet.board.chip import find_port
+    from rootlet.board.config import load_config
+    from rootlet.board.remote import Remote
+
+    files = firmware.code(application)
+    if config_path is not None:
+        files["/config.json"] = firmware.to_json(load_config(config_path))
+    with Remote(port or find_port(), baud) as board:
+        done = board.push(files, lambda name: err.print(f"  {escape(name)}"))
+        removed = f", {len(done.removed)} removed" if done.removed else ""
+        out.print(f"{len(done.sent)} files sent ({done.sent_bytes} bytes){removed}, {done.unchanged} unchanged")
+        board.restart()
+        for line in board.lines() if follow or until else ():
+            print(line, flush=True)
+            if until is not None and until in line:
+                return

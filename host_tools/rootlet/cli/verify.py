@@ -1,0 +1,42 @@
+"""``rootlet verify``: does the board hold what the image says?"""
+
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import emit_json, out
+from rootlet.cli.ports import connected, port_options
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet verify golden.bin --thing sensor-1
+"""
+)
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--thing", help="The device that it must be; its identity is under --devices.")
+@click.option("--devices", default=Path("devices"), show_default=True, type=click.Path(path_type=Path), help="Identities.")
+@port_options
+@click.option("--json", "as_json", is_flag=True, help="Print the mismatches as JSON.")
+def command(image: Path, thing: str | None, devices: Path, port: str | None, baud: int, as_json: bool) -> None:
+    """Compare a board with IMAGE, byte for byte, and change nothing. Exit code 1 where it differs.
+
+    What the chip itself writes (nvs, calibration, the state in vfs) may differ.
+    """
+    from rootlet.board import images, survey
+    from rootlet.pki.identity import DeviceIdentity
+
+    flash = images.load(image)
+    identity = DeviceIdentity.load(devices / thing) if thing else flash.identity
+    with connected(port, baud, flash.chip) as chip:
+        found = survey.verify(chip, flash.data, identity)
+    if as_json:
+        emit_json([vars(mismatch) for mismatch in found])
+    for mismatch in () if as_json else found:
+        out.print(f"{escape(mismatch.where):<28} {escape(mismatch.what)}")
+    if found:
+        raise SystemExit(1)
+    if not as_json:
+        out.print(f"{chip.mac} holds {escape(str(image))}")

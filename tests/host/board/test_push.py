@@ -1,0 +1,126 @@
+"""The developer's loop against a virtual board that speaks the raw REPL on a pty: the Unix port, booted from an image."""
+
+import contextlib
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import threading
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from flashkit import CONFIG
+from rootlet import resources
+from rootlet.board import firmware, inspection
+from rootlet.board.remote import Remote
+from rootlet.cli import push as cli
+from rootlet.emulator.frozen import frozen_directory
+from rootlet.errors import RootletError
+from rootlet.processes import PARENT
+
+
+@contextlib.contextmanager
+def board_on_a_pty(flash: Path) -> Iterator[str]:
+    """Boots again whenever it ends: at its prompt, Ctrl-D ends the Unix port and soft-resets a chip.
+
+    The board's terminal is one pty and the developer's port another, with a cable between them.
+    """
+    (board_end, board_tty), (port_end, port_tty) = pty.openpty(), pty.openpty()
+    tty.setraw(board_tty)
+    tty.setraw(port_tty)
+    world = {"flash": str(flash), "frozen": str(frozen_directory()), "mac": "24:0a:c4:00:00:01", "reset_cause": "soft"}
+    environment = os.environ | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world)}
+    boot = resources.BOARDS / "virtual" / "boot.py"
+    command = [sys.executable, "-m", "rootlet.emulator.unix_port", "-X", "heapsize=1M", "-i", str(boot)]
+    stop = threading.Event()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run() -> None:
+        while not stop.is_set():
+            running.append(subprocess.Popen(command, env=environment, stdin=board_tty, stdout=board_tty, stderr=board_tty))
+            running[-1].wait()
+
+    def carry() -> None:
+        other = {board_end: port_end, port_end: board_end}
+        while not stop.is_set():
+            for end in select.select(list(other), [], [], 0.1)[0]:
+                os.write(other[end], os.read(end, 4096))
+
+    threads = [threading.Thread(target=target, daemon=True) for target in (run, carry)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield os.ttyname(port_tty)
+    finally:
+        stop.set()
+        for process in running:
+            process.kill()
+        for thread in threads:
+            thread.join(5)
+        for end in (board_end, board_tty, port_end, port_tty):
+            os.close(end)
+
+
+@pytest.fixture
+def flash(tmp_path: Path, full: bytes) -> Path:
+    path = tmp_path / "flash.bin"
+    path.write_bytes(full)
+    return path
+
+
+def application(directory: Path, text: str) -> Path:
+    (directory / "app").mkdir(exist_ok=True)
+    (directory / "app" / "main.py").write_text(f"print({text!r})\n")
+    return directory / "app"
+
+
+def pushed(port: str, *arguments: str | Path) -> str:
+    result = CliRunner().invoke(cli.command, [str(argument) for argument in (*arguments, "--port", port)])
+    assert result.exit_code == 0, result.exception
+    return result.stdout
+
+
+def test_only_changed_files_are_sent_and_the_board_runs_them(flash: Path, tmp_path: Path) -> None:
+    with board_on_a_pty(flash) as port:
+        first = pushed(port, application(tmp_path, "second edition"), "--until", "second edition")
+        assert "1 files sent" in first.splitlines()[0] and first.splitlines()[-1] == "second edition"
+        again = pushed(port, application(tmp_path, "second edition"), "--until", "second edition")
+        assert "0 files sent" in again.splitlines()[0]
+    assert inspection.inspect(flash.read_bytes()).identity is not None
+
+
+def test_files_that_are_gone_are_removed_and_state_stays(flash: Path, tmp_path: Path) -> None:
+    source = application(tmp_path, "with helper")
+    (source / "parts").mkdir()
+    (source / "parts" / "helper.py").write_text("x = 1\n")
+    with board_on_a_pty(flash) as port:
+        pushed(port, source, "--until", "with helper")
+        with Remote(port) as board:
+            board._transport.fs_writefile("/counter.txt", b"41")
+        assert "/parts/helper.mpy" in inspection.inspect(flash.read_bytes()).files
+        (source / "parts" / "helper.py").unlink()
+        assert "1 removed" in pushed(port, source, "--until", "with helper")
+    found = inspection.inspect(flash.read_bytes()).files
+    assert "/parts/helper.mpy" not in found and found["/counter.txt"] == b"41"
+    assert "/roots/amazon-root-ca-1.der" in found
+    assert json.loads(found[firmware.MANIFEST]) == sorted(json.loads(found[firmware.MANIFEST]))
+
+
+def test_a_configuration_is_checked_before_it_is_sent(flash: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"prot": 1}))
+    before = flash.read_bytes()
+    with board_on_a_pty(flash) as port:
+        arguments = [str(application(tmp_path, "x")), "--config", str(tmp_path / "config.json"), "--port", port]
+        result = CliRunner().invoke(cli.command, arguments)
+    assert isinstance(result.exception, RootletError) and "prot is not a known key" in result.exception.what
+    assert flash.read_bytes() == before
+
+
+def test_a_port_without_a_board_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RootletError, match="no MicroPython prompt on /dev/no-such-port"):
+        Remote("/dev/no-such-port")
