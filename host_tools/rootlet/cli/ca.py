@@ -1,5 +1,6 @@
 """``rootlet ca``: mint and look after certificate authorities."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -169,6 +170,43 @@ def prove_possession(code: str, ca: Path, target: Path, secret: SecretSource, as
     else:
         out.print(f"{escape(str(target))}: signed by {escape(show_name(certificate.issuer))}")
         out.print(f"  send it back with {escape(str(ca / 'ca.crt'))}, by {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet ca audit fleet-ca devices batch-7
+  rootlet ca audit --within 180 --json .
+
+\b
+Exit code: 0 nothing found, 1 something found, 2 a path that is not there.
+"""
+)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--within", type=click.IntRange(0), default=90, show_default=True, help="Report what expires in so many days.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def audit(paths: tuple[Path, ...], within: int, as_json: bool) -> None:
+    """List what is wrong with the certificates in PATHS: CA and device directories, batches, PEM and DER files.
+
+    Expired, or soon to be; weak keys and signatures; keys that several certificates share; serial numbers that an issuer
+    used twice; files that cannot be read. Needs no passphrase: no private key is looked at.
+    """
+    from rich.table import Table
+
+    from rootlet.pki.audit import audit as look
+
+    report = look(paths, within=within)
+    if as_json:
+        emit_json({"certificates": report.certificates, "findings": [vars(finding) for finding in report.findings]})
+    elif report.findings:
+        table = Table("what", "subject", "detail", "where", box=None, pad_edge=False)
+        for finding in report.findings:
+            table.add_row(finding.kind, *(escape(text) for text in (finding.subject, finding.detail, finding.where)))
+        out.print(table)
+    if not as_json:
+        out.print(f"{report.certificates} certificates, {len(report.findings)} findings")
+    if report.findings:
+        sys.exit(1)
 
 
 def _token_key(

@@ -12,6 +12,9 @@ from rootlet.errors import BadInput
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 COMMON_NAME_LIMIT = 64  # characters, RFC 5280 upper bound ub-common-name
 
+_LIMITS = {"organization": 64, "organizational_unit": 64, "state": 128, "dn_qualifier": 64, "serial_number": 64}
+"""Characters, RFC 5280 appendix A.1; of the qualifier, which has no bound there, what the others have."""
+
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,./:=?-]+")  # PrintableString, X.680 §41.4
 
 
@@ -34,6 +37,11 @@ class Subject:
             value = getattr(self, attribute.name)
             if value is not None and not value.strip():
                 raise BadInput(f"the subject's {_words(attribute.name)} is empty", way_out="leave it out, or fill it in")
+            if value is not None and len(value) > _LIMITS.get(attribute.name, 2):
+                raise BadInput(
+                    f"the subject's {_words(attribute.name)} is {len(value)} characters long",
+                    way_out=f"use {_LIMITS.get(attribute.name, 2)} or fewer (RFC 5280)",
+                )
         if self.country is not None and not re.fullmatch("[A-Z]{2}", self.country):
             raise BadInput(f"{self.country!r} is no country", way_out="use the two capital letters of ISO 3166, as in CH")
         for name in ("serial_number", "dn_qualifier"):
