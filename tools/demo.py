@@ -99,7 +99,8 @@ class Background:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            console.print(f"  [dim]{self.label:>7} │[/] {escape(line.rstrip())}")
+            if line.strip():
+                console.print(f"  [dim]{self.label:>7} │[/] {escape(line.rstrip())}")
             with self._news:
                 self.lines.append(line.rstrip())
                 self._news.notify_all()

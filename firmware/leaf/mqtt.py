@@ -28,6 +28,7 @@ class Session(MQTTClient):
         self._last = ""
         self._in_flight = {}  # packet identifier -> [packet, ticks of sending, event]
         self._stream = None
+        self._up = False  # CONNACK has come: only now may anything else be sent
         self._write_lock = asyncio.Lock()
         self._slot = asyncio.Event()
         self._heard = self._sent = 0
@@ -55,6 +56,7 @@ class Session(MQTTClient):
         if body[1]:
             reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
             raise Fault("connect-refused", "CONNACK refuses: " + reason)
+        self._up = True
         return bool(body[0] & 1)
 
     async def run(self):
@@ -77,6 +79,8 @@ class Session(MQTTClient):
         and never wraps its identifiers.
         """
         if not qos:
+            if not self._up:
+                raise Fault("connection-lost", "not connected")
             await self._write(packets.publish(topic, msg, 0, retain, 0), "PUBLISH to " + topic)
             return
         while len(self._in_flight) >= WINDOW:
@@ -104,6 +108,7 @@ class Session(MQTTClient):
         self.close()
 
     def close(self):
+        self._up = False
         if self._stream:
             self._stream.close()
             self._stream = None
@@ -114,7 +119,7 @@ class Session(MQTTClient):
 
     async def _deliver(self, identifier, entry, what):
         self._in_flight[identifier] = entry
-        if self._stream:  # else run() sends it after the reconnect
+        if self._up:  # else run() sends it once there is a connection
             entry[1] = time.ticks_ms()
             try:
                 await self._write(entry[0], what)

@@ -88,7 +88,7 @@ def context(anchors, credentials):
     """A TLS client context that trusts anchors (DER certificates) and nothing else."""
     made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     for der in anchors:
-        made.load_verify_locations(cadata=der)
+        made.load_verify_locations(der)  # of `tls`: bytes; of `ssl` the same position would be a file
     try:
         made.load_cert_chain(credentials.certificate, credentials.key)
     except (ValueError, OSError) as error:

@@ -20,8 +20,8 @@ from typing import Any, Self
 
 from rootlet import resources
 from rootlet.emulator.frozen import frozen_directory
-from rootlet.emulator.unix_port import PARENT
 from rootlet.errors import BadInput, RootletError
+from rootlet.processes import PARENT
 
 RESET = 3
 """The exit code of a board that asked for a reset (``machine.reset()``): it is started again."""

@@ -1,0 +1,122 @@
+"""``rootlet cloud``: AWS IoT Core, or the sandbox."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import emit_json, out
+from rootlet.errors import BadInput, RootletError
+
+
+@click.group(name="cloud")
+def command() -> None:
+    """Register devices with AWS IoT Core, or with the sandbox.
+
+    Credentials, profile, region and endpoint are boto3's usual ones; AWS_ENDPOINT_URL points at the sandbox.
+    """
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet cloud endpoint
+"""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def endpoint(as_json: bool) -> None:
+    """Print the host name that the account's devices connect to."""
+    from rootlet.cloud import client, registration
+
+    host = registration.endpoint(client.iot())
+    if as_json:
+        emit_json({"endpoint": host})
+    else:
+        out.print(host)
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet cloud register devices/sensor-1
+  rootlet cloud register devices/sensor-1 --stream climate --stream power
+  rootlet cloud register devices/sensor-1 --with-ca --policy our-own-policy
+"""
+)
+@click.argument("device", type=click.Path(path_type=Path))
+@click.option("--application", default="leaf", show_default=True, help="As in the device's config.json.")
+@click.option(
+    "--stream",
+    "streams",
+    multiple=True,
+    default=("climate",),
+    show_default=True,
+    help="A telemetry stream; repeatable.",
+)
+@click.option("--policy", help="Attach this existing policy instead of making one.")
+@click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
+@click.option("--activate", is_flag=True, help="Switch the certificate on again where it was deactivated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def register(
+    device: Path,
+    application: str,
+    streams: tuple[str, ...],
+    policy: str | None,
+    with_ca: bool,
+    activate: bool,
+    as_json: bool,
+) -> None:
+    """Make the cloud trust DEVICE: its certificate ACTIVE, a thing, a least-privilege policy. Running it again is safe."""
+    from rootlet.cloud import client, registration
+    from rootlet.pki.identity import DeviceIdentity
+
+    identity = DeviceIdentity.load(device)
+    done = registration.register(
+        client.iot(),
+        identity,
+        application=application,
+        streams=streams,
+        policy=policy,
+        with_ca=with_ca,
+        activate=activate,
+    )
+    if as_json:
+        emit_json(asdict(done))
+        return
+    for change in done.changes:
+        out.print(escape(change))
+    if not done.changes:
+        out.print(f"nothing to change: {escape(done.thing)} is registered")
+
+
+@command.command(
+    name="command",
+    epilog="""\b
+Examples:
+  rootlet cloud command sensor-1 blink
+  rootlet cloud command sensor-1 echo '{"text": "hello"}'
+""",
+)
+@click.argument("thing")
+@click.argument("name")
+@click.argument("arguments", default="{}")
+@click.option("--application", default="leaf", show_default=True, help="As in the device's config.json.")
+@click.option("--timeout", type=float, default=10, show_default=True, help="Seconds to wait for the reply.")
+@click.option("--json", "as_json", is_flag=True, help="Print the reply as JSON.")
+def send(thing: str, name: str, arguments: str, application: str, timeout: float, as_json: bool) -> None:
+    """Send THING the command NAME with ARGUMENTS (JSON), and print its reply."""
+    from rootlet.cloud import messages
+
+    try:
+        value = json.loads(arguments)
+    except ValueError as error:
+        raise BadInput(f"the arguments are no JSON: {error}", way_out='quote them: \'{"text": "hello"}\'') from None
+    reply = messages.send_command(thing, name, value, application=application, timeout=timeout)
+    if as_json:
+        emit_json(reply)
+    elif reply.get("status") == "ok":
+        out.print(f"{escape(thing)} answered: {escape(json.dumps(reply.get('result')))}")
+    if reply.get("status") != "ok":
+        raise RootletError(f"{thing} answered: {reply.get('error')}", way_out="see the device's log")

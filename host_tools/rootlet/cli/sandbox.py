@@ -1,0 +1,52 @@
+"""``rootlet sandbox``: a local IoT Core."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import out
+
+if TYPE_CHECKING:
+    from rootlet.sandbox.server import Facts
+
+
+@click.group(name="sandbox")
+def command() -> None:
+    """Run a local IoT Core."""
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet sandbox up
+  rootlet sandbox up --state ~/.rootlet-sandbox
+  rootlet sandbox up --api-port 0 --mqtt-port 0 --ready-file sandbox.json
+"""
+)
+@click.option("--api-port", type=int, default=4566, show_default=True, help="HTTP port of the AWS API; 0: any free one.")
+@click.option("--mqtt-port", type=int, default=8883, show_default=True, help="MQTT port (mutual TLS); 0: any free one.")
+@click.option("--region", default="us-east-1", show_default=True, envvar="AWS_REGION", help="The region it poses as.")
+@click.option("--state", type=click.Path(path_type=Path), help="Keep registry and server chain in this directory.")
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Write where it serves, as JSON, once it does.")
+def up(api_port: int, mqtt_port: int, region: str, state: Path | None, ready_file: Path | None) -> None:
+    """Start a local IoT Core on loopback and keep it in the foreground until Ctrl-C.
+
+    It prints what to export so that boto3, the AWS CLI and the AWS SDKs talk to it. Its root certificate is made anew at
+    every start unless --state keeps it.
+    """
+    from rootlet.files import write_atomic
+    from rootlet.sandbox.server import Settings, serve
+
+    def ready(facts: "Facts") -> None:
+        if ready_file:
+            write_atomic(ready_file, json.dumps(facts.as_dict(), indent=2).encode() + b"\n")
+        for name, value in facts.environment.items():
+            out.print(f"export {name}={escape(value)}")
+        out.print(f"# devices: {facts.endpoint} port {facts.mqtt_port}, which is {'127.0.0.1'}; root: {escape(facts.root)}")
+        out.print("# running; Ctrl-C stops it")
+        out.file.flush()
+
+    serve(Settings(region, api_port, mqtt_port, str(state) if state else None), ready)

@@ -1,0 +1,58 @@
+"""Clients of AWS, and its errors in Rootlet's words. Credentials, profile, region and endpoint are boto3's usual ones."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+)
+
+from rootlet.errors import BadInput, RootletError
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+_WAYS_OUT = {
+    "AccessDeniedException": "give your AWS user the permission it names",
+    "UnrecognizedClientException": "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
+    "ExpiredTokenException": "log in to AWS again",
+    "ThrottlingException": "wait a little and run it again: it goes on where it stopped",
+    "LimitExceededException": "ask AWS for a higher quota, or remove what is not needed",
+}
+
+
+def iot() -> "IoTClient":
+    """The control plane of AWS IoT. Raises BadInput where no region is configured."""
+    with errors():
+        return boto3.client("iot")
+    raise AssertionError  # errors() never swallows
+
+
+@contextlib.contextmanager
+def errors() -> Iterator[None]:
+    """Turn what boto3 raises into RootletError, one line with a way out."""
+    try:
+        yield
+    except NoRegionError:
+        raise BadInput("no AWS region is configured", way_out="set AWS_REGION, or a profile that has one") from None
+    except NoCredentialsError:
+        raise BadInput(
+            "no AWS credentials found", way_out="aws configure, or export what rootlet sandbox up prints"
+        ) from None
+    except EndpointConnectionError as error:
+        raise RootletError(
+            str(error), way_out="check the network; for the sandbox, that it is up and AWS_ENDPOINT_URL is its"
+        ) from None
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "error")
+        message = error.response.get("Error", {}).get("Message", "")
+        way_out = _WAYS_OUT.get(code, f"see AWS IoT's documentation of {error.operation_name}")
+        raise RootletError(f"AWS refused {error.operation_name}: {code}: {message}", way_out=way_out) from None
+    except BotoCoreError as error:
+        raise RootletError(f"AWS could not be asked: {error}", way_out="check the network and the settings") from None

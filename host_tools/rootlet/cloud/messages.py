@@ -1,0 +1,115 @@
+"""Talking to a device from the cloud's side: MQTT over WebSocket, signed with the user's AWS credentials (SigV4)."""
+
+import json
+import os
+import queue
+import secrets
+import time
+import urllib.parse
+from typing import Any, TypeVar
+
+import boto3
+import paho.mqtt.client as paho
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from rootlet.cloud.client import errors, iot
+from rootlet.cloud.registration import endpoint
+from rootlet.errors import BadInput, RootletError
+
+T = TypeVar("T")
+
+SERVICE = "iotdevicegateway"
+_EXPIRES = 300  # seconds that the signature is good for; it is used at once
+
+
+def send_command(thing: str, command: str, arguments: Any, *, application: str, timeout: float) -> dict[str, Any]:
+    """Send a command to a device and return its reply. ``timeout`` in seconds. Raises RootletError."""
+    identifier = secrets.token_hex(8)
+    prefix = f"cmd/{application}/{thing}/"
+    replies: queue.Queue[dict[str, Any]] = queue.Queue()
+    ready: queue.Queue[str] = queue.Queue()
+    client = _client()
+
+    def on_connect(_client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
+        if reason.is_failure:
+            ready.put(f"refused: {reason}")
+        else:
+            client.subscribe(prefix + "response", qos=1)
+
+    def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        try:
+            reply = json.loads(message.payload)
+        except ValueError:
+            return
+        if isinstance(reply, dict) and reply.get("id") == identifier:
+            replies.put(reply)
+
+    client.on_connect = on_connect
+    client.on_message = on_message
+    client.on_subscribe = lambda *_: ready.put("")
+    client.loop_start()
+    try:
+        deadline = time.monotonic() + timeout
+        if problem := _get(ready, deadline, "the cloud did not let us in"):
+            raise RootletError(f"the connection to the cloud was {problem}", way_out="check iot:Connect in your IAM policy")
+        request = {"id": identifier, "command": command, "arguments": arguments}
+        client.publish(prefix + "request", json.dumps(request), qos=1)
+        return _get(replies, deadline, f"{thing} did not answer within {timeout:g} s")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _get(answers: "queue.Queue[T]", deadline: float, otherwise: str) -> T:
+    try:
+        return answers.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        raise RootletError(otherwise, way_out="is it connected? see its log, or give a longer --timeout") from None
+
+
+def _client() -> paho.Client:
+    session = boto3.Session()
+    credentials = session.get_credentials()
+    if credentials is None or session.region_name is None:
+        raise BadInput("no AWS credentials or region found", way_out="aws configure, or export what sandbox up prints")
+    frozen = credentials.get_frozen_credentials()
+    host = endpoint(iot())
+    # The sandbox serves its WebSockets where it serves everything else; the name in the request stays the endpoint's.
+    override = urllib.parse.urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
+    secure = override.scheme != "http"
+    port = override.port or (443 if secure else 80)
+    netloc = host if override.port is None else f"{host}:{port}"
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=f"rootlet-{secrets.token_hex(6)}",
+        transport="websockets",
+        protocol=MQTTProtocolVersion.MQTTv311,
+    )
+    if secure:
+        client.tls_set()  # this machine's trust store; verification is on
+    path = sign(host=netloc, region=session.region_name, credentials=frozen)
+    client.ws_set_options(path=path, headers={"Host": netloc})
+    with errors():
+        try:
+            client.connect(override.hostname or host, port)
+        except (OSError, paho.WebsocketConnectionError) as error:
+            raise RootletError(f"cannot connect to {netloc}: {error}", way_out="check network and credentials") from None
+    return client
+
+
+def sign(*, host: str, region: str, credentials: Any) -> str:
+    """The path of a WebSocket request that AWS IoT accepts (AWS IoT: protocols, MQTT over WSS).
+
+    The session token of temporary credentials is added after signing: the gateway does not sign over it.
+    """
+    request = AWSRequest("GET", f"https://{host}/mqtt")
+    permanent = Credentials(credentials.access_key, credentials.secret_key)
+    SigV4QueryAuth(permanent, SERVICE, region, expires=_EXPIRES).add_auth(request)
+    path = urllib.parse.urlsplit(str(request.url))._replace(scheme="", netloc="").geturl()
+    if credentials.token:
+        path += "&X-Amz-Security-Token=" + urllib.parse.quote(credentials.token, safe="")
+    return path

@@ -1,0 +1,129 @@
+"""Making AWS IoT Core trust a device: certificate, thing, policy. A second run changes nothing."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rootlet.cloud import policy as policies
+from rootlet.cloud.client import errors
+from rootlet.errors import RootletError
+from rootlet.pki.identity import DeviceIdentity
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+
+@dataclass
+class Registration:
+    """What is registered now, and what this run had to change for it."""
+
+    thing: str
+    certificate_id: str
+    certificate_arn: str = ""
+    policy: str = ""
+    changes: list[str] = field(default_factory=list)
+
+
+def endpoint(iot: "IoTClient") -> str:
+    """The account's device endpoint (Data-ATS: it serves chains that end at Amazon's own roots)."""
+    with errors():
+        return iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    raise AssertionError
+
+
+def register(
+    iot: "IoTClient",
+    identity: DeviceIdentity,
+    *,
+    application: str,
+    streams: Sequence[str],
+    policy: str | None = None,
+    with_ca: bool = False,
+    activate: bool = False,
+) -> Registration:
+    """Register the identity's certificate, its thing and a policy, and tie them together.
+
+    ``with_ca`` registers under the issuing CA, which must be registered itself. ``policy`` names an existing policy to
+    attach as it is; by default ``rootlet-<application>`` is made. A certificate that was deactivated stays so unless
+    ``activate`` is set. Raises RootletError.
+    """
+    done = Registration(identity.thing, identity.certificate_id)
+    with errors():
+        done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
+        _thing(iot, identity.thing, done.changes)
+        prefix = done.certificate_arn.rpartition(":")[0]
+        done.policy = policy or f"rootlet-{application}"
+        if policy is None:
+            _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
+        _attach(iot, done)
+    return done
+
+
+def _certificate(iot: "IoTClient", identity: DeviceIdentity, with_ca: bool, activate: bool, changes: list[str]) -> str:
+    with _absent():
+        description = iot.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
+        status = description["status"]
+        if status != "ACTIVE":
+            if not activate or status == "REVOKED":
+                raise RootletError(
+                    f"certificate {identity.certificate_id} of {identity.thing} is {status}",
+                    way_out="issue a new one: a revoked certificate stays so"
+                    if status == "REVOKED"
+                    else "somebody switched it off; if it should be on again, run this with --activate",
+                )
+            iot.update_certificate(certificateId=identity.certificate_id, newStatus="ACTIVE")
+            changes.append(f"activated certificate {identity.certificate_id}")
+        return description["certificateArn"]
+    pem = identity.certificate.public_bytes(Encoding.PEM).decode()
+    if with_ca:
+        issuer = identity.issuers[0].public_bytes(Encoding.PEM).decode() if identity.issuers else ""
+        answer = iot.register_certificate(certificatePem=pem, caCertificatePem=issuer, status="ACTIVE")
+        arn = answer["certificateArn"]
+    else:
+        arn = iot.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")["certificateArn"]
+    changes.append(f"registered certificate {identity.certificate_id}")
+    return arn
+
+
+def _thing(iot: "IoTClient", name: str, changes: list[str]) -> None:
+    with _absent():
+        iot.describe_thing(thingName=name)
+        return
+    iot.create_thing(thingName=name)
+    changes.append(f"created thing {name}")
+
+
+def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: list[str]) -> None:
+    with _absent():
+        if not policies.same(iot.get_policy(policyName=name)["policyDocument"], wanted):
+            raise RootletError(
+                f"policy {name} exists and allows something else",
+                way_out="name the same streams as before, another application, or attach it as it is with --policy",
+            )
+        return
+    iot.create_policy(policyName=name, policyDocument=json.dumps(wanted))
+    changes.append(f"created policy {name}")
+
+
+def _attach(iot: "IoTClient", done: Registration) -> None:
+    attached = iot.list_attached_policies(target=done.certificate_arn)["policies"]
+    if done.policy not in {entry.get("policyName") for entry in attached}:
+        iot.attach_policy(policyName=done.policy, target=done.certificate_arn)
+        done.changes.append(f"attached policy {done.policy} to the certificate")
+    if done.certificate_arn not in iot.list_thing_principals(thingName=done.thing)["principals"]:
+        iot.attach_thing_principal(thingName=done.thing, principal=done.certificate_arn)
+        done.changes.append(f"attached the certificate to thing {done.thing}")
+
+
+@contextlib.contextmanager
+def _absent():  # type: ignore[no-untyped-def]  # a generator that may swallow; mypy would need the return after it
+    try:
+        yield
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "ResourceNotFoundException":
+            raise

@@ -1,0 +1,96 @@
+"""Everything that reaches into ministack's internals, and nothing else does. Written against the pinned 1.5.33.
+
+tests/host/sandbox/test_ministack_contract.py fails clearly when a later version changes what is used here.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from rootlet.sandbox.chain import ServerChain, in_memory_file
+
+ACCOUNT = "000000000000"
+
+REPLACED = ("_mtls_start_locked", "_mtls_build_ssl_context", "_describe_endpoint")
+USED = ("_MtlsAcceptor", "_mtls_on_client_hello", "_mtls_refresh_trust_anchors", "_mtls_loaded_anchors", "_endpoint_prefix")
+
+
+def environment(region: str, domain: str, api_port: int, mqtt_port: int, state: str | None) -> dict[str, str]:
+    """What ministack reads from the environment, which must be set before it is imported."""
+    variables = {
+        "AUTH": "true",  # without it, device policies are not enforced
+        "GATEWAY_PORT": str(api_port),
+        "IOT_MTLS_ENABLED": "1",
+        "IOT_MTLS_PORT": str(mqtt_port),
+        "LOG_LEVEL": "WARNING",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_HOST": domain,
+        "MINISTACK_REGION": region,
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "0",
+    }
+    if state is not None:
+        variables |= {"PERSIST_STATE": "1", "STATE_DIR": state}
+    return variables
+
+
+def endpoint(region: str, domain: str) -> str:
+    """The device's endpoint of the sandbox's one account, a bare host name as AWS answers it."""
+    from ministack.services import iot
+
+    return f"{iot._endpoint_prefix(ACCOUNT)}-ats.iot.{region}.{domain}"
+
+
+def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[], None]) -> Any:
+    """Change ministack where the sandbox must differ, and return its ASGI application.
+
+    - The mutual-TLS listener takes ``mqtt_socket``, which is bound to loopback already; ministack binds every interface
+      and only logs a warning when the port is taken. ``listening`` is called once it serves.
+    - It presents ``chain``, and refuses a client that presents no certificate, as AWS IoT does.
+    - DescribeEndpoint answers a bare host name, as AWS does; ministack adds its HTTP port.
+    """
+    from ministack import app
+    from ministack.services import iot
+
+    async def start() -> None:
+        if iot._mtls_server is None:
+            loop = asyncio.get_running_loop()
+            iot._mtls_server = await loop.create_server(iot._MtlsAcceptor, sock=mqtt_socket.dup())
+            iot._mtls_loop = loop
+            listening()
+
+    describe = iot._describe_endpoint
+
+    def describe_endpoint(query: dict[str, str]) -> tuple[Any, ...]:
+        status, headers, body = describe(query)
+        document = json.loads(body)
+        if "endpointAddress" in document:
+            document["endpointAddress"] = document["endpointAddress"].partition(":")[0]
+            body = json.dumps(document).encode()
+        return status, headers, body
+
+    iot._mtls_start_locked = start
+    iot._mtls_build_ssl_context = lambda: _tls_context(iot, chain)
+    iot._describe_endpoint = describe_endpoint
+    return app.app
+
+
+def _tls_context(iot: Any, chain: ServerChain) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    # A registered device certificate is an anchor of its own, whoever signed it (AWS IoT: register without CA).
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    descriptor, path = in_memory_file(chain.sent + chain.key)
+    try:
+        context.load_cert_chain(path)
+    finally:
+        os.close(descriptor)
+    iot._mtls_loaded_anchors.clear()
+    iot._mtls_refresh_trust_anchors(context)
+    context.sni_callback = iot._mtls_on_client_hello
+    return context

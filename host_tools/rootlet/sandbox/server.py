@@ -1,0 +1,161 @@
+"""The sandbox's process: ministack's HTTP gateway and its mutual-TLS MQTT listener, both on loopback.
+
+``python -m rootlet.sandbox.server SETTINGS`` (JSON) runs one for ``rootlet.sandbox.sandbox``.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rootlet.errors import BadInput
+from rootlet.files import make_private_directory, write_atomic
+from rootlet.processes import die_with_parent
+from rootlet.sandbox import chain as server_chain
+from rootlet.sandbox import ministack_patch
+
+LOOPBACK = "127.0.0.1"
+DOMAIN = "localhost"
+"""RFC 6761: a name under it never leaves the machine."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Ports: 0 takes any free one. ``state`` keeps registry and chain across restarts."""
+
+    region: str = "us-east-1"
+    api_port: int = 0
+    mqtt_port: int = 0
+    state: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a client needs: ``root`` is the path of the root certificate (PEM), ``chain`` that of what the server sends."""
+
+    endpoint: str
+    mqtt_port: int
+    api_url: str
+    region: str
+    root: str
+    chain: str
+    environment: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
+    """Run a sandbox until SIGINT or SIGTERM; ``ready`` is called once it serves. Raises BadInput for a taken port."""
+    with (
+        _listen(settings.api_port, "--api-port") as api_socket,
+        _listen(settings.mqtt_port, "--mqtt-port") as mqtt_socket,
+        tempfile.TemporaryDirectory(prefix="rootlet-sandbox-") as scratch,
+    ):
+        state = Path(settings.state).resolve() if settings.state else None
+        if state:
+            make_private_directory(state)
+            chain = server_chain.load_or_mint(state, settings.region, DOMAIN)
+        else:
+            chain = server_chain.mint(settings.region, DOMAIN)
+        api_port, mqtt_port = api_socket.getsockname()[1], mqtt_socket.getsockname()[1]
+        variables = ministack_patch.environment(
+            settings.region, DOMAIN, api_port, mqtt_port, str(state / "ministack") if state else None
+        )
+        os.environ.update(variables)
+        os.umask(0o077)  # whatever ministack writes holds keys
+        public = Path(state or scratch)
+        write_atomic(public / server_chain.ROOT, chain.root)
+        write_atomic(public / server_chain.CHAIN, chain.sent)
+        facts = _facts(settings.region, api_port, mqtt_port, public)
+        asyncio.run(_serve(chain, api_socket, mqtt_socket, lambda: ready(facts)))
+
+
+def _listen(port: int, option: str) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError as error:
+        listener.close()
+        raise BadInput(
+            f"cannot listen on {LOOPBACK}:{port}: {error.strerror}",
+            way_out=f"stop what uses that port, or choose another with {option} (0: any free one)",
+        ) from None
+    listener.listen(256)
+    return listener
+
+
+def _facts(region: str, api_port: int, mqtt_port: int, directory: Path) -> Facts:
+    url = f"http://{LOOPBACK}:{api_port}"
+    return Facts(
+        endpoint=ministack_patch.endpoint(region, DOMAIN),
+        mqtt_port=mqtt_port,
+        api_url=url,
+        region=region,
+        root=str(directory / server_chain.ROOT),
+        chain=str(directory / server_chain.CHAIN),
+        environment={
+            "AWS_ENDPOINT_URL": url,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+    )
+
+
+async def _serve(
+    chain: server_chain.ServerChain,
+    api_socket: socket.socket,
+    mqtt_socket: socket.socket,
+    ready: Callable[[], None],
+) -> None:
+    from hypercorn.asyncio import serve as serve_http
+    from hypercorn.config import Config
+
+    stop, listening = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    application = ministack_patch.apply(chain, mqtt_socket, listening.set)
+    config = Config()
+    config.bind = [f"fd://{os.dup(api_socket.fileno())}"]
+    config.loglevel = "WARNING"
+    config.graceful_timeout = 1
+    server = asyncio.create_task(serve_http(application, config, shutdown_trigger=stop.wait))
+    waiting = asyncio.create_task(listening.wait())
+    await asyncio.wait({server, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if listening.is_set():
+        ready()
+    waiting.cancel()
+    await server
+
+
+def _main() -> None:
+    die_with_parent()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    settings = json.loads(sys.argv[1])
+    ready_to = settings.pop("ready_fd")
+
+    def ready(facts: Facts) -> None:
+        with os.fdopen(ready_to, "w") as stream:
+            json.dump(facts.as_dict(), stream)
+
+    try:
+        serve(Settings(**settings), ready)
+    except BadInput as error:
+        sys.exit(f"{error.what} ({error.way_out})")
+
+
+if __name__ == "__main__":
+    _main()
