@@ -111,6 +111,8 @@ def issue(
     """
     _begin(authority, directory, order)
     with _alone(directory):
+        for half in directory.glob(".part-*"):
+            half.unlink()  # what a killed run was writing
         missing = [(number, part) for number, part in enumerate(order.parts()) if not _part(directory, number).exists()]
         kept = len(order.entries) - sum(len(part) for _, part in missing)
         done = kept
