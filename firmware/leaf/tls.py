@@ -17,10 +17,10 @@ _IN_PROGRESS = (115, 119, 11)
 
 # What mbedTLS says, and what it means. The texts are those of mbedTLS 3 (x509_crt.c).
 _VERDICTS = (
-    ("CN does not match", "tls-hostname"),
+    ("not correctly signed", "tls-untrusted-root"),
+    ("does not match with the expected CN", "tls-hostname"),
     ("validity has expired", "tls-expired"),
     ("starts in the future", "tls-not-yet-valid"),
-    ("not correctly signed", "tls-untrusted-root"),
 )
 
 
@@ -58,7 +58,7 @@ class Stream:
         for text, word in _VERDICTS:
             if text in verdict:
                 return Fault(word, self._explain(word))
-        return Fault("tls-failed", verdict)
+        return Fault("tls-failed", " ".join(verdict.split()))
 
     def _explain(self, word):
         issuer, subject = self.chain[0] if self.chain else ("?", "?")  # the certificate nearest to the root
@@ -79,7 +79,9 @@ class Stream:
         code = error.errno
         if self.chain and code in (_FATAL_ALERT, _EOF, 32, 104):
             return Fault("device-certificate-refused", "the server broke the handshake off after it saw our certificate")
-        if code in _PROTOCOL or (not self.chain and code in (_FATAL_ALERT, 32, 104)):
+        if code == _FATAL_ALERT:
+            return Fault("tls-failed", "%s refused the handshake with an alert before it showed a certificate" % self._host)
+        if code in _PROTOCOL or (not self.chain and code in (32, 104)):
             return Fault("tls-no-tls", "%s does not answer with TLS (%s)" % (self._host, code))
         return Fault("tls-failed", "the handshake with %s failed (%s)" % (self._host, error))
 

@@ -7,7 +7,7 @@ An entry is a header of 12 bytes (magic, flags, 3 reserved, type, subtype, lengt
 import enum
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -85,24 +85,36 @@ def to_identity(partition: bytes) -> DeviceIdentity:
     Raises RootletError where certificate or key is missing, cannot be read, or they do not belong together.
     """
     parts = {entry.type: entry for entry in decode(partition)}
-    for kind in (Type.DEVICE_CERTIFICATE, Type.PRIVATE_KEY):
-        if kind not in parts:
-            raise RootletError(
-                f"the credential partition has no {kind.name.lower().replace('_', ' ')}",
-                way_out="write an identity to the board",
-            )
+    certificate, issuers = _certificates(parts)
+    if Type.PRIVATE_KEY not in parts:
+        raise _lacks(Type.PRIVATE_KEY)
     if parts[Type.PRIVATE_KEY].flags & _KEY_ELSEWHERE:
         raise RootletError(
             "the private key is kept in the chip's eFuses", way_out="stock MicroPython cannot use it; see the docs"
         )
-    certificate = _certificate(parts[Type.DEVICE_CERTIFICATE].data)
     key = _private_key(parts[Type.PRIVATE_KEY].data)
     if key.public_key() != certificate.public_key():
         raise RootletError(
             "the private key in the credential partition is not the certificate's", way_out="write the identity again"
         )
-    issuers = (_certificate(parts[Type.CA_CERTIFICATE].data),) if Type.CA_CERTIFICATE in parts else ()
     return DeviceIdentity(common_name(certificate), certificate, key, issuers)
+
+
+def to_certificates(partition: bytes) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+    """The device's certificate and its issuers, where the key is of no interest or cannot be read. Raises RootletError."""
+    return _certificates({entry.type: entry for entry in decode(partition)})
+
+
+def _certificates(parts: Mapping[int, Entry]) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+    if Type.DEVICE_CERTIFICATE not in parts:
+        raise _lacks(Type.DEVICE_CERTIFICATE)
+    issuers = (_certificate(parts[Type.CA_CERTIFICATE].data),) if Type.CA_CERTIFICATE in parts else ()
+    return _certificate(parts[Type.DEVICE_CERTIFICATE].data), issuers
+
+
+def _lacks(kind: Type) -> RootletError:
+    what = kind.name.lower().replace("_", " ")
+    return RootletError(f"the credential partition has no {what}", way_out="write an identity to the board")
 
 
 def _encode_entry(entry: Entry) -> bytes:

@@ -1,12 +1,22 @@
 """``rootlet ca``: mint and look after certificate authorities."""
 
+import sys
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
+from rich.markup import escape
 
 from rootlet.cli.output import emit_json, out
-from rootlet.cli.passphrase import get_passphrase, passphrase_options
+from rootlet.cli.passphrase import SecretSource, open_authority, parent_secret_options, secret_options
+from rootlet.cli.subject import subject_options
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from rootlet.pki.held import HeldKey
+    from rootlet.pki.keys import KeyType
+    from rootlet.pki.subject import Subject
 
 
 @click.group(name="ca")
@@ -18,13 +28,15 @@ def command() -> None:
     epilog="""\b
 Examples:
   rootlet ca create fleet-ca --organization "Example Fleet"
-  rootlet ca create fleet-ca --key-type ec-p384 --days 3650 --passphrase-file ~/.fleet-passphrase
+  rootlet ca create batch-7 --parent fleet-ca --unit "Batch 7" --days 730
+  rootlet ca create fleet-ca --key-type ec-p384 --passphrase-file ~/.fleet-passphrase
+  rootlet ca create fleet-ca --key-in token --token factory --pkcs11-module /usr/lib/softhsm/libsofthsm2.so
+  rootlet ca create fleet-ca --key-in kms
 """
 )
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--name", help="The CA's common name; the directory's name unless given.")
-@click.option("--organization", "-O", help="Organization (O) in its subject; policies can tell customers apart by it.")
-@click.option("--country", help="Country (C), two letters.")
+@subject_options
 @click.option(
     "--key-type",
     type=click.Choice(["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"]),
@@ -32,47 +44,232 @@ Examples:
     show_default=True,
 )
 @click.option("--days", type=int, default=20 * 365, show_default=True, help="How long it is valid.")
-@passphrase_options
+@click.option("--parent", type=click.Path(path_type=Path), help="Make an intermediate, signed by the CA in this directory.")
+@click.option(
+    "--path-length",
+    type=click.IntRange(0, 8),
+    help="How many CAs may follow below it. Unless given: 0 for an intermediate (devices only), any number for a root.",
+)
+@click.option(
+    "--key-in",
+    type=click.Choice(["file", "token", "kms"]),
+    default="file",
+    show_default=True,
+    help="Who holds the key: an encrypted file, a PKCS#11 token (HSM), AWS KMS.",
+)
+@click.option("--use-key", metavar="KEY", help="Use this key, made before: a label in the token; a KMS id, ARN or alias.")
+@click.option("--key-label", help="The new key's label in the token; the CA's name unless given.")
+@click.option(
+    "--pkcs11-module", type=click.Path(path_type=Path), envvar="ROOTLET_PKCS11_MODULE", help="The token's PKCS#11 library."
+)
+@click.option("--token", help="The token's label.")
+@secret_options
+@parent_secret_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def create(
     directory: Path,
     name: str | None,
-    organization: str | None,
-    country: str | None,
+    subject: "Subject",
     key_type: str,
     days: int,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
+    parent: Path | None,
+    path_length: int | None,
+    key_in: str,
+    use_key: str | None,
+    key_label: str | None,
+    pkcs11_module: Path | None,
+    token: str | None,
+    secret: SecretSource,
+    parent_secret: SecretSource,
     as_json: bool,
 ) -> None:
-    """Mint a self-signed fleet CA into DIRECTORY: ca.crt, and ca.key encrypted with a passphrase.
+    """Mint a CA into DIRECTORY: ca.crt, and ca.key encrypted with a passphrase; or ca.json, which says who holds the key.
 
-    The passphrase comes from --passphrase-file, --passphrase-fd, the environment variable ROOTLET_CA_PASSPHRASE, or a
-    prompt; never from an argument, which every user of the machine could read.
+    The passphrase (or the token's PIN) comes from --passphrase-file, --passphrase-fd, the environment variable
+    ROOTLET_CA_PASSPHRASE, or a prompt; never from an argument, which every user of the machine could read.
     """
-    from rootlet.pki.authority import Authority, Subject
-    from rootlet.pki.keys import KeyType
+    from rootlet.pki.authority import Authority
+    from rootlet.pki.storage import check_vacant
 
-    passphrase = get_passphrase(passphrase_file, passphrase_fd, confirm=True)
-    kind: KeyType = next(known for known in get_args(KeyType) if known == key_type)
-    authority = Authority.create(
-        directory,
-        passphrase,
-        name=name or directory.resolve().name,
-        subject=Subject(organization=organization, country=country),
-        key_type=kind,
-        days=days,
-    )
-    certificate = authority.certificate
+    check_vacant(directory, "a CA")
+    name = name or directory.resolve().name
+    kind = _key_type(key_type)
+    above = open_authority(parent, parent_secret) if parent else None
+    try:
+        if key_in == "file":
+            _reject({"--use-key": use_key, "--key-label": key_label, "--token": token}, "--key-in token or kms")
+            authority = Authority.create(
+                directory,
+                secret.read(f"new passphrase of {directory}", confirm=True),
+                name=name,
+                subject=subject,
+                key_type=kind,
+                days=days,
+                path_length=path_length,
+                parent=above,
+            )
+        else:
+            if key_in == "token":
+                held = _token_key(pkcs11_module, token, use_key, key_label or name, secret, kind)
+            else:
+                _reject({"--key-label": key_label, "--token": token}, "--key-in token")
+                held = _kms_key(use_key, name, kind)
+            authority = Authority.create_held(
+                directory, held, name=name, subject=subject, days=days, path_length=path_length, parent=above
+            )
+    finally:
+        if above:
+            above.close()
+    authority.close()
+    _show(directory, authority.certificate, authority.above, as_json)
+
+
+@command.command(epilog="\b\nExample:\n  rootlet ca show fleet-ca")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def show(directory: Path, as_json: bool) -> None:
+    """Show whose certificate a CA has, who issued it, and who holds its key. Needs no passphrase."""
+    from rootlet.pki.authority import read_certificates
+
+    certificate, above = read_certificates(directory)
+    _show(directory, certificate, above, as_json)
+
+
+@command.command(
+    "prove-possession",
+    epilog="""\b
+Example, at the manufacturer, with the code that `rootlet cloud register-ca --request` asked for:
+  rootlet ca prove-possession 66b1…9a0c --ca fleet-ca -o verification.crt
+""",
+)
+@click.argument("code")
+@click.option("--ca", required=True, type=click.Path(path_type=Path), help="The CA's directory.")
+@click.option("--out", "-o", "target", type=click.Path(path_type=Path), default=Path("verification.crt"), show_default=True)
+@secret_options
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def prove_possession(code: str, ca: Path, target: Path, secret: SecretSource, as_json: bool) -> None:
+    """Show AWS IoT that you hold a CA's key: sign a certificate whose common name is the registration CODE.
+
+    Send the result back, with the CA's own ca.crt. Neither is secret.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from rootlet.files import write_atomic
+    from rootlet.pki.subject import show_name
+
+    with open_authority(ca, secret) as authority:
+        certificate = authority.prove_possession(code)
+    write_atomic(target, certificate.public_bytes(Encoding.PEM))
     facts = {
-        "directory": str(directory),
-        "subject": certificate.subject.rfc4514_string(),
-        "key_type": key_type,
+        "verification_certificate": str(target),
+        "ca_certificate": str(ca / "ca.crt"),
         "not_after": certificate.not_valid_after_utc.isoformat(),
     }
     if as_json:
         emit_json(facts)
     else:
-        out.print(f"CA {facts['subject']} ({key_type}), valid until {certificate.not_valid_after_utc:%Y-%m-%d}")
-        out.print(f"  {directory}/ca.crt   its certificate: register this one with AWS IoT")
-        out.print(f"  {directory}/ca.key   its key, encrypted with your passphrase; keep both safe", soft_wrap=True)
+        out.print(f"{escape(str(target))}: signed by {escape(show_name(certificate.issuer))}")
+        out.print(f"  send it back with {escape(str(ca / 'ca.crt'))}, by {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet ca audit fleet-ca devices batch-7
+  rootlet ca audit --within 180 --json .
+
+\b
+Exit code: 0 nothing found, 1 something found, 2 a path that is not there.
+"""
+)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--within", type=click.IntRange(0), default=90, show_default=True, help="Report what expires in so many days.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def audit(paths: tuple[Path, ...], within: int, as_json: bool) -> None:
+    """List what is wrong with the certificates in PATHS: CA and device directories, batches, PEM and DER files.
+
+    Expired, or soon to be; weak keys and signatures; keys that several certificates share; serial numbers that an issuer
+    used twice; files that cannot be read. Needs no passphrase: no private key is looked at.
+    """
+    from rich.table import Table
+
+    from rootlet.pki.audit import audit as look
+
+    report = look(paths, within=within)
+    if as_json:
+        emit_json({"certificates": report.certificates, "findings": [vars(finding) for finding in report.findings]})
+    elif report.findings:
+        table = Table("what", "subject", "detail", "where", box=None, pad_edge=False)
+        for finding in report.findings:
+            table.add_row(finding.kind, *(escape(text) for text in (finding.subject, finding.detail, finding.where)))
+        out.print(table)
+    if not as_json:
+        out.print(f"{report.certificates} certificates, {len(report.findings)} findings")
+    if report.findings:
+        sys.exit(1)
+
+
+def _token_key(
+    module: Path | None, token: str | None, use_key: str | None, label: str, secret: SecretSource, kind: "KeyType"
+) -> "HeldKey":
+    from rootlet.errors import BadInput
+    from rootlet.pki import token as tokens
+
+    if module is None or token is None:
+        raise BadInput("--key-in token needs to know which", way_out="give --pkcs11-module and --token")
+    pin = secret.read(f"PIN of token {token}")
+    if use_key:
+        return tokens.use_key(module, token, use_key, pin)
+    return tokens.create_key(module, token, label, pin, kind)
+
+
+def _kms_key(use_key: str | None, name: str, kind: "KeyType") -> "HeldKey":
+    from rootlet.pki import kms
+
+    return kms.use_key(use_key) if use_key else kms.create_key(name, kind)
+
+
+def _reject(options: dict[str, str | None], needed: str) -> None:
+    from rootlet.errors import BadInput
+
+    for option, value in options.items():
+        if value is not None:
+            raise BadInput(f"{option} has no meaning here", way_out=f"leave it out, or add {needed}")
+
+
+def _key_type(name: str) -> "KeyType":
+    from rootlet.pki.keys import KeyType
+
+    kind: KeyType = next(known for known in get_args(KeyType) if known == name)
+    return kind
+
+
+def _show(directory: Path, certificate: "x509.Certificate", above: "tuple[x509.Certificate, ...]", as_json: bool) -> None:
+    from rootlet.pki.authority import read_holder
+    from rootlet.pki.certificates import key_name
+    from rootlet.pki.subject import show_name
+
+    record = read_holder(directory)
+    facts = {
+        "directory": str(directory),
+        "subject": show_name(certificate.subject),
+        "issuer": show_name(certificate.issuer),
+        "key_type": key_name(certificate.public_key()),
+        "key": record,
+        "not_before": certificate.not_valid_before_utc.isoformat(),
+        "not_after": certificate.not_valid_after_utc.isoformat(),
+        "above": [show_name(issuer.subject) for issuer in above],
+    }
+    if as_json:
+        emit_json(facts)
+        return
+    valid = f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
+    out.print(f"CA {escape(show_name(certificate.subject))} ({facts['key_type']}), {valid}")
+    for issuer in above:
+        out.print(f"  below {escape(show_name(issuer.subject))}")
+    out.print(f"  {escape(str(directory / 'ca.crt'))}   its certificate: register this one with AWS IoT")
+    if record["holder"] == "file":
+        out.print(f"  {escape(str(directory / 'ca.key'))}   its key, encrypted with your passphrase; keep both safe")
+    else:
+        where = ", ".join(f"{name} {value}" for name, value in record.items() if name != "holder")
+        out.print(f"  {escape(str(directory / 'ca.json'))}  where its key is: {record['holder']}, {escape(where)}")

@@ -1,12 +1,39 @@
-"""``rootlet device``: issue device identities."""
+"""``rootlet device``: issue device identities, one or many, or take over those that came with a module."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
+from rich.markup import escape
 
-from rootlet.cli.output import emit_json, out
-from rootlet.cli.passphrase import get_passphrase, passphrase_options
+from rootlet.cli.output import emit_json, err, out
+from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
+from rootlet.cli.subject import device_subject_options, subject_options
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from rootlet.pki.keys import KeyType
+    from rootlet.pki.subject import Subject
+
+_TABLE_OFFSET = 0x8000  # ESP-IDF's default, and MicroPython's on every board
+
+_CA = click.option("--ca", required=True, type=click.Path(path_type=Path), help="The CA's directory.")
+_OUT = click.option(
+    "--out",
+    "parent",
+    type=click.Path(path_type=Path),
+    default=Path("devices"),
+    show_default=True,
+    help="The identity goes into a directory in here, named as the thing.",
+)
+_KEY_TYPE = click.option(
+    "--key-type", type=click.Choice(["ec-p256", "ec-p384", "rsa-2048"]), default="ec-p256", show_default=True
+)
+_DAYS = click.option("--days", type=int, default=10 * 365, show_default=True, help="How long it is valid.")
+_FORCE = click.option("--force", is_flag=True, help="Where the thing has an identity already, move that aside first.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group(name="device")
@@ -18,66 +45,288 @@ def command() -> None:
     epilog="""\b
 Examples:
   rootlet device issue sensor-1 --ca fleet-ca
-  rootlet device issue sensor-1 --ca fleet-ca --out devices --organization "Customer A" --key-type rsa-2048
+  rootlet device issue sensor-1 --ca fleet-ca --organization "Customer A" --key-type rsa-2048
+  rootlet device issue --csr sensor-1.csr --ca fleet-ca
 """
 )
-@click.argument("thing")
-@click.option("--ca", required=True, type=click.Path(path_type=Path), help="The CA's directory.")
-@click.option(
-    "--out",
-    "parent",
-    type=click.Path(path_type=Path),
-    default=Path("devices"),
-    show_default=True,
-    help="The identity goes into a directory THING in here.",
-)
-@click.option("--organization", "-O", help="Organization (O) in its subject.")
-@click.option("--unit", help="Organizational unit (OU) in its subject.")
-@click.option("--serial", help="serialNumber in its subject: the product's, not the certificate's.")
-@click.option("--key-type", type=click.Choice(["ec-p256", "ec-p384", "rsa-2048"]), default="ec-p256", show_default=True)
-@click.option("--days", type=int, default=10 * 365, show_default=True, help="How long it is valid.")
-@passphrase_options
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.argument("thing", required=False)
+@_CA
+@_OUT
+@device_subject_options
+@_KEY_TYPE
+@click.option("--csr", type=click.Path(path_type=Path), help="The key is elsewhere: certify this request (PEM or DER).")
+@_DAYS
+@_FORCE
+@secret_options
+@_JSON
 def issue(
-    thing: str,
+    thing: str | None,
     ca: Path,
     parent: Path,
-    organization: str | None,
-    unit: str | None,
-    serial: str | None,
+    subject: "Subject",
     key_type: str,
+    csr: Path | None,
     days: int,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
+    force: bool,
+    secret: SecretSource,
     as_json: bool,
 ) -> None:
     """Make a key and a certificate for THING, signed by a CA. THING becomes the certificate's common name.
 
-    On the host the key is PEM and not encrypted, readable by you alone (0600): it is on its way to the device.
+    On the host the key is PEM and not encrypted, readable by you alone (0600): it is on its way to the device. With --csr
+    the key stays where it is: the request's signature is checked, its common name must be the thing's, and the
+    rest of the subject comes from the options here, never from the request.
     """
-    from rootlet.pki.authority import Authority, Subject
-    from rootlet.pki.identity import check_thing_name
+    from rootlet.errors import BadInput
+    from rootlet.pki import requests
+    from rootlet.pki.subject import check_thing_name
+
+    request = requests.read(csr, thing) if csr else None
+    if request is None and thing is None:
+        raise BadInput("no thing is named", way_out="give THING, or --csr")
+    name = request.thing if request else check_thing_name(thing or "")
+    directory = parent / name
+    _check_free(directory, force)
+    with open_authority(ca, secret) as authority:
+        if request:
+            certificate = authority.certify(name, request.public_key, subject=subject, days=days)
+            replaced = _set_aside(directory, force)
+            _save_certificate(directory, certificate, authority.chain)
+        else:
+            identity = authority.issue(name, subject=subject, key_type=_key_type(key_type), days=days)
+            certificate = identity.certificate
+            replaced = _set_aside(directory, force)
+            identity.save(directory)
+        clipped = certificate.not_valid_after_utc == authority.certificate.not_valid_after_utc
+    left_out = request.left_out if request else ()
+    _report(name, directory, certificate, left_out=left_out, replaced=replaced, clipped=clipped, as_json=as_json)
+
+
+@command.command(
+    "issue-batch",
+    epilog="""\b
+Examples:
+  rootlet device issue-batch batch-7 --ca fleet-ca --count 10000 --pattern 'sensor-#####'
+  rootlet device issue-batch batch-7 --ca fleet-ca --names names.csv --unit "Batch 7"
+
+\b
+NAMES has one thing a line, or is a CSV file with the columns thing and serial:
+  thing,serial
+  sensor-1,SN-0001
+""",
+)
+@click.argument("directory", type=click.Path(path_type=Path))
+@_CA
+@click.option("--names", type=click.Path(path_type=Path), help="A file that names the devices.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), help="How many, named by --pattern.")
+@click.option("--pattern", help="A name with a run of # where the number goes, as in 'sensor-#####'.")
+@click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first number in --pattern.")
+@subject_options
+@_KEY_TYPE
+@_DAYS
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes; as many as there are cores unless given.")
+@secret_options
+@_JSON
+def issue_batch(
+    directory: Path,
+    ca: Path,
+    names: Path | None,
+    count: int | None,
+    pattern: str | None,
+    first: int,
+    subject: "Subject",
+    key_type: str,
+    days: int,
+    workers: int | None,
+    secret: SecretSource,
+    as_json: bool,
+) -> None:
+    """Issue many identities into DIRECTORY, on all cores. Interrupted? Repeat the command: it goes on where it stopped.
+
+    The batch holds private keys, readable by you alone. `rootlet device unpack` takes identities out of it.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from rootlet.errors import BadInput
+    from rootlet.pki import batch
+    from rootlet.pki import names as naming
+
+    if (names is None) == (count is None):
+        raise BadInput("name the devices in one way", way_out="give --names, or --count and --pattern")
+    entries = naming.from_file(names) if names else naming.from_pattern(pattern or "", count or 0, first)
+    order = batch.Order(entries, subject, _key_type(key_type), days)
+    columns = (TextColumn("issuing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # No refresh thread: the workers are forked from this process.
+    with (
+        open_authority(ca, secret) as authority,
+        Progress(*columns, console=err, auto_refresh=False, disable=not err.is_terminal) as progress,
+    ):
+        bar = progress.add_task("issuing", total=len(entries))
+        outcome = batch.issue(
+            authority,
+            directory,
+            order,
+            workers=workers,
+            progress=lambda done: progress.update(bar, completed=done, refresh=True),
+        )
+    if as_json:
+        emit_json({"directory": str(directory), "issued": outcome.issued, "kept": outcome.kept})
+        return
+    kept = f", {outcome.kept} were there already" if outcome.kept else ""
+    out.print(f"{escape(str(directory))}: {outcome.issued} identities issued{kept}")
+    out.print(f"  take them out: rootlet device unpack {escape(str(directory))} {escape(entries[0][0])}")
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet device unpack batch-7 sensor-00001 sensor-00002
+  rootlet device unpack batch-7 --all --out devices
+"""
+)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("things", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every device of the batch.")
+@_OUT
+@_JSON
+def unpack(directory: Path, things: Sequence[str], everything: bool, parent: Path, as_json: bool) -> None:
+    """Take identities out of a batch, each into a directory of its own. Those that are there already stay as they are."""
+    from rootlet.errors import BadInput
+    from rootlet.pki import batch
+    from rootlet.pki.identity import KEY
+
+    if bool(things) == everything:
+        raise BadInput("which devices?", way_out="name them, or give --all")
+    identities = batch.read(directory) if everything else (batch.find(directory, thing) for thing in things)
+    written, kept = 0, 0
+    for identity in identities:
+        if (parent / identity.thing / KEY).exists():
+            kept += 1
+        else:
+            identity.save(parent / identity.thing)
+            written += 1
+    if as_json:
+        emit_json({"directory": str(parent), "written": written, "kept": kept})
+    else:
+        there = f", {kept} were there already" if kept else ""
+        out.print(f"{escape(str(parent))}: {written} identities unpacked{there}")
+
+
+@command.command(
+    "import",
+    epilog="""\b
+Examples, with a dump read from the module:
+  esptool read-flash 0xD000 0x2000 esp_secure_cert.bin
+  rootlet device import esp_secure_cert.bin
+  rootlet device import flash.bin --certificate-only
+""",
+)
+@click.argument("dump", type=click.Path(path_type=Path))
+@_OUT
+@click.option("--certificate-only", is_flag=True, help="Leave the key where it is, as when the chip alone can use it.")
+@_FORCE
+@_JSON
+def import_(dump: Path, parent: Path, certificate_only: bool, force: bool, as_json: bool) -> None:
+    """Take over the identity that a module came with: from a dump of its esp_secure_cert partition, or of all its flash."""
+    from rootlet.board import secure_cert
+    from rootlet.errors import RootletError
+    from rootlet.files import read_input
+    from rootlet.pki.identity import common_name
+    from rootlet.pki.subject import check_thing_name
+
+    partition = _credential_partition(read_input(dump, "dump of the flash"))
+    certificate, issuers = secure_cert.to_certificates(partition)
+    thing = check_thing_name(common_name(certificate))
+    directory = parent / thing
+    _check_free(directory, force)
+    if certificate_only:
+        replaced = _set_aside(directory, force)
+        _save_certificate(directory, certificate, issuers)
+    else:
+        try:
+            identity = secure_cert.to_identity(partition)
+        except RootletError as error:
+            raise type(error)(error.what, way_out=f"{error.way_out}; the certificate alone: --certificate-only") from None
+        replaced = _set_aside(directory, force)
+        identity.save(directory)
+    _report(thing, directory, certificate, replaced=replaced, as_json=as_json)
+
+
+def _credential_partition(dump: bytes) -> bytes:
+    """The credential partition in a dump that is either just that or the whole flash."""
+    from rootlet.board import partitions, secure_cert
+
+    if len(dump) <= secure_cert.SIZE:
+        return dump
+    table = partitions.decode(dump[_TABLE_OFFSET : _TABLE_OFFSET + partitions.TABLE_SIZE])
+    where = partitions.find(table, partitions.SECURE_CERT)
+    return dump[where.offset : where.offset + where.size]
+
+
+def _check_free(directory: Path, force: bool) -> None:
+    from rootlet.pki.storage import check_vacant
+
+    if not force:
+        check_vacant(directory, "an identity", "choose another name, or --force: what is there is moved aside")
+
+
+def _set_aside(directory: Path, force: bool) -> Path | None:
+    from rootlet.pki.storage import set_aside
+
+    return set_aside(directory) if force else None
+
+
+def _save_certificate(directory: Path, certificate: "x509.Certificate", issuers: "Sequence[x509.Certificate]") -> None:
+    from rootlet.pki.identity import certificate_files
+    from rootlet.pki.storage import write_directory
+
+    write_directory(directory, certificate_files(certificate, issuers), secret=(), what="an identity")
+
+
+def _key_type(name: str) -> "KeyType":
     from rootlet.pki.keys import KeyType
 
-    check_thing_name(thing)
-    authority = Authority.load(ca, get_passphrase(passphrase_file, passphrase_fd))
-    kind: KeyType = next(known for known in get_args(KeyType) if known == key_type)
-    subject = Subject(organization=organization, organizational_unit=unit, serial_number=serial)
-    identity = authority.issue(thing, subject=subject, key_type=kind, days=days)
-    directory = parent / thing
-    identity.save(directory)
+    kind: KeyType = next(known for known in get_args(KeyType) if known == name)
+    return kind
+
+
+def _report(
+    thing: str,
+    directory: Path,
+    certificate: "x509.Certificate",
+    *,
+    as_json: bool,
+    left_out: Sequence[str] = (),
+    replaced: Path | None = None,
+    clipped: bool = False,
+) -> None:
+    from cryptography.hazmat.primitives import hashes
+
+    from rootlet.pki.certificates import key_name
+    from rootlet.pki.subject import show_name
+
     facts = {
         "thing": thing,
         "directory": str(directory),
-        "certificate_id": identity.certificate_id,
-        "subject": identity.certificate.subject.rfc4514_string(),
-        "issuer": identity.certificate.issuer.rfc4514_string(),
-        "not_after": identity.certificate.not_valid_after_utc.isoformat(),
+        "certificate_id": certificate.fingerprint(hashes.SHA256()).hex(),
+        "subject": show_name(certificate.subject),
+        "issuer": show_name(certificate.issuer),
+        "key_type": key_name(certificate.public_key()),
+        "not_before": certificate.not_valid_before_utc.isoformat(),
+        "not_after": certificate.not_valid_after_utc.isoformat(),
+        "left_out": list(left_out),
+        "replaced": str(replaced) if replaced else None,
     }
     if as_json:
         emit_json(facts)
-    else:
-        out.print(f"device {thing}: {key_type} key and certificate in {directory}/")
-        out.print(f"  issued by       {facts['issuer']}")
-        out.print(f"  valid until     {identity.certificate.not_valid_after_utc:%Y-%m-%d}")
-        out.print(f"  certificate id  {identity.certificate_id}")
+        return
+    ends = " (when its CA does)" if clipped else ""
+    out.print(f"device {escape(thing)}: {facts['key_type']} certificate in {escape(str(directory))}/")
+    out.print(f"  subject         {escape(show_name(certificate.subject))}")
+    out.print(f"  issued by       {escape(show_name(certificate.issuer))}")
+    out.print(f"  valid until     {certificate.not_valid_after_utc:%Y-%m-%d}{ends}")
+    out.print(f"  certificate id  {facts['certificate_id']}")
+    if left_out:
+        err.print(f"  not taken from the request: {escape(', '.join(left_out))}")
+    if replaced:
+        err.print(f"  the identity that was there is now in {escape(str(replaced))}/")

@@ -1,51 +1,107 @@
-"""Where a passphrase may come from: a file, a file descriptor, the environment, a prompt. Never an argument."""
+"""Where a CA's passphrase or its token's PIN may come from: a file, a descriptor, the environment, a prompt.
 
+Never an argument: every user of the machine can read those.
+"""
+
+import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 
-VARIABLE = "ROOTLET_CA_PASSPHRASE"
+if TYPE_CHECKING:
+    from rootlet.pki.authority import Authority
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def passphrase_options(function: F) -> F:
-    """Add ``--passphrase-file`` and ``--passphrase-fd`` to a command."""
-    function = click.option(
-        "--passphrase-file", type=click.Path(path_type=Path), help="Read the CA's passphrase from a file's first line."
-    )(function)
-    return click.option("--passphrase-fd", type=int, help="Read it from this open file descriptor.")(function)
+Command = Callable[..., Any]
 
 
-def get_passphrase(file: Path | None, descriptor: int | None, *, confirm: bool = False) -> bytes:
-    """Return the passphrase from where the user put it; ``confirm`` asks twice at a prompt. Raises BadInput."""
-    if file is not None and descriptor is not None:
-        raise BadInput("--passphrase-file and --passphrase-fd together", way_out="give one of them")
-    if file is not None:
-        return _first_line(read_input(file, "passphrase file"), str(file))
-    if descriptor is not None:
+@dataclass(frozen=True)
+class SecretSource:
+    """Where the user put a secret. It is read when it is needed, once."""
+
+    file: Path | None
+    descriptor: int | None
+    variables: tuple[str, ...]
+    options: str
+
+    def read(self, what: str, *, confirm: bool = False) -> bytes:
+        """Return the secret; ``what`` names it at the prompt, which asks twice to ``confirm``. Raises BadInput."""
+        if self.file is not None and self.descriptor is not None:
+            raise BadInput(f"{self.options}-file and {self.options}-fd together", way_out="give one of them")
+        if self.file is not None:
+            return _first_line(read_input(self.file, f"file for the {what}"), str(self.file))
+        if self.descriptor is not None:
+            return self._from_descriptor(self.descriptor)
+        for variable in self.variables:
+            if value := os.environ.get(variable):
+                return value.encode()
+        try:
+            answer: str = click.prompt(_capital(what), hide_input=True, confirmation_prompt=confirm, err=True)
+        except click.Abort:
+            raise BadInput(
+                f"no {what} given",
+                way_out=f"type it, set {self.variables[0]}, or give {self.options}-file or {self.options}-fd",
+            ) from None
+        return answer.encode()
+
+    def _from_descriptor(self, descriptor: int) -> bytes:
         try:
             with os.fdopen(descriptor, "rb") as stream:
                 return _first_line(stream.read(), f"file descriptor {descriptor}")
         except OSError as error:
             raise BadInput(
-                f"--passphrase-fd {descriptor}: {error.strerror}", way_out="open it, as in 3</path/to/file"
+                f"{self.options}-fd {descriptor}: {error.strerror}", way_out="open it, as in 3</path/to/file"
             ) from None
-    if value := os.environ.get(VARIABLE):
-        return value.encode()
-    try:
-        answer: str = click.prompt("Passphrase of the CA", hide_input=True, confirmation_prompt=confirm, err=True)
-    except click.Abort:
-        raise BadInput(
-            "no passphrase given", way_out=f"type it, set {VARIABLE}, or give --passphrase-file or --passphrase-fd"
-        ) from None
-    return answer.encode()
+
+
+def secret_options(function: Command) -> Command:
+    """Add the options for a CA's passphrase or PIN; the command gets ``secret``, a SecretSource."""
+    return _options(
+        function, "secret", "--passphrase", "--pin", ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN"), "the CA's passphrase"
+    )
+
+
+def parent_secret_options(function: Command) -> Command:
+    """As ``secret_options``, for the CA that signs another CA; the command gets ``parent_secret``."""
+    variables = ("ROOTLET_PARENT_PASSPHRASE", "ROOTLET_PARENT_PIN")
+    return _options(function, "parent_secret", "--parent-passphrase", "--parent-pin", variables, "the parent's passphrase")
+
+
+def open_authority(directory: Path, source: SecretSource) -> "Authority":
+    """Open a CA, asking for whatever unlocks it. Raises BadInput or RootletError."""
+    from rootlet.pki.authority import Authority, read_certificates, read_holder
+    from rootlet.pki.held import KMS, TOKEN
+
+    read_certificates(directory)  # no CA: say so before asking for its passphrase
+    record = read_holder(directory)
+    if record["holder"] == KMS:
+        return Authority.load(directory, None)
+    what = f"PIN of token {record.get('token')}" if record["holder"] == TOKEN else f"passphrase of {directory}"
+    return Authority.load(directory, source.read(what))
+
+
+def _options(function: Command, name: str, passphrase: str, pin: str, variables: tuple[str, ...], what: str) -> Command:
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        file, descriptor = options.pop(f"{name}_file"), options.pop(f"{name}_fd")
+        return function(*arguments, **{name: SecretSource(file, descriptor, variables, passphrase)}, **options)
+
+    with_descriptor = click.option(
+        f"{passphrase}-fd", f"{pin}-fd", f"{name}_fd", type=int, help="Read it from this open file descriptor."
+    )(wrapped)
+    return click.option(
+        f"{passphrase}-file",
+        f"{pin}-file",
+        f"{name}_file",
+        type=click.Path(path_type=Path),
+        help=f"Read {what} (or its token's PIN) from a file's first line; else {variables[0]}, else a prompt.",
+    )(with_descriptor)
 
 
 def _first_line(data: bytes, where: str) -> bytes:
@@ -53,3 +109,7 @@ def _first_line(data: bytes, where: str) -> bytes:
     if not line:
         raise BadInput(f"no passphrase in {where}", way_out="put it on the first line")
     return line
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

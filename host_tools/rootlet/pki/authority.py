@@ -1,60 +1,62 @@
-"""A certificate authority in a directory: its certificate, and its key encrypted beside it."""
+"""A certificate authority in a directory: its certificate, and its key encrypted beside it or held elsewhere."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
-from rootlet.errors import BadInput
-from rootlet.files import make_private_directory, write_atomic
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import read_input
 from rootlet.pki import certificates, keys
-from rootlet.pki.certificates import Issuer
-from rootlet.pki.identity import DeviceIdentity, check_thing_name, load_certificates
+from rootlet.pki.certificates import Issuer, PrivateKey, PublicKey
+from rootlet.pki.held import FILE, KMS, TOKEN, HeldKey, check_pair
+from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
+from rootlet.pki.storage import check_vacant, write_directory
+from rootlet.pki.subject import Subject, check_thing_name
 
-CERTIFICATE, KEY = "ca.crt", "ca.key"
+CERTIFICATE, KEY, CHAIN, HOLDER = "ca.crt", "ca.key", "chain.crt", "ca.json"
 
 CA_DAYS = 20 * 365
 DEVICE_DAYS = 10 * 365
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The parts of a subject's name that a batch shares (AWS IoT policies can tell customers apart by them)."""
-
-    organization: str | None = None
-    organizational_unit: str | None = None
-    country: str | None = None
-    serial_number: str | None = None
-
-    def name(self, common: str) -> x509.Name:
-        """The distinguished name with ``common`` as its common name. Raises BadInput for what X.509 does not take."""
-        parts = (
-            (NameOID.COUNTRY_NAME, self.country),
-            (NameOID.ORGANIZATION_NAME, self.organization),
-            (NameOID.ORGANIZATIONAL_UNIT_NAME, self.organizational_unit),
-            (NameOID.SERIAL_NUMBER, self.serial_number),
-            (NameOID.COMMON_NAME, common),
-        )
-        try:
-            return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value is not None])
-        except ValueError as error:
-            raise BadInput(f"the subject's name cannot be used: {error}", way_out="shorten or correct it") from None
-
-
-@dataclass(frozen=True)
 class Authority:
-    """A CA that can sign. The key never leaves the object, and its repr does not show it."""
+    """A CA that can sign. Close it (or use ``with``) to end a token's session. Its repr does not show the key.
+
+    ``above`` are the CAs that issued this one, nearest first; empty for a root.
+    """
 
     issuer: Issuer = field(repr=False)
     directory: Path
+    above: tuple[x509.Certificate, ...] = field(repr=False, default=())
+    close: Callable[[], None] = field(repr=False, default=lambda: None)
 
     @property
     def certificate(self) -> x509.Certificate:
         return self.issuer.certificate
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """What a device's certificate is followed by: this CA, then those above it."""
+        return (self.certificate, *self.above)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the key lies in a file, so that several processes can sign with it."""
+        return not (self.directory / HOLDER).exists()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     @classmethod
     def create(
@@ -66,33 +68,144 @@ class Authority:
         subject: Subject,
         key_type: KeyType = "ec-p256",
         days: int = CA_DAYS,
+        path_length: int | None = None,
+        parent: "Authority | None" = None,
     ) -> Self:
-        """Mint a self-signed CA into ``directory``. Raises BadInput where one lies there already."""
-        if (directory / KEY).exists() or (directory / CERTIFICATE).exists():
-            raise BadInput(f"{directory} holds a CA already", way_out="choose another directory, or use that CA")
+        """Mint a CA into ``directory``, self-signed or signed by ``parent``; the key encrypted with ``passphrase``.
+
+        Raises BadInput where something lies there already.
+        """
+        check_vacant(directory, "a CA")
+        keys.check_passphrase(passphrase)
         key = keys.generate(key_type)
-        certificate = certificates.root(subject.name(name), key, days=days)
-        make_private_directory(directory)
-        keys.save_encrypted(directory / KEY, key, passphrase)
-        write_atomic(directory / CERTIFICATE, certificate.public_bytes(Encoding.PEM))
-        return cls(Issuer(certificate, key), directory)
+        certificate = _certify(subject.name(name), key, days, path_length, parent)
+        above = parent.chain if parent else ()
+        files = {KEY: keys.encrypted_pem(key, passphrase), **_certificate_files(certificate, above)}
+        write_directory(directory, files, secret={KEY}, what="a CA")
+        return cls(Issuer(certificate, key), directory, above)
 
     @classmethod
-    def load(cls, directory: Path, passphrase: bytes) -> Self:
-        """Open the CA in ``directory``. Raises BadInput or RootletError, never showing key or passphrase."""
-        if not (directory / CERTIFICATE).exists():
-            raise BadInput(f"no CA in {directory}", way_out=f"create one: rootlet ca create {directory}")
-        certificate = load_certificates(directory / CERTIFICATE)[0]
-        key = keys.load(directory / KEY, passphrase)
-        if key.public_key() != certificate.public_key():
-            raise BadInput(f"{directory / KEY} is not the key of {directory / CERTIFICATE}", way_out="restore the pair")
-        return cls(Issuer(certificate, key), directory)
+    def create_held(
+        cls,
+        directory: Path,
+        held: HeldKey,
+        *,
+        name: str,
+        subject: Subject,
+        days: int = CA_DAYS,
+        path_length: int | None = None,
+        parent: "Authority | None" = None,
+    ) -> Self:
+        """As ``create``, for a key that a token or a service holds. Where it fails, a key that was made goes again."""
+        try:
+            certificate = _certify(subject.name(name), held.key, days, path_length, parent)
+            above = parent.chain if parent else ()
+            files = {HOLDER: json.dumps(held.record, indent=2).encode() + b"\n", **_certificate_files(certificate, above)}
+            write_directory(directory, files, secret=(), what="a CA")
+        except BaseException:
+            held.discard()
+            held.close()
+            raise
+        return cls(Issuer(certificate, held.key), directory, above, held.close)
+
+    @classmethod
+    def load(cls, directory: Path, secret: bytes | None) -> Self:
+        """Open the CA in ``directory``. ``secret`` is its passphrase, or its token's PIN; None for AWS KMS.
+
+        Raises BadInput or RootletError, never showing key, passphrase or PIN.
+        """
+        certificate, above = read_certificates(directory)
+        record = read_holder(directory)
+        close: Callable[[], None] = lambda: None  # noqa: E731 - a default for what is a method elsewhere
+        if record["holder"] == FILE:
+            key = keys.load(directory / KEY, secret)
+            if key.public_key() != certificate.public_key():
+                raise BadInput(f"{directory / KEY} is not the key of {directory / CERTIFICATE}", way_out="restore the pair")
+        else:
+            held = _open_held(record, certificates.supported_public_key(certificate.public_key()), secret)
+            key, close = held.key, held.close
+        return cls(Issuer(certificate, key), directory, above, close)
 
     def issue(
         self, thing: str, *, subject: Subject | None = None, key_type: KeyType = "ec-p256", days: int = DEVICE_DAYS
     ) -> DeviceIdentity:
         """Make a key and a certificate for ``thing``. Nothing is written."""
-        name = (subject or Subject()).name(check_thing_name(thing))
         key = keys.generate(key_type)
-        certificate = certificates.device(name, key.public_key(), self.issuer, days=days)
-        return DeviceIdentity(thing, certificate, key, (self.certificate,))
+        certificate = self.certify(thing, key.public_key(), subject=subject, days=days)
+        return DeviceIdentity(thing, certificate, key, self.chain)
+
+    def certify(
+        self, thing: str, public_key: PublicKey, *, subject: Subject | None = None, days: int = DEVICE_DAYS
+    ) -> x509.Certificate:
+        """Make a certificate for ``thing``, whose private key is somewhere else. Nothing is written."""
+        name = (subject or Subject()).name(check_thing_name(thing))
+        return certificates.device(name, public_key, self.issuer, days=days)
+
+    def prove_possession(self, code: str) -> x509.Certificate:
+        """The verification certificate for a registration code of AWS IoT: it shows that we can sign as this CA.
+
+        Its own key is thrown away; only the CA's signature under the code counts.
+        """
+        if not code.isascii() or not code.isalnum() or len(code) > 64:
+            raise BadInput(
+                f"{code!r} is no registration code", way_out="copy what GetRegistrationCode returned: 64 hex digits"
+            )
+        public_key = keys.generate().public_key()
+        return certificates.verification(code, public_key, self.issuer)
+
+
+def read_certificates(directory: Path) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+    """A CA's own certificate, and those above it. Raises BadInput where there is no CA in ``directory``."""
+    if not (directory / CERTIFICATE).exists():
+        raise BadInput(f"no CA in {directory}", way_out=f"create one: rootlet ca create {directory}")
+    certificate = load_certificates(directory / CERTIFICATE)[0]
+    certificates.check_authority(certificate)
+    above = tuple(load_certificates(directory / CHAIN)) if (directory / CHAIN).exists() else ()
+    return certificate, above
+
+
+def read_holder(directory: Path) -> dict[str, str]:
+    """Who holds the CA's key: ``{"holder": "file"}``, or what a token's or a service's module noted down."""
+    path = directory / HOLDER
+    if not path.exists():
+        return {"holder": FILE}
+    try:
+        record = json.loads(read_input(path, "the CA's ca.json"))
+        if record["holder"] not in (TOKEN, KMS):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{path} cannot be read", way_out="restore it from a backup") from None
+    return {str(key): str(value) for key, value in record.items()}
+
+
+def _open_held(record: dict[str, str], public_key: PublicKey, secret: bytes | None) -> HeldKey:
+    # Imported here: neither python-pkcs11 nor boto3 is needed for a CA whose key is a file.
+    if record["holder"] == TOKEN:
+        from rootlet.pki import token
+
+        held = token.open_key(record, public_key, secret or b"")
+    else:
+        from rootlet.pki import kms
+
+        held = kms.open_key(record, public_key)
+    try:
+        check_pair(held.key, public_key, f"the key that {record['holder']} holds")
+    except RootletError:
+        held.close()
+        raise
+    return held
+
+
+def _certify(
+    name: x509.Name, key: PrivateKey, days: int, path_length: int | None, parent: Authority | None
+) -> x509.Certificate:
+    if parent is None:
+        return certificates.root(name, key, days=days, path_length=path_length)
+    return certificates.intermediate(name, key.public_key(), parent.issuer, days=days, path_length=path_length or 0)
+
+
+def _certificate_files(certificate: x509.Certificate, above: tuple[x509.Certificate, ...]) -> dict[str, bytes]:
+    files = {CERTIFICATE: certificate.public_bytes(Encoding.PEM)}
+    if above:
+        files[CHAIN] = b"".join(issuer.public_bytes(Encoding.PEM) for issuer in above)
+    return files

@@ -12,16 +12,19 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rootlet.errors import BadInput
+from rootlet.pki.subject import show_name
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 BACKDATE = dt.timedelta(hours=24)
 """How far notBefore lies in the past: a device's clock may be slow."""
+
+LONGEST = 36_525  # days
 
 SERIAL_BYTES = 20
 """RFC 5280 §4.1.2.2: at most 20 octets; all of them random here but for the sign and one bit that keeps the length."""
@@ -41,7 +44,7 @@ def root(
     """A self-signed CA certificate valid for ``days``."""
     builder = _builder(subject, subject, key.public_key(), *_validity(days, now, None))
     builder = _as_authority(builder, key.public_key(), path_length)
-    return builder.sign(key, _digest(key))
+    return builder.sign(key, digest_for(key))
 
 
 def intermediate(
@@ -53,7 +56,17 @@ def intermediate(
     path_length: int = 0,
     now: dt.datetime | None = None,
 ) -> x509.Certificate:
-    """A CA certificate signed by ``issuer``; with ``path_length`` 0 it signs end entities only."""
+    """A CA certificate signed by ``issuer``; with ``path_length`` 0 it signs end entities only.
+
+    Raises BadInput where the issuer's own path length leaves no room for it (RFC 5280 §4.2.1.9).
+    """
+    room = _constraints(issuer.certificate).path_length
+    if room is not None and path_length >= room:
+        name = show_name(issuer.certificate.subject)
+        raise BadInput(
+            f"{name} has path length {room}: it cannot issue a CA with path length {path_length}",
+            way_out=f"use --path-length {room - 1}" if room else "use a CA above it: this one signs devices only",
+        )
     validity = _validity(days, now, issuer.certificate)
     builder = _builder(subject, issuer.certificate.subject, public_key, *validity)
     builder = _as_authority(builder, public_key, path_length)
@@ -85,6 +98,16 @@ def device(
     return _signed(builder, issuer)
 
 
+def verification(code: str, public_key: PublicKey, issuer: Issuer, *, now: dt.datetime | None = None) -> x509.Certificate:
+    """What AWS IoT asks of whoever registers a CA: the registration code as common name, signed by that CA.
+
+    Valid for 30 days: it is looked at once.
+    """
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, code)])
+    builder = _builder(subject, issuer.certificate.subject, public_key, *_validity(30, now, issuer.certificate))
+    return _signed(_as_end_entity(builder, public_key, ExtendedKeyUsageOID.CLIENT_AUTH), issuer)
+
+
 def serial_number() -> int:
     """20 random bytes, positive and never shortened by DER: the first byte lies in 0x40..0x7F."""
     value = int.from_bytes(secrets.token_bytes(SERIAL_BYTES), "big")
@@ -109,6 +132,8 @@ def _builder(
 def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:
     if days < 1:
         raise BadInput(f"a certificate cannot be valid for {days} days", way_out="give a number from 1 on")
+    if days > LONGEST:
+        raise BadInput(f"{days} days are more than a century", way_out=f"give a number up to {LONGEST}")
     now = (now or dt.datetime.now(dt.UTC)).replace(microsecond=0)
     start, end = now - BACKDATE, now + dt.timedelta(days=days)
     if issuer is not None:
@@ -116,7 +141,7 @@ def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | Non
         end = min(end, issuer.not_valid_after_utc)
         if end <= now:
             raise BadInput(
-                f"the issuer {issuer.subject.rfc4514_string()} expired on {issuer.not_valid_after_utc:%Y-%m-%d}",
+                f"the issuer {show_name(issuer.subject)} expired on {issuer.not_valid_after_utc:%Y-%m-%d}",
                 way_out="create a new CA, or check this machine's clock",
             )
     return start, end
@@ -144,9 +169,31 @@ def _as_end_entity(
 
 
 def _signed(builder: x509.CertificateBuilder, issuer: Issuer) -> x509.Certificate:
-    ski = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    aki = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
-    return builder.add_extension(aki, critical=False).sign(issuer.key, _digest(issuer.key))
+    return builder.add_extension(_authority_key_identifier(issuer.certificate), critical=False).sign(
+        issuer.key, digest_for(issuer.key)
+    )
+
+
+def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        ski = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:  # a CA that was not minted here
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(supported_public_key(issuer.public_key()))
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
+
+
+def check_authority(certificate: x509.Certificate) -> None:
+    """Raise BadInput where ``certificate`` is not a CA's."""
+    supported_public_key(certificate.public_key())
+    if not _constraints(certificate).ca:
+        raise BadInput(f"{show_name(certificate.subject)} is no CA", way_out="use a directory made by rootlet ca create")
+
+
+def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return x509.BasicConstraints(ca=False, path_length=None)
 
 
 def _key_usage(*, certificates: bool) -> x509.KeyUsage:
@@ -164,7 +211,8 @@ def _key_usage(*, certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _digest(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
+def digest_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
+    """The hash that a key signs with: as strong as the key."""
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
         return hashes.SHA384()
     return hashes.SHA256()
@@ -183,5 +231,15 @@ def supported_public_key(key: object) -> PublicKey:
         return key
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048:
         return key
-    kind = {ed25519.Ed25519PublicKey: "Ed25519", ed448.Ed448PublicKey: "Ed448"}.get(type(key), type(key).__name__)
-    raise BadInput(f"unsupported key ({kind})", way_out="use EC P-256, EC P-384, or RSA with 2048 bits or more")
+    raise BadInput(f"unsupported key ({key_name(key)})", way_out="use EC P-256, EC P-384, or RSA with 2048 bits or more")
+
+
+def key_name(key: object) -> str:
+    """What a kind of key is called here: ``ec-p256``, ``rsa-2048``; for others, their class."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return (
+            f"ec-p{key.key_size}" if key.curve.name.startswith("secp") and key.curve.name.endswith("r1") else key.curve.name
+        )
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"rsa-{key.key_size}"
+    return type(key).__name__.removesuffix("PublicKey")

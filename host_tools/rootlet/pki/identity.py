@@ -1,6 +1,6 @@
 """A device's identity: the certificate that names the thing, its private key, and who issued it."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -11,14 +11,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from rootlet.errors import BadInput
-from rootlet.files import make_private_directory, read_input, write_atomic, write_secret
+from rootlet.files import read_input
 from rootlet.pki import keys
 from rootlet.pki.certificates import PrivateKey
+from rootlet.pki.storage import write_directory
 
 CERTIFICATE, KEY, ISSUERS = "device.crt", "device.key", "issuer.crt"
-
-_THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-COMMON_NAME_LIMIT = 64  # characters, RFC 5280 upper bound ub-common-name
 
 
 @dataclass(frozen=True)
@@ -42,19 +40,16 @@ class DeviceIdentity:
         return self.certificate.fingerprint(hashes.SHA256()).hex()
 
     def save(self, directory: Path) -> None:
-        """Write certificate, key (0600) and issuers into ``directory``, made 0700 where it is new.
+        """Write certificate, key (0600) and issuers into ``directory`` (0700): all of them or none.
 
-        Raises BadInput where the directory holds a key already: a key is never overwritten.
+        Raises BadInput where something lies there already: a key is never overwritten.
         """
-        if (directory / KEY).exists():
-            raise BadInput(
-                f"{directory} holds an identity already", way_out="choose another name, or move that directory away"
-            )
-        make_private_directory(directory)
-        # The key first: a certificate whose key was lost is worth nothing.
-        write_secret(directory / KEY, keys.pem(self.key))
-        write_atomic(directory / ISSUERS, b"".join(issuer.public_bytes(Encoding.PEM) for issuer in self.issuers))
-        write_atomic(directory / CERTIFICATE, self.certificate.public_bytes(Encoding.PEM))
+        write_directory(
+            directory,
+            {KEY: keys.pem(self.key), **certificate_files(self.certificate, self.issuers)},
+            secret={KEY},
+            what="an identity",
+        )
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -68,6 +63,14 @@ class DeviceIdentity:
             )
         issuers = tuple(load_certificates(directory / ISSUERS)) if (directory / ISSUERS).exists() else ()
         return cls(common_name(certificate), certificate, key, issuers)
+
+
+def certificate_files(certificate: x509.Certificate, issuers: Sequence[x509.Certificate]) -> dict[str, bytes]:
+    """What a device directory holds besides the key."""
+    files = {CERTIFICATE: certificate.public_bytes(Encoding.PEM)}
+    if issuers:
+        files[ISSUERS] = b"".join(issuer.public_bytes(Encoding.PEM) for issuer in issuers)
+    return files
 
 
 def load_certificates(path: Path) -> list[x509.Certificate]:
@@ -85,17 +88,3 @@ def common_name(certificate: x509.Certificate) -> str:
     if not names:
         raise BadInput("the certificate's subject has no common name", way_out="issue it with rootlet device issue")
     return str(names[0].value)
-
-
-def check_thing_name(name: str) -> str:
-    """Return ``name`` where AWS IoT takes it as a thing's name and X.509 as a common name. Raises BadInput."""
-    if not _THING.fullmatch(name):
-        raise BadInput(
-            f"{name!r} is no thing name", way_out="use letters, digits, colon, underscore and hyphen (AWS IoT's rule)"
-        )
-    if len(name) > COMMON_NAME_LIMIT:
-        raise BadInput(
-            f"the thing name is {len(name)} characters long",
-            way_out=f"use {COMMON_NAME_LIMIT} or fewer: it becomes the certificate's common name (RFC 5280)",
-        )
-    return name

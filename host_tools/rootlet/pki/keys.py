@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from rootlet.errors import BadInput, RootletError
-from rootlet.files import read_input, write_secret
+from rootlet.errors import BadInput
+from rootlet.files import read_input
 from rootlet.pki.certificates import PrivateKey, supported_public_key
 
 KeyType = Literal["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"]
 KEY_TYPES: tuple[KeyType, ...] = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
+
+KINDS = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)
 
 MINIMUM_PASSPHRASE = 8  # characters
 
@@ -45,13 +47,13 @@ def der(key: PrivateKey) -> bytes:
     return key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def save_encrypted(path: Path, key: PrivateKey, passphrase: bytes) -> None:
-    """Write PKCS#8 PEM, 0600, encrypted with AES-256-CBC under PBKDF2-HMAC-SHA256 (RFC 5958, RFC 8018).
+def encrypted_pem(key: PrivateKey, passphrase: bytes) -> bytes:
+    """PKCS#8 PEM, encrypted with AES-256-CBC under PBKDF2-HMAC-SHA256 (RFC 5958, RFC 8018).
 
     `cryptography` itself writes 2,048 rounds and offers no more, which a stolen file would not resist for long.
+    Raises BadInput for a short passphrase.
     """
-    if len(passphrase) < MINIMUM_PASSPHRASE:
-        raise BadInput("the passphrase is too short", way_out=f"use {MINIMUM_PASSPHRASE} characters or more")
+    check_passphrase(passphrase)
     salt, vector = secrets.token_bytes(16), secrets.token_bytes(16)
     secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(passphrase)
     padder = PKCS7(128).padder()
@@ -76,7 +78,13 @@ def save_encrypted(path: Path, key: PrivateKey, passphrase: bytes) -> None:
             "encrypted_data": sealed,
         }
     )
-    write_secret(path, armour.armor("ENCRYPTED PRIVATE KEY", container.dump()))
+    return bytes(armour.armor("ENCRYPTED PRIVATE KEY", container.dump()))
+
+
+def check_passphrase(passphrase: bytes) -> None:
+    """Raise BadInput where ``passphrase`` is too short to protect anything."""
+    if len(passphrase) < MINIMUM_PASSPHRASE:
+        raise BadInput("the passphrase is too short", way_out=f"use {MINIMUM_PASSPHRASE} characters or more")
 
 
 def load(path: Path, passphrase: bytes | None = None) -> PrivateKey:
@@ -93,7 +101,7 @@ def load(path: Path, passphrase: bytes | None = None) -> PrivateKey:
     except ValueError:
         # The library's own words could quote the file; ours name it.
         reason = "the passphrase is wrong, or the file is damaged" if passphrase else "not a PEM private key"
-        raise RootletError(f"cannot read {path}: {reason}", way_out="check the passphrase and the path") from None
+        raise BadInput(f"cannot read {path}: {reason}", way_out="check the passphrase and the path") from None
     supported_public_key(key.public_key())
-    assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    assert isinstance(key, KINDS)
     return key

@@ -1,0 +1,314 @@
+"""Many identities at once: made on all cores, kept in one directory, resumed where an earlier run stopped.
+
+A batch is a directory (0700) with ``batch.json`` (what was ordered), ``issuer.crt`` (the CA's chain) and parts
+``part-00000.jsonl`` … (0600), each a few hundred devices, one a line: ``{"thing", "certificate", "key"}`` with DER in
+base64. A part appears whole or not at all, so whatever is there is good, and whatever is missing is made by the next run.
+"""
+
+import base64
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
+
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import read_input, write_secret
+from rootlet.pki import certificates, keys
+from rootlet.pki.authority import DEVICE_DAYS, Authority
+from rootlet.pki.certificates import Issuer
+from rootlet.pki.identity import ISSUERS, DeviceIdentity, load_certificates
+from rootlet.pki.keys import KeyType
+from rootlet.pki.storage import check_vacant, write_directory
+from rootlet.pki.subject import Subject, check_thing_name
+
+ORDER = "batch.json"
+FORMAT = 1
+_PART_SIZES = {"ec": 500, "rsa": 25}  # devices: about the work of a second at most, lost when a run is killed
+
+Entry = tuple[str, str | None]
+"""A thing's name, and its product's serial number where it has one."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be issued. Raises BadInput for a name that cannot be used or comes twice."""
+
+    entries: Sequence[Entry]
+    subject: Subject = field(default_factory=Subject)
+    key_type: KeyType = "ec-p256"
+    days: int = DEVICE_DAYS
+
+    def __post_init__(self) -> None:
+        if not self.entries:
+            raise BadInput("the batch has no devices", way_out="name at least one")
+        seen = set()
+        for thing, serial in self.entries:
+            check_thing_name(thing)
+            if thing in seen:
+                raise BadInput(f"{thing} is named twice", way_out="name every device once")
+            seen.add(thing)
+            if serial is not None:
+                Subject(serial_number=serial)
+
+    @property
+    def part_size(self) -> int:
+        return _PART_SIZES[self.key_type.split("-")[0]]
+
+    def parts(self) -> list[Sequence[Entry]]:
+        return [self.entries[at : at + self.part_size] for at in range(0, len(self.entries), self.part_size)]
+
+    def record(self, issuer: x509.Certificate) -> dict[str, Any]:
+        """What ``batch.json`` says; a run resumes only where it is the same."""
+        names = hashlib.sha256(json.dumps(list(self.entries)).encode()).hexdigest()
+        return {
+            "format": FORMAT,
+            "issuer_sha256": issuer.fingerprint(hashes.SHA256()).hex(),
+            "devices": len(self.entries),
+            "names_sha256": names,
+            "subject": self.subject.given(),
+            "key_type": self.key_type,
+            "days": self.days,
+            "part_size": self.part_size,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many devices this run issued, and how many an earlier one had."""
+
+    issued: int
+    kept: int
+
+
+def issue(
+    authority: Authority,
+    directory: Path,
+    order: Order,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Outcome:
+    """Issue what is ordered into ``directory``, on all cores unless ``workers`` says otherwise; resume what is there.
+
+    ``progress`` is called with the number of devices done so far. A key that a token or a service holds signs in this
+    process alone: there it is the holder that sets the pace. Raises BadInput where the directory holds another order.
+    """
+    _begin(authority, directory, order)
+    with _alone(directory):
+        for half in directory.glob(".part-*"):
+            half.unlink()  # what a killed run was writing
+        missing = [(number, part) for number, part in enumerate(order.parts()) if not _part(directory, number).exists()]
+        kept = len(order.entries) - sum(len(part) for _, part in missing)
+        done = kept
+        progress(done)
+        if authority.is_file:
+            results = _in_processes(authority, directory, order, missing, workers or os.cpu_count() or 1)
+        else:
+            results = _here(authority, directory, order, missing)
+        for count in results:
+            done += count
+            progress(done)
+    return Outcome(done - kept, kept)
+
+
+def read(directory: Path) -> Iterator[DeviceIdentity]:
+    """The identities in a batch, in the order they were named. Raises BadInput where there is none or it is unfinished."""
+    issuers = _issuers(directory)
+    for number in range(_finished_parts(directory)):
+        for line in _lines(_part(directory, number)):
+            yield _identity(line, issuers)
+
+
+def find(directory: Path, thing: str) -> DeviceIdentity:
+    """One device of a batch. Raises BadInput where it is not in there."""
+    issuers = _issuers(directory)
+    for path in sorted(directory.glob("part-*.jsonl")):
+        for line in _lines(path):
+            if line["thing"] == thing:
+                return _identity(line, issuers)
+    raise BadInput(f"{thing} is not in {directory}", way_out="check its name")
+
+
+def certificates_in(part: Path) -> Iterator[x509.Certificate]:
+    """The certificates in one part of a batch; its keys are not looked at."""
+    for line in _lines(part):
+        yield x509.load_der_x509_certificate(base64.b64decode(line["certificate"]))
+
+
+def _begin(authority: Authority, directory: Path, order: Order) -> None:
+    record = order.record(authority.certificate)
+    if (directory / ORDER).exists():
+        there = _read_order(directory)
+        different = sorted(name for name in record if there.get(name) != record[name])
+        if different:
+            raise BadInput(
+                f"{directory} holds another batch ({', '.join(different).replace('_', ' ')} differ)",
+                way_out="choose another directory, or repeat the command that began it",
+            )
+        return
+    check_vacant(directory, "a batch")
+    chain = b"".join(issuer.public_bytes(Encoding.PEM) for issuer in authority.chain)
+    files = {ORDER: json.dumps(record, indent=2).encode() + b"\n", ISSUERS: chain}
+    write_directory(directory, files, secret=(), what="a batch")
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep a second run out: it would make other keys for the same devices."""
+    with (directory / ORDER).open() as order:
+        try:
+            fcntl.flock(order, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"another run is at work in {directory}", way_out="wait for it to end") from None
+        yield
+
+
+def _part(directory: Path, number: int) -> Path:
+    return directory / f"part-{number:05}.jsonl"
+
+
+def _here(
+    authority: Authority, directory: Path, order: Order, missing: Sequence[tuple[int, Sequence[Entry]]]
+) -> Iterator[int]:
+    for number, part in missing:
+        yield _issue_part(authority.issuer, order, _part(directory, number), part)
+
+
+def _in_processes(
+    authority: Authority,
+    directory: Path,
+    order: Order,
+    missing: Sequence[tuple[int, Sequence[Entry]]],
+    workers: int,
+) -> Iterator[int]:
+    """Processes and not threads: `cryptography` is slower in two threads than in one."""
+    if not missing:
+        return
+    # Forked children inherit the CA's key in memory; elsewhere it goes to them through a pipe. It is never in a file.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    parcel = (
+        authority.certificate.public_bytes(Encoding.DER),
+        keys.der(authority.issuer.key),
+        replace(order, entries=(order.entries[0],)),
+    )
+    pool = ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker, parcel)
+    try:
+        waiting: list[Future[int]] = [pool.submit(_work, _part(directory, number), part) for number, part in missing]
+        for future in as_completed(waiting):
+            yield future.result()
+    except BrokenProcessPool:
+        raise RootletError(
+            "a worker process died (out of memory?)", way_out="repeat the command: it goes on where it stopped"
+        ) from None
+    finally:
+        # After Ctrl-C only the parts in hand are finished.
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: tuple[Issuer, Order]
+
+
+def _start_worker(certificate: bytes, key: bytes, order: Order) -> None:
+    global _worker
+    # Ctrl-C reaches the whole process group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    private = load_der_private_key(key, None)
+    issuer = x509.load_der_x509_certificate(certificate)
+    assert isinstance(private, keys.KINDS)
+    _worker = Issuer(issuer, private), order
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(path: Path, part: Sequence[Entry]) -> int:
+    return _issue_part(*_worker, path, part)
+
+
+def _issue_part(issuer: Issuer, order: Order, path: Path, part: Sequence[Entry]) -> int:
+    lines = []
+    for thing, serial in part:
+        subject = order.subject if serial is None else replace(order.subject, serial_number=serial)
+        key = keys.generate(order.key_type)
+        certificate = certificates.device(subject.name(thing), key.public_key(), issuer, days=order.days)
+        lines.append(
+            {
+                "thing": thing,
+                "certificate": base64.b64encode(certificate.public_bytes(Encoding.DER)).decode(),
+                "key": base64.b64encode(keys.der(key)).decode(),
+            }
+        )
+    data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    try:
+        write_secret(path, data)
+    except OSError as error:
+        raise RootletError(
+            f"cannot write {path}: {error.strerror}", way_out="make room, then repeat the command: it goes on"
+        ) from None
+    return len(part)
+
+
+def _read_order(directory: Path) -> dict[str, Any]:
+    path = directory / ORDER
+    if not path.exists():
+        raise BadInput(f"no batch in {directory}", way_out="make one: rootlet device issue-batch")
+    try:
+        record = json.loads(read_input(path, "batch.json"))
+        if record["format"] != FORMAT:
+            raise BadInput(f"{path} is of format {record['format']}", way_out="use the Rootlet that wrote it")
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{path} cannot be read", way_out="restore it from a backup") from None
+    return dict(record)
+
+
+def _finished_parts(directory: Path) -> int:
+    record = _read_order(directory)
+    count: int = -(-record["devices"] // record["part_size"])
+    missing = sum(not _part(directory, number).exists() for number in range(count))
+    if missing:
+        raise BadInput(
+            f"{directory} is not finished: {missing} of {count} parts are missing",
+            way_out="repeat the command that began it: it goes on where it stopped",
+        )
+    return count
+
+
+def _issuers(directory: Path) -> tuple[x509.Certificate, ...]:
+    _read_order(directory)
+    return tuple(load_certificates(directory / ISSUERS))
+
+
+def _lines(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        for line in read_input(path, "part of a batch").splitlines():
+            yield json.loads(line)
+    except ValueError:
+        raise BadInput(f"{path} is damaged", way_out="remove it, and repeat the command that made it") from None
+
+
+def _identity(line: dict[str, str], issuers: tuple[x509.Certificate, ...]) -> DeviceIdentity:
+    certificate = x509.load_der_x509_certificate(base64.b64decode(line["certificate"]))
+    key = load_der_private_key(base64.b64decode(line["key"]), None)
+    assert isinstance(key, keys.KINDS)
+    return DeviceIdentity(line["thing"], certificate, key, issuers)

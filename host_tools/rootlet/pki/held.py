@@ -1,0 +1,132 @@
+"""Private keys that somebody else holds: a token or a key management service signs; the key itself is never here.
+
+`cryptography` builds certificates with any key that implements its abstract classes ("Cloud KMS and HSM Asymmetric
+Keys" in its documentation); these two do, around a function that signs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding, PKCS1v15
+
+from rootlet.errors import BadInput
+from rootlet.pki.certificates import PrivateKey, PublicKey, digest_for
+
+FILE, TOKEN, KMS = "file", "pkcs11", "aws-kms"
+"""Who holds a CA's key, as its ca.json says."""
+
+Hash = hashes.SHA256 | hashes.SHA384
+Sign = Callable[[bytes, Hash], bytes]
+"""(message, hash) -> signature: DER ECDSA-Sig-Value, or RSASSA-PKCS1-v1_5."""
+
+
+@dataclass(frozen=True)
+class HeldKey:
+    """A key in somebody's keeping: ``record`` is what a CA's directory notes down to find it again."""
+
+    key: PrivateKey = field(repr=False)
+    record: dict[str, str]
+    close: Callable[[], None] = field(repr=False, default=lambda: None)
+    discard: Callable[[], None] = field(repr=False, default=lambda: None)
+    """Remove the key again, where this run created it."""
+
+
+def held_key(public_key: PublicKey, sign: Sign) -> PrivateKey:
+    """A private key that has ``sign`` do its signing."""
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        return _HeldEllipticCurveKey(public_key, sign)
+    return _HeldRsaKey(public_key, sign)
+
+
+def check_pair(key: PrivateKey, public_key: PublicKey, where: str) -> None:
+    """Sign something and verify it. Raises BadInput where ``key`` does not belong to ``public_key``."""
+    message = b"Is this the key of that certificate?"
+    algorithm = digest_for(key)
+    try:
+        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public_key, ec.EllipticCurvePublicKey):
+            public_key.verify(key.sign(message, ec.ECDSA(algorithm)), message, ec.ECDSA(algorithm))
+        elif isinstance(key, rsa.RSAPrivateKey) and isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(key.sign(message, PKCS1v15(), algorithm), message, PKCS1v15(), algorithm)
+        else:
+            raise InvalidSignature
+    except InvalidSignature:
+        raise BadInput(f"{where} is not the key of the CA's certificate", way_out="name the right key") from None
+
+
+class _Held:
+    """What both kinds share: the key cannot leave."""
+
+    _sign: Sign
+
+    def private_numbers(self) -> NoReturn:
+        raise TypeError("this key never leaves its holder")
+
+    def private_bytes(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this key never leaves its holder")
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class _HeldEllipticCurveKey(_Held, ec.EllipticCurvePrivateKey):
+    def __init__(self, public_key: ec.EllipticCurvePublicKey, sign: Sign) -> None:
+        self._public_key = public_key
+        self._sign = sign
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        return self._public_key.curve
+
+    @property
+    def key_size(self) -> int:
+        return self._public_key.key_size
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        return self._public_key
+
+    def exchange(self, *_: Any) -> NoReturn:
+        raise TypeError("a CA's key signs and does nothing else")
+
+    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
+        return self._sign(bytes(data), _offered(signature_algorithm.algorithm))
+
+
+class _HeldRsaKey(_Held, rsa.RSAPrivateKey):
+    def __init__(self, public_key: rsa.RSAPublicKey, sign: Sign) -> None:
+        self._public_key = public_key
+        self._sign = sign
+
+    @property
+    def key_size(self) -> int:
+        return self._public_key.key_size
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        return self._public_key
+
+    def decrypt(self, *_: Any) -> NoReturn:
+        raise TypeError("a CA's key signs and does nothing else")
+
+    def sign(self, data: Any, padding: AsymmetricPadding, algorithm: Any) -> bytes:
+        if not isinstance(padding, PKCS1v15):
+            raise TypeError("only RSASSA-PKCS1-v1_5 is offered")
+        return self._sign(bytes(data), _offered(algorithm))
+
+
+def digest(message: bytes, algorithm: Hash) -> bytes:
+    """The message's hash, for holders that sign a hash."""
+    running = hashes.Hash(algorithm)
+    running.update(message)
+    return running.finalize()
+
+
+def _offered(algorithm: object) -> Hash:
+    if not isinstance(algorithm, hashes.SHA256 | hashes.SHA384):
+        raise TypeError("only SHA-256 and SHA-384 are offered")
+    return algorithm

@@ -1,0 +1,98 @@
+"""Who a certificate is about: the thing's name, and what its batch shares."""
+
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from rootlet.errors import BadInput
+
+_THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+COMMON_NAME_LIMIT = 64  # characters, RFC 5280 upper bound ub-common-name
+
+_LIMITS = {"organization": 64, "organizational_unit": 64, "state": 128, "dn_qualifier": 64, "serial_number": 64}
+"""Characters, RFC 5280 appendix A.1; of the qualifier, which has no bound there, what the others have."""
+
+_PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,./:=?-]+")  # PrintableString, X.680 §41.4
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The parts of a subject's name besides the common name.
+
+    AWS IoT policies and provisioning templates can tell customers apart by them.
+    """
+
+    organization: str | None = None
+    organizational_unit: str | None = None
+    country: str | None = None
+    state: str | None = None
+    dn_qualifier: str | None = None
+    serial_number: str | None = None
+
+    def __post_init__(self) -> None:
+        for attribute in fields(self):
+            value = getattr(self, attribute.name)
+            if value is not None and not value.strip():
+                raise BadInput(f"the subject's {_words(attribute.name)} is empty", way_out="leave it out, or fill it in")
+            if value is not None and len(value) > _LIMITS.get(attribute.name, 2):
+                raise BadInput(
+                    f"the subject's {_words(attribute.name)} is {len(value)} characters long",
+                    way_out=f"use {_LIMITS.get(attribute.name, 2)} or fewer (RFC 5280)",
+                )
+        if self.country is not None and not re.fullmatch("[A-Z]{2}", self.country):
+            raise BadInput(f"{self.country!r} is no country", way_out="use the two capital letters of ISO 3166, as in CH")
+        for name in ("serial_number", "dn_qualifier"):
+            value = getattr(self, name)
+            # RFC 5280 appendix A.1: these two are PrintableString.
+            if value is not None and not _PRINTABLE.fullmatch(value):
+                raise BadInput(
+                    f"the subject's {_words(name)} {value!r} cannot be used",
+                    way_out="use letters, digits, space and '()+,-./:=? (X.509 PrintableString)",
+                )
+
+    def name(self, common: str) -> x509.Name:
+        """The distinguished name with ``common`` as its common name. Raises BadInput for what X.509 does not take."""
+        parts = (
+            (NameOID.COUNTRY_NAME, self.country),
+            (NameOID.STATE_OR_PROVINCE_NAME, self.state),
+            (NameOID.ORGANIZATION_NAME, self.organization),
+            (NameOID.ORGANIZATIONAL_UNIT_NAME, self.organizational_unit),
+            (NameOID.DN_QUALIFIER, self.dn_qualifier),
+            (NameOID.SERIAL_NUMBER, self.serial_number),
+            (NameOID.COMMON_NAME, common),
+        )
+        try:
+            return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value is not None])
+        except ValueError as error:
+            raise BadInput(f"the subject's name cannot be used: {error}", way_out="shorten or correct it") from None
+
+    def given(self) -> dict[str, Any]:
+        """The parts that are set, by name."""
+        return {part.name: getattr(self, part.name) for part in fields(self) if getattr(self, part.name) is not None}
+
+
+def show_name(name: x509.Name) -> str:
+    """A distinguished name for people (RFC 4514), with words where the library would show numbers."""
+    return name.rfc4514_string({NameOID.SERIAL_NUMBER: "serialNumber", NameOID.DN_QUALIFIER: "dnQualifier"})
+
+
+def check_thing_name(name: str) -> str:
+    """Return ``name`` where AWS IoT takes it as a thing's name and X.509 as a common name. Raises BadInput."""
+    if not _THING.fullmatch(name):
+        raise BadInput(
+            f"{name!r} is no thing name",
+            way_out="use 1 to 128 letters, digits, colons, underscores and hyphens (AWS IoT's rule)",
+        )
+    if len(name) > COMMON_NAME_LIMIT:
+        raise BadInput(
+            f"the thing name is {len(name)} characters long",
+            way_out=f"use {COMMON_NAME_LIMIT} or fewer: it becomes the certificate's common name (RFC 5280)",
+        )
+    return name
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,212 @@
+"""The device must trust the cloud: each server that it refuses, why, and that no byte of MQTT reaches it.
+
+The real Unix port, a real TLS server, an image as it would be burned.
+"""
+
+import datetime as dt
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from rootlet import resources
+from rootlet.pki import certificates, keys
+from rootlet.pki.authority import Authority
+from rootlet.pki.certificates import Issuer, PrivateKey
+from support.device import Device, fault_line
+from support.impostor import Impostor
+
+HOST = "a1b2c3d4e5f6g7-ats.iot.eu-west-1.localhost"
+WILDCARD = "*.iot.eu-west-1.localhost"
+NOW = dt.datetime.now(dt.UTC)
+
+
+def named(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+@dataclass
+class Chain:
+    """A root, an intermediate and a server certificate, as Amazon's are shaped."""
+
+    root: x509.Certificate
+    intermediate: x509.Certificate
+    server: x509.Certificate
+    key: PrivateKey
+
+    @property
+    def sent(self) -> list[x509.Certificate]:
+        return [self.server, self.intermediate]
+
+
+def make_chain(name: str = WILDCARD, days: int = 30, now: dt.datetime = NOW, root: str = "Real Root") -> Chain:
+    root_key, intermediate_key, key = keys.generate(), keys.generate(), keys.generate()
+    long_ago = NOW - dt.timedelta(days=1000)
+    top = certificates.root(named(root), root_key, days=3000, now=long_ago)
+    issuer = Issuer(top, root_key)
+    between = certificates.intermediate(
+        named("Test Intermediate"), intermediate_key.public_key(), issuer, days=2900, now=long_ago
+    )
+    server = certificates.server([name], key.public_key(), Issuer(between, intermediate_key), days=days, now=now)
+    return Chain(top, between, server, key)
+
+
+@pytest.fixture
+def device(tmp_path: Path, authority: Authority) -> Device:
+    return Device(tmp_path, authority.issue("sensor-1"), {"endpoint": HOST}, resolve={HOST: "127.0.0.1"})
+
+
+def trust(device: Device, root: x509.Certificate) -> None:
+    device.sandbox_root = device.directory / "root.crt"
+    device.sandbox_root.write_bytes(root.public_bytes(Encoding.PEM))
+
+
+def refused(device: Device, server: Impostor, word: str) -> str:
+    """Boot against ``server``; return the fault's line, after checking that the server heard nothing."""
+    device.config = {"endpoint": HOST, "port": server.port}
+    with server, device.boot() as board:
+        line = fault_line(board, word)
+        assert server.connections
+        board.wait_for(r"backoff: ")  # the attempt is over
+    assert not server.heard
+    return line
+
+
+def test_a_server_that_holds_the_trusted_chain_hears_mqtt(device: Device) -> None:
+    """The counter-proof to all below: what they find missing is there when the chain is right."""
+    chain = make_chain()
+    trust(device, chain.root)
+    with Impostor(chain.sent, chain.key) as server:
+        device.config = {"endpoint": HOST, "port": server.port}
+        with device.boot():
+            assert server.heard_something.wait(20)
+    assert server.heard.startswith(b"\x10")
+    assert b"sensor-1" in server.heard
+
+
+def test_an_unknown_root_is_refused_by_name(device: Device) -> None:
+    trust(device, make_chain().root)
+    impostor = make_chain(root="Somebody Else's Root")
+    line = refused(device, Impostor([*impostor.sent, impostor.root], impostor.key), "tls-untrusted-root")
+    assert "Somebody Else's Root" in line
+    assert "rootlet roots list" in line
+
+
+def test_the_root_of_another_key_with_the_trusted_name_is_refused(device: Device) -> None:
+    trust(device, make_chain().root)
+    impostor = make_chain()
+    refused(device, Impostor(impostor.sent, impostor.key), "tls-untrusted-root")
+
+
+def test_amazons_roots_alone_do_not_trust_the_sandbox(device: Device) -> None:
+    impostor = make_chain()
+    refused(device, Impostor(impostor.sent, impostor.key), "tls-untrusted-root")
+
+
+def test_the_right_root_with_the_wrong_host_name_is_refused(device: Device) -> None:
+    chain = make_chain("*.iot.us-east-1.localhost")
+    trust(device, chain.root)
+    line = refused(device, Impostor(chain.sent, chain.key), "tls-hostname")
+    assert "*.iot.us-east-1.localhost" in line
+    assert HOST in line
+
+
+def test_an_expired_server_certificate_is_refused(device: Device) -> None:
+    chain = make_chain(days=1, now=NOW - dt.timedelta(days=9))
+    trust(device, chain.root)
+    assert "renew" in refused(device, Impostor(chain.sent, chain.key), "tls-expired")
+
+
+def test_a_server_certificate_of_tomorrow_is_refused(device: Device) -> None:
+    chain = make_chain(now=NOW + dt.timedelta(days=9))
+    trust(device, chain.root)
+    assert "clock" in refused(device, Impostor(chain.sent, chain.key), "tls-not-yet-valid")
+
+
+def test_a_server_that_leaves_out_its_intermediate_is_refused_with_that_cause(device: Device) -> None:
+    chain = make_chain()
+    trust(device, chain.root)
+    line = refused(device, Impostor([chain.server], chain.key), "tls-untrusted-root")
+    assert "sent no intermediate" in line
+    assert "Test Intermediate" in line
+
+
+def test_a_self_signed_server_is_refused_with_that_cause(device: Device) -> None:
+    trust(device, make_chain().root)
+    key = keys.generate()
+    lone = (
+        x509.CertificateBuilder()
+        .subject_name(named(HOST))
+        .issuer_name(named(HOST))
+        .public_key(key.public_key())
+        .serial_number(certificates.serial_number())
+        .not_valid_before(NOW - dt.timedelta(days=1))
+        .not_valid_after(NOW + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    assert "signed itself" in refused(device, Impostor([lone], key), "tls-untrusted-root")
+
+
+def test_a_server_that_ends_the_handshake_with_an_alert_is_told_from_one_without_tls(device: Device) -> None:
+    """OpenSSL finds no signature algorithm for a certificate that may only sign certificates."""
+    key = keys.generate()
+    ca = certificates.root(named(HOST), key, days=30)
+    assert "alert" in refused(device, Impostor([ca], key), "tls-failed")
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"", b"220 smtp.example ESMTP\r\n", b"\x20\x02\x00\x00"], ids=["silent", "smtp", "connack"]
+)
+def test_plain_tcp_is_refused(device: Device, greeting: bytes) -> None:
+    device.config = {"endpoint": HOST, "connect_timeout": 5}
+    with Impostor(None, greeting=greeting) as server:
+        device.config = {"endpoint": HOST, "port": server.port, "connect_timeout": 5}
+        with device.boot() as board:
+            line = fault_line(board, "tls-no-tls")
+    assert "8883" in line
+    assert server.heard.startswith(b"\x16\x03")  # a ClientHello, and nothing behind it but its like
+    assert b"MQTT" not in server.heard
+    assert b"sensor-1" not in server.heard
+
+
+def test_a_firmware_that_does_not_verify_is_caught_by_these_tests(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verification switched off: MQTT reaches the impostor. So the tests above would see it, were it ever off."""
+    firmware = tmp_path / "firmware"
+    shutil.copytree(resources.FIRMWARE, firmware)
+    source = (firmware / "leaf" / "tls.py").read_text()
+    begin, end = "    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)\n", "    if made.verify_mode != tls.CERT_REQUIRED:\n"
+    assert begin in source
+    assert end in source
+    source = source.replace(begin, begin + "    made.verify_mode = tls.CERT_NONE\n").replace(end, "    if False:\n")
+    (firmware / "leaf" / "tls.py").write_text(source)
+    monkeypatch.setattr(resources, "FIRMWARE", firmware)
+    impostor = make_chain(root="Somebody Else's Root")
+    with Impostor(impostor.sent, impostor.key) as server:
+        device.config = {"endpoint": HOST, "port": server.port}
+        with device.boot():
+            assert server.heard_something.wait(20)
+    assert b"MQTT" in server.heard
+
+
+def test_a_firmware_whose_context_does_not_verify_refuses_to_connect(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard behind the setting: a context that does not verify is never used."""
+    firmware = tmp_path / "firmware"
+    shutil.copytree(resources.FIRMWARE, firmware)
+    source = (firmware / "leaf" / "tls.py").read_text()
+    begin = "    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)\n"
+    (firmware / "leaf" / "tls.py").write_text(source.replace(begin, begin + "    made.verify_mode = tls.CERT_NONE\n"))
+    monkeypatch.setattr(resources, "FIRMWARE", firmware)
+    with Impostor(None) as server:
+        device.config = {"endpoint": HOST, "port": server.port}
+        with device.boot() as board:
+            assert "does not verify" in fault_line(board, "tls-failed")
+    assert not server.connections

@@ -1,0 +1,81 @@
+"""A CA whose key is in AWS KMS: the sandbox's here. It signs there and never leaves."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from cryptography import x509
+from pki_kit import Rootlet
+from rootlet.errors import BadInput, RootletError
+from rootlet.pki import kms
+from rootlet.pki.authority import Authority
+from rootlet.pki.identity import DeviceIdentity, load_certificates
+from rootlet.pki.keys import KeyType
+from rootlet.pki.subject import Subject
+from rootlet.sandbox.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _account(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in sandbox.facts.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-2048"])
+def test_kms_signs_what_pkilint_and_openssl_accept(
+    key_type: KeyType, rootlet: Rootlet, lint: Callable[[x509.Certificate], list[str]], tmp_path: Path
+) -> None:
+    fleet = tmp_path / "fleet-ca"
+    made = rootlet("ca", "create", fleet, "--key-in", "kms", "--key-type", key_type, "-O", "Example", "--json").json()
+    assert made["key_type"] == key_type and made["key"]["holder"] == "aws-kms"
+    assert made["key"]["key"].startswith("arn:aws:kms:")
+    assert sorted(path.name for path in fleet.iterdir()) == ["ca.crt", "ca.json"]
+    assert rootlet("device", "issue", "sensor-1", "--ca", fleet, "--out", tmp_path).code == 0
+    identity = DeviceIdentity.load(tmp_path / "sensor-1")
+    identity.certificate.verify_directly_issued_by(load_certificates(fleet / "ca.crt")[0])
+    assert lint(identity.certificate) + lint(identity.issuers[0]) == []
+    command = ["openssl", "verify", "-x509_strict", "-CAfile", fleet / "ca.crt", tmp_path / "sensor-1/device.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_key_made_before_is_used_by_its_alias(rootlet: Rootlet, tmp_path: Path) -> None:
+    client = boto3.client("kms")
+    key = client.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    client.create_alias(AliasName="alias/fleet", TargetKeyId=key["KeyId"])
+    made = rootlet("ca", "create", tmp_path / "ca", "--key-in", "kms", "--use-key", "alias/fleet", "--json").json()
+    assert made["key"]["key"] == key["Arn"]
+
+
+def test_a_creation_that_fails_schedules_its_key_for_deletion(tmp_path: Path) -> None:
+    held = kms.create_key("orphan", "ec-p256")
+    with pytest.raises(BadInput):
+        Authority.create_held(tmp_path / "ca", held, name="orphan", subject=Subject(), days=0)
+    state = boto3.client("kms").describe_key(KeyId=held.record["key"])["KeyMetadata"]["KeyState"]
+    assert state == "PendingDeletion"
+
+
+def test_an_encryption_key_cannot_be_a_ca(rootlet: Rootlet, tmp_path: Path) -> None:
+    key = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    refused = rootlet("ca", "create", tmp_path / "ca", "--key-in", "kms", "--use-key", key)
+    assert refused.code == 1 and "AWS KMS did not show the public key" in refused.err
+    assert not (tmp_path / "ca").exists()
+
+
+def test_a_key_that_is_not_there_is_named(rootlet: Rootlet, tmp_path: Path) -> None:
+    refused = rootlet("ca", "create", tmp_path / "ca", "--key-in", "kms", "--use-key", "alias/nothing")
+    assert refused.code == 1 and "alias/nothing" in refused.err
+
+
+def test_a_service_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(RootletError, match="could not create a key"):
+        kms.create_key("nowhere", "ec-p256")
