@@ -112,7 +112,7 @@ class Device:
                 raise Fault(
                     "device-certificate-refused",
                     "%s hung up instead of answering CONNECT: certificate %s is not ACTIVE there, or its policy does not "
-                    "allow iot:Connect as %s" % (settings["endpoint"], self._identity, session.client_id),
+                    "allow iot:Connect as %s or its last will" % (settings["endpoint"], self._identity, session.client_id),
                 )
             raise
         log("tls", "trusted " + " < ".join([subject for _, subject in stream.chain]))
