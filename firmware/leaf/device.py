@@ -19,7 +19,6 @@ class Device:
     def __init__(self):
         self._telemetry = []
         self._commands = {}
-        self._session = None
 
     def telemetry(self, every):
         """Decorator: publish what the function (or coroutine function) returns, a dict, every so many seconds."""
@@ -178,7 +177,7 @@ class Device:
             name = request["command"]
             function = self._commands[name]
         except (ValueError, KeyError, AttributeError, TypeError):
-            reply = {"status": "error", "error": "no such command; known are " + ", ".join(sorted(self._commands))}
+            reply: dict = {"status": "error", "error": "no such command; known are " + ", ".join(sorted(self._commands))}
         else:
             try:
                 reply = {"status": "ok", "result": await _call(function, request.get("arguments"))}

@@ -34,7 +34,7 @@ class Session(MQTTClient):
         self._up = False  # CONNACK has come: only now may anything else be sent
         self._write_lock = asyncio.Lock()
         self._slot = asyncio.Event()
-        self._heard = self._sent = 0
+        self._heard = self._sent = time.ticks_ms()
         self._ping_since = None
 
     async def connect(self, stream, timeout, clean_session=False):
@@ -172,8 +172,12 @@ class Session(MQTTClient):
                 self._heard = time.ticks_ms()
                 self._ping_since = None
                 return packet
+            if not self._stream:
+                raise Fault("connection-lost", "closed")
             try:
-                data = await self._stream.read(_CHUNK)
+                # Never more than is needed: MicroPython's read goes on to fill the size asked for, and when it meets the
+                # server's close_notify behind the last packet, it returns that packet and forgets the end.
+                data = await self._stream.read(min(_CHUNK, self._parser.lacks))
             except OSError as error:
                 raise Fault("connection-lost", "reading failed (%s)" % error)
             if not data:
