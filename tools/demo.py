@@ -89,7 +89,7 @@ class Background:
     def stop(self) -> None:
         """End the command and whatever it started."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -209,7 +209,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="keep everything running until Ctrl-C")
     arguments = parser.parse_args()
-    # A terminated demo unwinds like an interrupted one: nothing it started stays behind.
+    # A terminated demo unwinds like an interrupted one, also where its shell had it ignore Ctrl-C: nothing stays behind.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         demo(arguments.keep)
