@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cloud": ("rootlet.cli.cloud", "Register devices with AWS IoT Core, or with the sandbox."),
     "sandbox": ("rootlet.cli.sandbox", "Run a local IoT Core."),
     "boards": ("rootlet.cli.boards", "List the boards that an image can be built for."),
+    "micropython": ("rootlet.cli.micropython", "Fetch and check MicroPython's own builds."),
     "image": ("rootlet.cli.image", "Build and inspect flash images."),
     "flash": ("rootlet.cli.flash", "Write an image to a board and make it a device."),
     "verify": ("rootlet.cli.verify", "Compare a board with an image."),

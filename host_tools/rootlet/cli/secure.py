@@ -1,0 +1,105 @@
+"""``rootlet secure``: plan and burn what protects the key at rest."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import emit_json, err, out
+
+if TYPE_CHECKING:
+    from rootlet.board.secure import Feature, Plan, Step
+
+_FEATURES = click.Choice(["flash-encryption", "secure-boot", "ds"])
+_CHIPS = click.Choice(["esp32", "esp32s3", "esp32c3", "esp32c6"])
+
+
+@click.group(name="secure")
+def command() -> None:
+    """Plan and burn the eFuses for flash encryption, secure boot v2 and the DS peripheral.
+
+    Nothing that is burned can be undone. MicroPython's own builds support none of the three.
+    """
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet secure plan flash-encryption --chip esp32s3
+  rootlet secure plan flash-encryption secure-boot --chip esp32 --json
+"""
+)
+@click.argument("features", nargs=-1, required=True, type=_FEATURES)
+@click.option("--chip", required=True, type=_CHIPS)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(features: tuple["Feature", ...], chip: str, as_json: bool) -> None:
+    """Say each eFuse that would burn, in order, and what can no longer be undone. Nothing is touched."""
+    from dataclasses import asdict
+
+    from rootlet.board import secure
+
+    made = secure.plan(chip, features)
+    if as_json:
+        emit_json(asdict(made))
+    else:
+        _show(made)
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet secure apply flash-encryption --chip esp32s3 --virtual fuses.bin \\
+      --confirm 00:00:00:00:00:00 --own-build              a rehearsal, on a file
+  rootlet secure apply secure-boot --chip esp32s3 --port /dev/ttyUSB0 \\
+      --signing-key signing.pem --confirm 24:0a:c4:12:34:56 --own-build
+"""
+)
+@click.argument("features", nargs=-1, required=True, type=_FEATURES)
+@click.option("--chip", required=True, type=_CHIPS)
+@click.option("--port", help="As esptool names it.")
+@click.option("--virtual", type=click.Path(path_type=Path), help="Rehearse on a file that stands for the chip's eFuses.")
+@click.option("--confirm", default="", metavar="MAC", help="The chip's MAC address: yes, this one.")
+@click.option("--own-build", is_flag=True, help="A MicroPython built for these features exists for this board.")
+@click.option(
+    "--signing-key", type=click.Path(path_type=Path), help="Secure boot's RSA-3072 key, PEM; its public half will do."
+)
+@click.option(
+    "--records",
+    default=Path("secure"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where keys and plan are kept.",
+)
+def apply(
+    features: tuple["Feature", ...],
+    chip: str,
+    port: str | None,
+    virtual: Path | None,
+    confirm: str,
+    own_build: bool,
+    signing_key: Path | None,
+    records: Path,
+) -> None:
+    """Burn a plan. It is shown first, and the chip must be confirmed by its MAC address. This cannot be undone."""
+    from rootlet.board import secure
+    from rootlet.board.chip import find_port
+
+    made = secure.plan(chip, features)
+    _show(made)
+    fuses = secure.Fuses(port=None if virtual else port or find_port(), chip=chip, virtual=virtual)
+
+    def burned(step: "Step", now: bool) -> None:
+        out.print(f"{'burned' if now else 'was burned'}  {escape(step.target)}")
+
+    kept = secure.apply(
+        fuses, made, confirm=confirm, own_build=own_build, records=records, signing_key=signing_key, on_step=burned
+    )
+    err.print(f"the record and the keys are in {escape(str(kept))}: keep them safe, the chip will not tell them again")
+
+
+def _show(made: "Plan") -> None:
+    for number, step in enumerate(made.steps, 1):
+        out.print(f"{number:>2}  {step.action:<6} {step.target:<28} {step.value:<28} {escape(step.undone)}")
+    for warning in made.warnings:
+        err.print(f"[bold yellow]note:[/] {escape(warning)}")
