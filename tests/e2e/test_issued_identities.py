@@ -55,7 +55,7 @@ def from_a_token(work: Path) -> DeviceIdentity:
     if not softhsm_installed():
         pytest.skip("softhsm2 is not installed")
     hsm = make_token(work)
-    environment = hsm.environment | {"ROOTLET_CA_PIN": hsm.pin, "ROOTLET_CA_PASSPHRASE": ""}
+    environment = hsm.environment | {"ROOTLET_CA_PIN": hsm.pin}
     rootlet(work, "ca", "create", "ca", *hsm.options, **environment)
     rootlet(work, "device", "issue", "issued-token", "--ca", "ca", **environment)
     return DeviceIdentity.load(work / "devices/issued-token")

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from asn1crypto import keys as asn1_keys
 from asn1crypto import pem as armour
+from botocore.exceptions import ClientError
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
+from mypy_boto3_iot import IoTClient
 from pki_kit import PASSPHRASE, Rootlet
 from rootlet.errors import BadInput
 from rootlet.pki import keys, storage
@@ -189,6 +191,21 @@ def test_prove_possession_writes_what_aws_asks_for(
     certificate = x509.load_pem_x509_certificate(target.read_bytes())
     certificate.verify_directly_issued_by(authority.certificate)
     assert certificate.subject.rfc4514_string() == f"CN={'66' * 32}"
+    refused = rootlet("ca", "prove-possession", "67" * 32, "--ca", authority.directory, "-o", target)
+    assert refused.code == 2 and "exists already" in refused.err
+    assert x509.load_pem_x509_certificate(target.read_bytes()) == certificate
+
+
+def test_aws_iot_accepts_the_proof_and_no_other_codes(aws: IoTClient, tmp_path: Path) -> None:
+    """The sandbox checks it as AWS does: the code in the common name, the CA's signature under it."""
+    authority = Authority.create(tmp_path / "ca", PASSPHRASE.encode(), name="Registered CA", subject=Subject())
+    ca = authority.certificate.public_bytes(Encoding.PEM).decode()
+    wrong = authority.prove_possession("0a" * 32).public_bytes(Encoding.PEM).decode()
+    with pytest.raises(ClientError):
+        aws.register_ca_certificate(caCertificate=ca, verificationCertificate=wrong)
+    code = aws.get_registration_code()["registrationCode"]
+    proof = authority.prove_possession(code).public_bytes(Encoding.PEM).decode()
+    assert aws.register_ca_certificate(caCertificate=ca, verificationCertificate=proof, setAsActive=True)["certificateId"]
 
 
 def test_show_needs_no_passphrase(rootlet: Rootlet, authority: Authority) -> None:

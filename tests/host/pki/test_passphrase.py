@@ -46,6 +46,21 @@ def test_never_from_an_argument(rootlet: Rootlet, authority: Authority, tmp_path
     assert refused.code == 2
 
 
+def test_a_pins_variable_is_no_passphrase_and_without_a_terminal_nobody_is_asked(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """A token locks after a few wrong PINs: one is never tried for the other."""
+    command = [sys.executable, "-m", "rootlet.cli.main", "device", "issue", "sensor-1", "--ca", str(authority.directory)]
+    environment = os.environ | {"ROOTLET_CA_PIN": PASSPHRASE}
+    # A session of its own has no terminal.
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, input=b"", capture_output=True, start_new_session=True, check=False
+    )
+    assert ran.returncode == 2
+    assert b"no passphrase of" in ran.stderr and b"ROOTLET_CA_PASSPHRASE" in ran.stderr
+    assert b"Warning" not in ran.stderr
+
+
 def test_a_short_one_is_refused(rootlet: Rootlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROOTLET_CA_PASSPHRASE", "sesame")
     refused = rootlet("ca", "create", tmp_path / "ca")
