@@ -38,7 +38,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 
 @click.group(name="device")
 def command() -> None:
-    """Issue and explain device identities."""
+    """Issue device identities, or take over those that came with a module."""
 
 
 @command.command(
