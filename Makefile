@@ -36,6 +36,7 @@ lint: $(VENV)/dev.stamp
 
 types: $(VENV)/dev.stamp .typings/stamp
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file firmware/mypy.ini
 
 test: lint types
 	$(BIN)/pytest -n 2 --dist loadgroup

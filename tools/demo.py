@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -88,7 +89,7 @@ class Background:
     def stop(self) -> None:
         """End the command and whatever it started."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -112,7 +113,7 @@ class Background:
 def show(command: list[str]) -> None:
     """Show a command as the user would type it."""
     typed = ["rootlet", *command[len(ROOTLET) :]] if command[: len(ROOTLET)] == ROOTLET else command
-    console.print(f"  [green]$[/] {escape(' '.join(typed))}")
+    console.print(f"  [green]$[/] {escape(shlex.join(typed))}")
 
 
 def run(arguments: list[str], environment: dict[str, str]) -> str:
@@ -165,7 +166,7 @@ def demo(keep: bool) -> None:
             board.wait_for(r"subscribed")
             run(["cloud", "command", THING, "echo", '{"text": "hello from the cloud"}'], environment)
 
-        summary(first, time.monotonic() - steps.started)
+        summary(board, first, time.monotonic() - steps.started)
         if keep:
             console.print("\n[bold]Everything keeps running; Ctrl-C stops it.[/] In another terminal:")
             for name, value in facts["environment"].items():
@@ -185,13 +186,20 @@ def start_sandbox(running: contextlib.ExitStack, environment: dict[str, str]) ->
     return sandbox, facts
 
 
-def summary(first: str, total: float) -> None:
+def summary(board: Background, first: str, total: float) -> None:
+    server, *issuers = reversed(board.wait_for(r" tls: trusted (.+)").group(1).split(" < "))
+    thing, certificate = board.wait_for(r" identity: thing (\S+), certificate (\w+)").groups()
+    console.print("\n[bold]The chain that the device trusted:[/]")
+    for depth, name in enumerate((server, *issuers)):
+        what = "embedded in the image as /roots/sandbox.der" if name == issuers[-1] else "sent by the server"
+        console.print(f"  {'   ' * depth}{'└─ issued by ' if depth else ''}{escape(name)}  [dim]({what})[/]")
+    console.print(f"[bold]The device:[/] thing {thing}, certificate {certificate}")
     console.print(f"\n[bold green]Connected.[/] Boot to first PUBACK: [bold]{first} ms[/]; the whole demo: {total:.1f} s.")
     console.print(f"Artefacts in [bold]{WORK}[/]:")
     for name, what in (
         ("fleet-ca/", "the fleet CA; its key is encrypted (this run's passphrase is forgotten)"),
         (f"devices/{THING}/", "the device's certificate and key"),
-        ("flash.bin", "the 4 MiB that would be burned: esptool write-flash 0 flash.bin, once MicroPython is in it"),
+        ("flash.bin", "the 4 MiB that would be burned (add MicroPython itself with --micropython)"),
         ("config.json", "the configuration in the image"),
     ):
         console.print(f"  {name:<22} {what}")
@@ -201,7 +209,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="keep everything running until Ctrl-C")
     arguments = parser.parse_args()
-    # A terminated demo unwinds like an interrupted one: nothing it started stays behind.
+    # A terminated demo unwinds like an interrupted one, also where its shell had it ignore Ctrl-C: nothing stays behind.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         demo(arguments.keep)

@@ -55,7 +55,8 @@ def _check_keys(table, keys, prefix):
 
 def _check_value(value, rule, name):
     shown = "%s is %s" % (name, _show(value, rule))
-    if type(value) is not _TYPES[rule["type"]]:
+    kind: object = _TYPES[rule["type"]]
+    if type(value) is not kind:  # not isinstance: to Python, true is an int
         return "%s; must be of type %s" % (shown, rule["type"])
     size, noun = (value, "") if isinstance(value, int) else (len(value), "length ")
     if "min" in rule and size < rule["min"]:

@@ -19,7 +19,6 @@ class Device:
     def __init__(self):
         self._telemetry = []
         self._commands = {}
-        self._session = None
 
     def telemetry(self, every):
         """Decorator: publish what the function (or coroutine function) returns, a dict, every so many seconds."""
@@ -112,7 +111,7 @@ class Device:
                 raise Fault(
                     "device-certificate-refused",
                     "%s hung up instead of answering CONNECT: certificate %s is not ACTIVE there, or its policy does not "
-                    "allow iot:Connect as %s" % (settings["endpoint"], self._identity, session.client_id),
+                    "allow iot:Connect as %s or its last will" % (settings["endpoint"], self._identity, session.client_id),
                 )
             raise
         log("tls", "trusted " + " < ".join([subject for _, subject in stream.chain]))
@@ -178,7 +177,7 @@ class Device:
             name = request["command"]
             function = self._commands[name]
         except (ValueError, KeyError, AttributeError, TypeError):
-            reply = {"status": "error", "error": "no such command; known are " + ", ".join(sorted(self._commands))}
+            reply: dict = {"status": "error", "error": "no such command; known are " + ", ".join(sorted(self._commands))}
         else:
             try:
                 reply = {"status": "ok", "result": await _call(function, request.get("arguments"))}

@@ -2,6 +2,7 @@
 # counts is replaced, for the defects that each replacement names.
 import asyncio
 import time
+from collections import OrderedDict
 
 from umqtt.simple import MQTTClient
 
@@ -11,6 +12,7 @@ from .faults import Fault
 MAX_PACKET = 16 * 1024  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
 WINDOW = 8  # publishes in flight (AWS IoT allows 100)
 RETRY = 10  # seconds until an unacknowledged packet is sent again
+JUST = 3000  # milliseconds; a server that dislikes a packet hangs up at once
 _CHUNK = 1024
 _REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
 
@@ -26,12 +28,13 @@ class Session(MQTTClient):
         self.on_message = on_message
         self.on_first_puback = None
         self._last = ""
-        self._in_flight = {}  # packet identifier -> [packet, ticks of sending, event]
+        # packet identifier -> [packet, ticks of sending or None, event, what it is], in the order of sending (section 4.6)
+        self._in_flight = OrderedDict()
         self._stream = None
         self._up = False  # CONNACK has come: only now may anything else be sent
         self._write_lock = asyncio.Lock()
         self._slot = asyncio.Event()
-        self._heard = self._sent = 0
+        self._heard = self._sent = time.ticks_ms()
         self._ping_since = None
 
     async def connect(self, stream, timeout, clean_session=False):
@@ -44,7 +47,9 @@ class Session(MQTTClient):
         self._parser = packets.Parser(MAX_PACKET)
         self._ping_since = None
         # A subscription is asked for anew on every new session; what was published stays until its PUBACK.
-        self._in_flight = {k: e for k, e in self._in_flight.items() if e[0][0] & 0xF0 == packets.PUBLISH}
+        for identifier, entry in list(self._in_flight.items()):
+            if entry[0][0] & 0xF0 != packets.PUBLISH:
+                del self._in_flight[identifier]
         packet = packets.connect(self.client_id, self.keepalive, will, clean_session)
         try:
             await asyncio.wait_for(self._write(packet), timeout)
@@ -61,14 +66,17 @@ class Session(MQTTClient):
 
     async def run(self):
         """Serve the connection until it ends; always ends in a Fault."""
-        keeper = asyncio.create_task(self._keep_alive())
+        self._ended = None
+        keeper = asyncio.create_task(self._keep_alive(asyncio.current_task()))
         try:
-            for entry in self._in_flight.values():
+            for entry in list(self._in_flight.values()):
                 await self._send_again(entry)
             while True:
-                if keeper.done():
-                    await keeper  # raises its Fault
                 await self._handle(*await self._packet())
+        except asyncio.CancelledError:
+            if self._ended:
+                raise self._ended
+            raise
         finally:
             keeper.cancel()
 
@@ -87,14 +95,14 @@ class Session(MQTTClient):
             self._slot.clear()
             await self._slot.wait()
         identifier = self._next_identifier()
-        entry = [packets.publish(topic, msg, 1, retain, identifier), None, asyncio.Event()]
-        await self._deliver(identifier, entry, "PUBLISH to " + topic)
+        entry = [packets.publish(topic, msg, 1, retain, identifier), None, asyncio.Event(), "PUBLISH to " + topic]
+        await self._deliver(identifier, entry)
 
     async def subscribe(self, topic, qos=1):
         """Subscribe and wait for the SUBACK. Raises Fault. umqtt.simple waits without a bound and blocks all else."""
         identifier = self._next_identifier()
-        entry = [packets.subscribe(identifier, [(topic, qos)]), None, asyncio.Event()]
-        await self._deliver(identifier, entry, "SUBSCRIBE to " + topic)
+        entry = [packets.subscribe(identifier, [(topic, qos)]), None, asyncio.Event(), "SUBSCRIBE to " + topic]
+        await self._deliver(identifier, entry)
         if entry[0] is None:
             raise Fault("policy-denied", "SUBACK refuses the subscription to " + topic)
 
@@ -114,15 +122,19 @@ class Session(MQTTClient):
             self._stream = None
 
     def just_sent(self):
-        """What was sent in the last 3 s, or '': evidence when the server hangs up."""
-        return self._last if time.ticks_diff(time.ticks_ms(), self._sent) < 3000 else ""
+        """What the server may have hung up on: of what was sent a moment ago, what waits longest for its answer."""
+        now = time.ticks_ms()
+        for entry in self._in_flight.values():
+            if entry[1] is not None and time.ticks_diff(now, entry[1]) < JUST:
+                return entry[3]
+        return self._last if time.ticks_diff(now, self._sent) < JUST else ""
 
-    async def _deliver(self, identifier, entry, what):
+    async def _deliver(self, identifier, entry):
         self._in_flight[identifier] = entry
         if self._up:  # else run() sends it once there is a connection
             entry[1] = time.ticks_ms()
             try:
-                await self._write(entry[0], what)
+                await self._write(entry[0])
             except (Fault, OSError):
                 pass  # run() finds out by itself, and sends it again on the next connection
         await entry[2].wait()
@@ -160,8 +172,12 @@ class Session(MQTTClient):
                 self._heard = time.ticks_ms()
                 self._ping_since = None
                 return packet
+            if not self._stream:
+                raise Fault("connection-lost", "closed")
             try:
-                data = await self._stream.read(_CHUNK)
+                # Never more than is needed: MicroPython's read goes on to fill the size asked for, and when it meets the
+                # server's close_notify behind the last packet, it returns that packet and forgets the end.
+                data = await self._stream.read(min(_CHUNK, self._parser.lacks))
             except OSError as error:
                 raise Fault("connection-lost", "reading failed (%s)" % error)
             if not data:
@@ -202,18 +218,28 @@ class Session(MQTTClient):
         except packets.Malformed as error:
             raise Fault("protocol", str(error))
 
-    async def _keep_alive(self):
-        # Pings when nothing was sent for the keep-alive's time, and gives the answer half of it again (section 3.1.2.10).
+    async def _keep_alive(self, reader):
+        # Ends the reader when the connection is dead; a reader alone would wait for ever on a half-open one.
         self._heard = self._sent = time.ticks_ms()
-        while True:
-            await asyncio.sleep(1)
-            at = time.ticks_ms()
-            for entry in list(self._in_flight.values()):
-                if entry[1] is not None and time.ticks_diff(at, entry[1]) > RETRY * 1000:
-                    await self._send_again(entry)
-            if self._ping_since is None and time.ticks_diff(at, self._sent) >= self.keepalive * 1000:
-                self._ping_since = at
+        try:
+            while True:
+                await asyncio.sleep(1)
+                # A peer that takes nothing blocks a write as surely as one that says nothing blocks a read.
+                await asyncio.wait_for(self._care(time.ticks_ms()), max(1, self.keepalive // 2))
+        except asyncio.TimeoutError:
+            self._ended = Fault("keep-alive", "the server takes nothing any more")
+        except Fault as fault:
+            self._ended = fault
+        reader.cancel()
+
+    async def _care(self, now):
+        # Pings after the keep-alive's time without a packet sent; the answer has half of it again (section 3.1.2.10).
+        for entry in list(self._in_flight.values()):
+            if entry[1] is not None and time.ticks_diff(now, entry[1]) > RETRY * 1000:
+                await self._send_again(entry)
+        if self._ping_since is None:
+            if time.ticks_diff(now, self._sent) >= self.keepalive * 1000:
+                self._ping_since = now
                 await self._write(packets.PINGREQ)
-            elif self._ping_since is not None and time.ticks_diff(at, self._ping_since) > self.keepalive * 500:
-                self._stream.close()
-                raise Fault("keep-alive", "no PINGRESP in %d s" % (self.keepalive // 2))
+        elif time.ticks_diff(now, self._ping_since) > self.keepalive * 500:
+            raise Fault("keep-alive", "no PINGRESP in %d s" % (self.keepalive // 2))

@@ -77,6 +77,7 @@ class Parser:
     def __init__(self, limit):
         self._limit = limit
         self._buffer = bytearray()
+        self.lacks = 2  # bytes that the next step needs: asking for more could swallow the end of the stream
 
     def feed(self, data):
         self._buffer.extend(data)
@@ -92,11 +93,13 @@ class Parser:
         else:
             if len(buffer) >= 5:
                 raise Malformed("a remaining length of more than 4 bytes")
+            self.lacks = max(1, 2 - len(buffer))
             return None
         if length > self._limit:
             raise Malformed("a packet of %d bytes; the limit is %d" % (length, self._limit))
         end = at + 1 + length
-        if len(buffer) < end:
+        self.lacks = end - len(buffer)
+        if self.lacks > 0:
             return None
         kind, flags = buffer[0] & 0xF0, buffer[0] & 0x0F
         if kind != PUBLISH and _FLAGS.get(kind) != flags:

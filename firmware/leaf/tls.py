@@ -30,12 +30,13 @@ class Stream:
     def __init__(self, sock, host, chain):
         self._sock = sock
         self._host = host
+        self._reader = asyncio.StreamReader(sock, {})
         self._writer = asyncio.StreamWriter(sock, {})
         self.chain = chain
 
     async def read(self, size):
         """Some bytes, at the most size; b'' at the end. Raises OSError."""
-        return await self._writer.read(size)
+        return await self._reader.read(size)
 
     async def write(self, data):
         """Write all of data; one TLS record where it fits. The first write also does the handshake. Raises Fault."""
@@ -95,7 +96,7 @@ def context(anchors, credentials):
         made.load_cert_chain(credentials.certificate, credentials.key)
     except (ValueError, OSError) as error:
         raise Fault("credentials", "certificate or key cannot be used (%s)" % error)
-    if made.verify_mode != tls.CERT_REQUIRED:
+    if made.verify_mode != tls.CERT_REQUIRED:  # type: ignore[attr-defined]  # the stubs lack it
         raise Fault("tls-failed", "this firmware's TLS does not verify the server")
     return made
 

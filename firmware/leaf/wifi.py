@@ -18,7 +18,7 @@ async def connect(networks, timeout):
     station.active(True)
     if station.isconnected():
         return
-    fault = None
+    fault = Fault("wifi-not-found", "no network answered")
     for entry in networks:
         try:
             await _join(station, entry, timeout)
@@ -27,7 +27,7 @@ async def connect(networks, timeout):
         except Fault as error:
             log("wifi", "%s: %s" % (entry["ssid"], error.word))
             # A wrong password is worth more to an engineer than a network out of reach.
-            if fault is None or error.word == "wifi-password":
+            if fault.word != "wifi-password":
                 fault = error
     raise fault
 

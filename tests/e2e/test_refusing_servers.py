@@ -181,10 +181,10 @@ def test_a_firmware_that_does_not_verify_is_caught_by_these_tests(
     firmware = tmp_path / "firmware"
     shutil.copytree(resources.FIRMWARE, firmware)
     source = (firmware / "leaf" / "tls.py").read_text()
-    begin, end = "    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)\n", "    if made.verify_mode != tls.CERT_REQUIRED:\n"
+    begin, end = "    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)\n", "    if made.verify_mode != tls.CERT_REQUIRED:"
     assert begin in source
     assert end in source
-    source = source.replace(begin, begin + "    made.verify_mode = tls.CERT_NONE\n").replace(end, "    if False:\n")
+    source = source.replace(begin, begin + "    made.verify_mode = tls.CERT_NONE\n").replace(end, "    if False:")
     (firmware / "leaf" / "tls.py").write_text(source)
     monkeypatch.setattr(resources, "FIRMWARE", firmware)
     impostor = make_chain(root="Somebody Else's Root")

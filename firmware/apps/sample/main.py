@@ -9,7 +9,7 @@ device = Device()
 @device.telemetry(every=5)  # seconds
 def climate():
     # No sensor on the virtual board: a slow triangle around 21 degrees, so that there is something to see.
-    phase = time.ticks_ms() // 1000 % 120
+    phase = time.time() % 120
     return {"temperature_c": 20 + abs(phase - 60) / 30}
 
 

@@ -70,7 +70,7 @@ def _check_value(value: Any, rule: dict[str, Any], name: str) -> str | None:
     if "chars" in rule:
         for character in value:
             if character not in rule["chars"]:
-                return f"{shown}; must not contain {json.dumps(character)}"
+                return f"{shown}; must not contain {json.dumps(character, ensure_ascii=False)}"
     if "items" in rule:
         for number, item in enumerate(value):
             if problem := _check_value(item, rule["items"], f"{name}[{number}]"):
@@ -111,4 +111,4 @@ def _show(value: object, rule: dict[str, Any]) -> str:
         return "(not shown)"
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
-    return json.dumps(value)[:_SHOWN]
+    return json.dumps(value, ensure_ascii=False)[:_SHOWN]

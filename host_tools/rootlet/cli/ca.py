@@ -100,7 +100,7 @@ def create(
             _reject({"--use-key": use_key, "--key-label": key_label, "--token": token}, "--key-in token or kms")
             authority = Authority.create(
                 directory,
-                secret.read(f"new passphrase of {directory}", confirm=True),
+                secret.passphrase(f"new passphrase of {directory}", confirm=True),
                 name=name,
                 subject=subject,
                 key_type=kind,
@@ -154,9 +154,15 @@ def prove_possession(code: str, ca: Path, target: Path, secret: SecretSource, as
     """
     from cryptography.hazmat.primitives.serialization import Encoding
 
+    from rootlet.errors import BadInput
     from rootlet.files import write_atomic
     from rootlet.pki.subject import show_name
 
+    # A slip of the keyboard must not put a certificate where a key was.
+    if target.exists():
+        raise BadInput(f"{target} exists already", way_out="choose another --out, or remove it")
+    if not target.parent.is_dir():
+        raise BadInput(f"no directory {target.parent}", way_out="make it, or choose another --out")
     with open_authority(ca, secret) as authority:
         certificate = authority.prove_possession(code)
     write_atomic(target, certificate.public_bytes(Encoding.PEM))
@@ -191,18 +197,15 @@ def audit(paths: tuple[Path, ...], within: int, as_json: bool) -> None:
     Expired, or soon to be; weak keys and signatures; keys that several certificates share; serial numbers that an issuer
     used twice; files that cannot be read. Needs no passphrase: no private key is looked at.
     """
-    from rich.table import Table
-
     from rootlet.pki.audit import audit as look
 
     report = look(paths, within=within)
     if as_json:
         emit_json({"certificates": report.certificates, "findings": [vars(finding) for finding in report.findings]})
-    elif report.findings:
-        table = Table("what", "subject", "detail", "where", box=None, pad_edge=False)
-        for finding in report.findings:
-            table.add_row(finding.kind, *(escape(text) for text in (finding.subject, finding.detail, finding.where)))
-        out.print(table)
+    # One line a finding and no table: lines can be searched, and a table would break them.
+    for finding in () if as_json else report.findings:
+        text = f"{finding.subject}: {finding.detail} ({finding.where})"
+        out.print(f"[bold]{finding.kind:<17}[/]{escape(text)}")
     if not as_json:
         out.print(f"{report.certificates} certificates, {len(report.findings)} findings")
     if report.findings:
@@ -217,7 +220,7 @@ def _token_key(
 
     if module is None or token is None:
         raise BadInput("--key-in token needs to know which", way_out="give --pkcs11-module and --token")
-    pin = secret.read(f"PIN of token {token}")
+    pin = secret.pin(token)
     if use_key:
         return tokens.use_key(module, token, use_key, pin)
     return tokens.create_key(module, token, label, pin, kind)

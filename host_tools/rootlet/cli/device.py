@@ -38,7 +38,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result a
 
 @click.group(name="device")
 def command() -> None:
-    """Issue and explain device identities."""
+    """Issue device identities, or take over those that came with a module."""
 
 
 @command.command(
@@ -254,9 +254,9 @@ def import_(dump: Path, parent: Path, certificate_only: bool, force: bool, as_js
 
 def _credential_partition(dump: bytes) -> bytes:
     """The credential partition in a dump that is either just that or the whole flash."""
-    from rootlet.board import partitions, secure_cert
+    from rootlet.board import partitions
 
-    if len(dump) <= secure_cert.SIZE:
+    if len(dump) <= partitions.SECURE_CERT_SIZE:
         return dump
     table = partitions.decode(dump[_TABLE_OFFSET : _TABLE_OFFSET + partitions.TABLE_SIZE])
     where = partitions.find(table, partitions.SECURE_CERT)

@@ -5,6 +5,7 @@ Never an argument: every user of the machine can read those.
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,27 +28,37 @@ class SecretSource:
 
     file: Path | None
     descriptor: int | None
-    variables: tuple[str, ...]
+    variable: str
     options: str
 
-    def read(self, what: str, *, confirm: bool = False) -> bytes:
-        """Return the secret; ``what`` names it at the prompt, which asks twice to ``confirm``. Raises BadInput."""
+    def passphrase(self, what: str, *, confirm: bool = False) -> bytes:
+        """Return a passphrase; ``what`` names it at the prompt, which asks twice to ``confirm``. Raises BadInput."""
+        return self._read(what, f"{self.variable}_PASSPHRASE", confirm)
+
+    def pin(self, token: str) -> bytes:
+        """Return a token's PIN. Raises BadInput."""
+        # A variable of its own: a passphrase tried as a PIN would bring the token closer to locking.
+        return self._read(f"PIN of token {token}", f"{self.variable}_PIN", False)
+
+    def _read(self, what: str, variable: str, confirm: bool) -> bytes:
         if self.file is not None and self.descriptor is not None:
             raise BadInput(f"{self.options}-file and {self.options}-fd together", way_out="give one of them")
         if self.file is not None:
             return _first_line(read_input(self.file, f"file for the {what}"), str(self.file))
         if self.descriptor is not None:
             return self._from_descriptor(self.descriptor)
-        for variable in self.variables:
-            if value := os.environ.get(variable):
-                return value.encode()
+        if value := os.environ.get(variable):
+            return value.encode()
+        nothing = BadInput(
+            f"no {what} given",
+            way_out=f"type it, set {variable}, or give {self.options}-file or {self.options}-fd",
+        )
+        if not _has_terminal():
+            raise nothing
         try:
             answer: str = click.prompt(_capital(what), hide_input=True, confirmation_prompt=confirm, err=True)
         except click.Abort:
-            raise BadInput(
-                f"no {what} given",
-                way_out=f"type it, set {self.variables[0]}, or give {self.options}-file or {self.options}-fd",
-            ) from None
+            raise nothing from None
         return answer.encode()
 
     def _from_descriptor(self, descriptor: int) -> bytes:
@@ -62,15 +73,12 @@ class SecretSource:
 
 def secret_options(function: Command) -> Command:
     """Add the options for a CA's passphrase or PIN; the command gets ``secret``, a SecretSource."""
-    return _options(
-        function, "secret", "--passphrase", "--pin", ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN"), "the CA's passphrase"
-    )
+    return _options(function, "secret", "--", "ROOTLET_CA", "the CA's passphrase")
 
 
 def parent_secret_options(function: Command) -> Command:
     """As ``secret_options``, for the CA that signs another CA; the command gets ``parent_secret``."""
-    variables = ("ROOTLET_PARENT_PASSPHRASE", "ROOTLET_PARENT_PIN")
-    return _options(function, "parent_secret", "--parent-passphrase", "--parent-pin", variables, "the parent's passphrase")
+    return _options(function, "parent_secret", "--parent-", "ROOTLET_PARENT", "the parent's passphrase")
 
 
 def open_authority(directory: Path, source: SecretSource) -> "Authority":
@@ -82,15 +90,18 @@ def open_authority(directory: Path, source: SecretSource) -> "Authority":
     record = read_holder(directory)
     if record["holder"] == KMS:
         return Authority.load(directory, None)
-    what = f"PIN of token {record.get('token')}" if record["holder"] == TOKEN else f"passphrase of {directory}"
-    return Authority.load(directory, source.read(what))
+    if record["holder"] == TOKEN:
+        return Authority.load(directory, source.pin(record.get("token", "")))
+    return Authority.load(directory, source.passphrase(f"passphrase of {directory}"))
 
 
-def _options(function: Command, name: str, passphrase: str, pin: str, variables: tuple[str, ...], what: str) -> Command:
+def _options(function: Command, name: str, prefix: str, variable: str, what: str) -> Command:
+    passphrase, pin = f"{prefix}passphrase", f"{prefix}pin"
+
     @functools.wraps(function)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         file, descriptor = options.pop(f"{name}_file"), options.pop(f"{name}_fd")
-        return function(*arguments, **{name: SecretSource(file, descriptor, variables, passphrase)}, **options)
+        return function(*arguments, **{name: SecretSource(file, descriptor, variable, passphrase)}, **options)
 
     with_descriptor = click.option(
         f"{passphrase}-fd", f"{pin}-fd", f"{name}_fd", type=int, help="Read it from this open file descriptor."
@@ -100,8 +111,18 @@ def _options(function: Command, name: str, passphrase: str, pin: str, variables:
         f"{pin}-file",
         f"{name}_file",
         type=click.Path(path_type=Path),
-        help=f"Read {what} (or its token's PIN) from a file's first line; else {variables[0]}, else a prompt.",
+        help=f"Read {what} (or its token's PIN) from a file's first line; else {variable}_PASSPHRASE"
+        f" (or {variable}_PIN), else a prompt.",
     )(with_descriptor)
+
+
+def _has_terminal() -> bool:
+    """Whether a prompt can hide what is typed: getpass asks on the terminal even where stdin is something else."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return sys.stdin.isatty()
+    return True
 
 
 def _first_line(data: bytes, where: str) -> bytes:

@@ -248,10 +248,11 @@ def _work(path: Path, part: Sequence[Entry]) -> int:
 
 def _issue_part(issuer: Issuer, order: Order, path: Path, part: Sequence[Entry]) -> int:
     lines = []
+    profile = certificates.Devices(issuer, days=order.days)
     for thing, serial in part:
         subject = order.subject if serial is None else replace(order.subject, serial_number=serial)
         key = keys.generate(order.key_type)
-        certificate = certificates.device(subject.name(thing), key.public_key(), issuer, days=order.days)
+        certificate = profile.certificate(subject.name(thing), key.public_key())
         lines.append(
             {
                 "thing": thing,

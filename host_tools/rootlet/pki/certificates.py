@@ -42,9 +42,8 @@ def root(
     subject: x509.Name, key: PrivateKey, *, days: int, path_length: int | None = None, now: dt.datetime | None = None
 ) -> x509.Certificate:
     """A self-signed CA certificate valid for ``days``."""
-    builder = _builder(subject, subject, key.public_key(), *_validity(days, now, None))
-    builder = _as_authority(builder, key.public_key(), path_length)
-    return builder.sign(key, digest_for(key))
+    template = _as_authority(_template(subject, _validity(days, now, None)), path_length)
+    return _finish(template, subject, key.public_key(), key)
 
 
 def intermediate(
@@ -67,10 +66,8 @@ def intermediate(
             f"{name} has path length {room}: it cannot issue a CA with path length {path_length}",
             way_out=f"use --path-length {room - 1}" if room else "use a CA above it: this one signs devices only",
         )
-    validity = _validity(days, now, issuer.certificate)
-    builder = _builder(subject, issuer.certificate.subject, public_key, *validity)
-    builder = _as_authority(builder, public_key, path_length)
-    return _signed(builder, issuer)
+    template = _as_authority(_below(issuer, days, now), path_length)
+    return _finish(template, subject, public_key, issuer.key)
 
 
 def server(
@@ -78,10 +75,9 @@ def server(
 ) -> x509.Certificate:
     """A TLS server's certificate for host names and IP addresses; the first name is the subject's common name."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-    builder = _builder(subject, issuer.certificate.subject, public_key, *_validity(days, now, issuer.certificate))
-    builder = _as_end_entity(builder, public_key, ExtendedKeyUsageOID.SERVER_AUTH)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
-    return _signed(builder, issuer)
+    alternative = x509.SubjectAlternativeName([_general_name(name) for name in names])
+    template = _as_end_entity(_below(issuer, days, now), ExtendedKeyUsageOID.SERVER_AUTH)
+    return _finish(template.add_extension(alternative, critical=False), subject, public_key, issuer.key)
 
 
 def device(
@@ -93,9 +89,21 @@ def device(
     now: dt.datetime | None = None,
 ) -> x509.Certificate:
     """A device's certificate: TLS client, no CA. notAfter never passes the issuer's."""
-    builder = _builder(subject, issuer.certificate.subject, public_key, *_validity(days, now, issuer.certificate))
-    builder = _as_end_entity(builder, public_key, ExtendedKeyUsageOID.CLIENT_AUTH)
-    return _signed(builder, issuer)
+    return Devices(issuer, days=days, now=now).certificate(subject, public_key)
+
+
+class Devices:
+    """The device profile for one certificate after another, faster than ``device``: what they share is set once.
+
+    That includes notBefore and notAfter, so it is for a run and not for a day.
+    """
+
+    def __init__(self, issuer: Issuer, *, days: int, now: dt.datetime | None = None) -> None:
+        self._template = _as_end_entity(_below(issuer, days, now), ExtendedKeyUsageOID.CLIENT_AUTH)
+        self._key = issuer.key
+
+    def certificate(self, subject: x509.Name, public_key: PublicKey) -> x509.Certificate:
+        return _finish(self._template, subject, public_key, self._key)
 
 
 def verification(code: str, public_key: PublicKey, issuer: Issuer, *, now: dt.datetime | None = None) -> x509.Certificate:
@@ -104,8 +112,7 @@ def verification(code: str, public_key: PublicKey, issuer: Issuer, *, now: dt.da
     Valid for 30 days: it is looked at once.
     """
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, code)])
-    builder = _builder(subject, issuer.certificate.subject, public_key, *_validity(30, now, issuer.certificate))
-    return _signed(_as_end_entity(builder, public_key, ExtendedKeyUsageOID.CLIENT_AUTH), issuer)
+    return device(subject, public_key, issuer, days=30, now=now)
 
 
 def serial_number() -> int:
@@ -115,17 +122,25 @@ def serial_number() -> int:
     return (value & ~(1 << top)) | (1 << (top - 1))
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: PublicKey, start: dt.datetime, end: dt.datetime
-) -> x509.CertificateBuilder:
+def _template(issuer: x509.Name, validity: tuple[dt.datetime, dt.datetime]) -> x509.CertificateBuilder:
+    return x509.CertificateBuilder().issuer_name(issuer).not_valid_before(validity[0]).not_valid_after(validity[1])
+
+
+def _below(issuer: Issuer, days: int, now: dt.datetime | None) -> x509.CertificateBuilder:
+    template = _template(issuer.certificate.subject, _validity(days, now, issuer.certificate))
+    return template.add_extension(_authority_key_identifier(issuer.certificate), critical=False)
+
+
+def _finish(
+    template: x509.CertificateBuilder, subject: x509.Name, public_key: PublicKey, key: PrivateKey
+) -> x509.Certificate:
+    """Put in what is one certificate's own, and sign."""
     return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
+        template.subject_name(subject)
         .public_key(public_key)
         .serial_number(serial_number())
-        .not_valid_before(start)
-        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .sign(key, digest_for(key))
     )
 
 
@@ -147,30 +162,16 @@ def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | Non
     return start, end
 
 
-def _as_authority(
-    builder: x509.CertificateBuilder, public_key: PublicKey, path_length: int | None
-) -> x509.CertificateBuilder:
-    return (
-        builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_key_usage(certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-    )
+def _as_authority(template: x509.CertificateBuilder, path_length: int | None) -> x509.CertificateBuilder:
+    constraints = x509.BasicConstraints(ca=True, path_length=path_length)
+    return template.add_extension(constraints, critical=True).add_extension(_key_usage(certificates=True), critical=True)
 
 
-def _as_end_entity(
-    builder: x509.CertificateBuilder, public_key: PublicKey, purpose: x509.ObjectIdentifier
-) -> x509.CertificateBuilder:
+def _as_end_entity(template: x509.CertificateBuilder, purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
     return (
-        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        template.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-    )
-
-
-def _signed(builder: x509.CertificateBuilder, issuer: Issuer) -> x509.Certificate:
-    return builder.add_extension(_authority_key_identifier(issuer.certificate), critical=False).sign(
-        issuer.key, digest_for(issuer.key)
     )
 
 

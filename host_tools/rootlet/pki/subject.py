@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from cryptography import x509
@@ -55,6 +56,13 @@ class Subject:
 
     def name(self, common: str) -> x509.Name:
         """The distinguished name with ``common`` as its common name. Raises BadInput for what X.509 does not take."""
+        try:
+            return x509.Name([*self._shared, x509.NameAttribute(NameOID.COMMON_NAME, common)])
+        except ValueError as error:
+            raise BadInput(f"the subject's name cannot be used: {error}", way_out="shorten or correct it") from None
+
+    @cached_property
+    def _shared(self) -> list[x509.NameAttribute[str]]:
         parts = (
             (NameOID.COUNTRY_NAME, self.country),
             (NameOID.STATE_OR_PROVINCE_NAME, self.state),
@@ -62,12 +70,8 @@ class Subject:
             (NameOID.ORGANIZATIONAL_UNIT_NAME, self.organizational_unit),
             (NameOID.DN_QUALIFIER, self.dn_qualifier),
             (NameOID.SERIAL_NUMBER, self.serial_number),
-            (NameOID.COMMON_NAME, common),
         )
-        try:
-            return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value is not None])
-        except ValueError as error:
-            raise BadInput(f"the subject's name cannot be used: {error}", way_out="shorten or correct it") from None
+        return [x509.NameAttribute(oid, value) for oid, value in parts if value is not None]
 
     def given(self) -> dict[str, Any]:
         """The parts that are set, by name."""

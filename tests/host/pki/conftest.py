@@ -12,8 +12,6 @@ from pkilint.pkix import certificate as pkix
 from pkilint.pkix import extension, name
 from pkilint.validation import ValidationFindingSeverity
 from rootlet.cli import main
-from rootlet.pki.authority import Authority
-from rootlet.pki.subject import Subject
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +19,6 @@ def _no_secrets_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("CA", "PARENT"):
         for what in ("PASSPHRASE", "PIN"):
             monkeypatch.delenv(f"ROOTLET_{kind}_{what}", raising=False)
-
-
-@pytest.fixture(scope="session")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """A fleet CA, encrypted with PASSPHRASE."""
-    directory = tmp_path_factory.mktemp("pki") / "fleet-ca"
-    return Authority.create(directory, PASSPHRASE.encode(), name="Fleet CA", subject=Subject(organization="Example"))
 
 
 @pytest.fixture

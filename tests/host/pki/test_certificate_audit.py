@@ -19,13 +19,13 @@ NOW = dt.datetime.now(dt.UTC)
 
 
 def make(
-    fleet: Authority, thing: str, *, key: object = None, serial: int | None = None, days: int = 365
+    authority: Authority, thing: str, *, key: object = None, serial: int | None = None, days: int = 365
 ) -> x509.Certificate:
     private = key or keys.generate()
-    builder = x509.CertificateBuilder().subject_name(Subject().name(thing)).issuer_name(fleet.certificate.subject)
+    builder = x509.CertificateBuilder().subject_name(Subject().name(thing)).issuer_name(authority.certificate.subject)
     builder = builder.public_key(private.public_key()).serial_number(serial or x509.random_serial_number())
     builder = builder.not_valid_before(NOW - dt.timedelta(days=1000)).not_valid_after(NOW + dt.timedelta(days=days))
-    return builder.sign(fleet.issuer.key, hashes.SHA256())
+    return builder.sign(authority.issuer.key, hashes.SHA256())
 
 
 def look(tmp_path: Path, *certificates: x509.Certificate, within: int = 90) -> list[tuple[str, str]]:
@@ -34,28 +34,28 @@ def look(tmp_path: Path, *certificates: x509.Certificate, within: int = 90) -> l
     return [(finding.kind, finding.subject) for finding in audit([tmp_path], within=within).findings]
 
 
-def test_a_good_fleet_has_no_findings(fleet: Authority, tmp_path: Path) -> None:
-    fleet.issue("sensor-1").save(tmp_path / "sensor-1")
-    fleet.issue("sensor-2").save(tmp_path / "sensor-2")
-    batch.issue(fleet, tmp_path / "batch", batch.Order([("sensor-3", None)]))
-    report = audit([fleet.directory, tmp_path], within=90)
+def test_a_good_fleet_has_no_findings(authority: Authority, tmp_path: Path) -> None:
+    authority.issue("sensor-1").save(tmp_path / "sensor-1")
+    authority.issue("sensor-2").save(tmp_path / "sensor-2")
+    batch.issue(authority, tmp_path / "batch", batch.Order([("sensor-3", None)]))
+    report = audit([authority.directory, tmp_path], within=90)
     assert report.findings == ()
     assert report.certificates == 4  # the CA's is in five places and counts once
 
 
-def test_what_expired_or_soon_will(fleet: Authority, tmp_path: Path) -> None:
-    certificates = [make(fleet, "gone", days=-1), make(fleet, "soon", days=89), make(fleet, "later", days=91)]
+def test_what_expired_or_soon_will(authority: Authority, tmp_path: Path) -> None:
+    certificates = [make(authority, "gone", days=-1), make(authority, "soon", days=89), make(authority, "later", days=91)]
     assert look(tmp_path, *certificates) == [("expired", "CN=gone"), ("expires", "CN=soon")]
 
 
-def test_weak_keys(fleet: Authority, tmp_path: Path) -> None:
+def test_weak_keys(authority: Authority, tmp_path: Path) -> None:
     weak = {
         "rsa1024": rsa.generate_private_key(65537, 1024),
         "rsa3": rsa.generate_private_key(3, 2048),
         "p224": ec.generate_private_key(ec.SECP224R1()),
         "ed25519": ed25519.Ed25519PrivateKey.generate(),
     }
-    found = look(tmp_path, *(make(fleet, thing, key=key) for thing, key in weak.items()))
+    found = look(tmp_path, *(make(authority, thing, key=key) for thing, key in weak.items()))
     assert found == [("weak-key", f"CN={thing}") for thing in weak]
 
 
@@ -67,25 +67,25 @@ def test_weak_signatures() -> None:
     assert [finding.kind for finding in audit([OLD], within=0).findings] == ["weak-signature"]
 
 
-def test_reused_keys(fleet: Authority, tmp_path: Path) -> None:
+def test_reused_keys(authority: Authority, tmp_path: Path) -> None:
     key = keys.generate()
-    shared = [make(fleet, "a", key=key), make(fleet, "b", key=key), make(fleet, "c")]
+    shared = [make(authority, "a", key=key), make(authority, "b", key=key), make(authority, "c")]
     assert look(tmp_path, *shared) == [("reused-key", "CN=a"), ("reused-key", "CN=b")]
 
 
-def test_duplicate_serials_of_one_issuer(fleet: Authority, tmp_path: Path) -> None:
-    other = make(fleet, "x", serial=4711)
-    assert look(tmp_path, make(fleet, "a", serial=4711), other, make(fleet, "c", serial=4712)) == [
+def test_duplicate_serials_of_one_issuer(authority: Authority, tmp_path: Path) -> None:
+    other = make(authority, "x", serial=4711)
+    assert look(tmp_path, make(authority, "a", serial=4711), other, make(authority, "c", serial=4712)) == [
         ("duplicate-serial", "CN=a"),
         ("duplicate-serial", "CN=x"),
     ]
 
 
-def test_a_damaged_file_is_a_finding_and_the_rest_is_looked_at(fleet: Authority, tmp_path: Path) -> None:
+def test_a_damaged_file_is_a_finding_and_the_rest_is_looked_at(authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "bad.crt").write_bytes(b"nonsense")
     (tmp_path / "part-00000.jsonl").write_text('{"thing": "x"}\n')
     (tmp_path / "key.pem").write_bytes(keys.pem(keys.generate()))
-    findings = audit([tmp_path, fleet.directory], within=90)
+    findings = audit([tmp_path, authority.directory], within=90)
     assert findings.certificates == 1
     assert [finding.kind for finding in findings.findings] == ["unreadable", "unreadable"]
 
@@ -96,11 +96,11 @@ def test_a_path_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
 
 
 def test_the_command_says_by_its_exit_code_whether_something_was_found(
-    rootlet: Rootlet, fleet: Authority, tmp_path: Path
+    rootlet: Rootlet, authority: Authority, tmp_path: Path
 ) -> None:
-    fleet.issue("sensor-1").save(tmp_path / "sensor-1")
-    assert rootlet("ca", "audit", fleet.directory, tmp_path).code == 0
-    (tmp_path / "gone.crt").write_bytes(make(fleet, "gone", days=-1).public_bytes(Encoding.PEM))
+    authority.issue("sensor-1").save(tmp_path / "sensor-1")
+    assert rootlet("ca", "audit", authority.directory, tmp_path).code == 0
+    (tmp_path / "gone.crt").write_bytes(make(authority, "gone", days=-1).public_bytes(Encoding.PEM))
     found = rootlet("ca", "audit", tmp_path)
     assert found.code == 1 and "expired" in found.out and "CN=gone" in found.out
     assert rootlet("ca", "audit", tmp_path / "none").code == 2

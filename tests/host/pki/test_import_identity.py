@@ -15,10 +15,10 @@ TOOL = Path(sys.executable).with_name("configure_esp_secure_cert.py")
 
 
 @pytest.fixture(scope="module")
-def manufactured(fleet: Authority, tmp_path_factory: pytest.TempPathFactory) -> tuple[DeviceIdentity, bytes]:
+def manufactured(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> tuple[DeviceIdentity, bytes]:
     """What Espressif's tool makes of a certificate and a key."""
     work = tmp_path_factory.mktemp("factory")
-    identity = fleet.issue("module-1")
+    identity = authority.issue("module-1")
     identity.save(work / "module-1")
     command = [sys.executable, str(TOOL), "--private-key", "module-1/device.key", "--device-cert", "module-1/device.crt"]
     command += ["--ca-cert", "module-1/issuer.crt", "--target_chip", "esp32", "--secure_cert_type", "cust_flash_tlv"]

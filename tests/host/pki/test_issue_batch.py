@@ -22,22 +22,22 @@ ENTRIES = names.from_pattern("sensor-####", 1200)
 
 
 @pytest.fixture(scope="module")
-def made(fleet: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("batch") / "batch-7"
     order = Order(ENTRIES, Subject(organization="Example", organizational_unit="Batch 7"))
-    assert batch.issue(fleet, directory, order, workers=2) == Outcome(issued=1200, kept=0)
+    assert batch.issue(authority, directory, order, workers=2) == Outcome(issued=1200, kept=0)
     return directory
 
 
-def test_every_device_gets_a_key_and_a_certificate_of_its_own(made: Path, fleet: Authority) -> None:
+def test_every_device_gets_a_key_and_a_certificate_of_its_own(made: Path, authority: Authority) -> None:
     identities = list(batch.read(made))
     assert [identity.thing for identity in identities] == [thing for thing, _ in ENTRIES]
     assert len({identity.key_der() for identity in identities}) == 1200
     assert len({identity.certificate.serial_number for identity in identities}) == 1200
     for identity in identities[::100]:
         assert identity.key.public_key() == identity.certificate.public_key()
-        identity.certificate.verify_directly_issued_by(fleet.certificate)
-        assert identity.issuers == (fleet.certificate,)
+        identity.certificate.verify_directly_issued_by(authority.certificate)
+        assert identity.issuers == (authority.certificate,)
         assert identity.certificate.subject.rfc4514_string() == f"CN={identity.thing},OU=Batch 7,O=Example"
 
 
@@ -46,24 +46,26 @@ def test_only_its_owner_can_read_a_batch(made: Path) -> None:
     assert {stat.S_IMODE(part.stat().st_mode) for part in made.glob("part-*")} == {0o600}
 
 
-def test_a_second_run_keeps_what_is_there_and_makes_what_is_missing(fleet: Authority, tmp_path: Path) -> None:
+def test_a_second_run_keeps_what_is_there_and_makes_what_is_missing(authority: Authority, tmp_path: Path) -> None:
     order = Order(ENTRIES)
-    batch.issue(fleet, tmp_path / "b", order, workers=2)
+    batch.issue(authority, tmp_path / "b", order, workers=2)
     first = {identity.thing: identity.certificate for identity in batch.read(tmp_path / "b")}
     (tmp_path / "b/part-00001.jsonl").unlink()
     with pytest.raises(BadInput, match="1 of 3 parts are missing"):
         list(batch.read(tmp_path / "b"))
     seen: list[int] = []
-    assert batch.issue(fleet, tmp_path / "b", order, workers=2, progress=seen.append) == Outcome(issued=500, kept=700)
+    assert batch.issue(authority, tmp_path / "b", order, workers=2, progress=seen.append) == Outcome(issued=500, kept=700)
     assert seen == [700, 1200]
     second = {identity.thing: identity.certificate for identity in batch.read(tmp_path / "b")}
     assert sum(first[thing] == second[thing] for thing in first) == 700
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_run_is_resumed_by_the_same_command(number: signal.Signals, fleet: Authority, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_resumed_by_the_same_command(
+    number: signal.Signals, authority: Authority, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "rootlet.cli.main", "device", "issue-batch", str(tmp_path / "b")]
-    command += ["--ca", str(fleet.directory), "--count", "10000", "--pattern", "x-#####", "--workers", "2"]
+    command += ["--ca", str(authority.directory), "--count", "10000", "--pattern", "x-#####", "--workers", "2"]
     environment = os.environ | {"ROOTLET_CA_PASSPHRASE": PASSPHRASE}
     # As a shell does: a group of its own, which a terminal's Ctrl-C reaches as a whole.
     running = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
@@ -88,25 +90,25 @@ def test_an_interrupted_run_is_resumed_by_the_same_command(number: signal.Signal
     assert [path.name for path in (tmp_path / "b").iterdir() if path.name.startswith(".")] == []
 
 
-def test_another_order_is_not_mixed_in(made: Path, fleet: Authority) -> None:
+def test_another_order_is_not_mixed_in(made: Path, authority: Authority) -> None:
     for order in (Order(ENTRIES[:-1]), Order(ENTRIES, days=30), Order(ENTRIES, Subject(organization="Other"))):
         with pytest.raises(BadInput, match="holds another batch"):
-            batch.issue(fleet, made, order)
+            batch.issue(authority, made, order)
 
 
-def test_two_runs_do_not_work_on_one_batch(made: Path, fleet: Authority) -> None:
+def test_two_runs_do_not_work_on_one_batch(made: Path, authority: Authority) -> None:
     order = Order(ENTRIES, Subject(organization="Example", organizational_unit="Batch 7"))
     with batch._alone(made), pytest.raises(BadInput, match="another run is at work"):
-        batch.issue(fleet, made, order)
+        batch.issue(authority, made, order)
 
 
-def test_a_full_disk_is_named(fleet: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(batch, "write_secret", full)  # inherited by the forked workers
     with pytest.raises(RootletError, match="No space left on device") as refused:
-        batch.issue(fleet, tmp_path / "b", Order(ENTRIES), workers=2)
+        batch.issue(authority, tmp_path / "b", Order(ENTRIES), workers=2)
     assert "repeat the command" in refused.value.way_out
 
 
@@ -120,9 +122,11 @@ def test_devices_are_unpacked_by_name_and_never_overwritten(rootlet: Rootlet, ma
     assert refused.code == 2 and "sensor-9999 is not in" in refused.err
 
 
-def test_names_and_serials_come_from_a_csv_file(rootlet: Rootlet, fleet: Authority, passphrase: str, tmp_path: Path) -> None:
+def test_names_and_serials_come_from_a_csv_file(
+    rootlet: Rootlet, authority: Authority, passphrase: str, tmp_path: Path
+) -> None:
     (tmp_path / "names.csv").write_text("\ufeffthing,serial\nsensor-1,SN-1\n\nsensor-2,\n")
-    command = ("device", "issue-batch", tmp_path / "b", "--ca", fleet.directory, "--names", tmp_path / "names.csv")
+    command = ("device", "issue-batch", tmp_path / "b", "--ca", authority.directory, "--names", tmp_path / "names.csv")
     assert rootlet(*command, "--json").json() == {"directory": str(tmp_path / "b"), "issued": 2, "kept": 0}
     subjects = [identity.certificate.subject.rfc4514_string() for identity in batch.read(tmp_path / "b")]
     assert subjects == ["CN=sensor-1,2.5.4.5=SN-1", "CN=sensor-2"]
@@ -141,10 +145,10 @@ def test_names_and_serials_come_from_a_csv_file(rootlet: Rootlet, fleet: Authori
     ],
 )
 def test_a_bad_list_of_names_is_refused_before_anything_is_made(
-    text: str, problem: str, rootlet: Rootlet, fleet: Authority, passphrase: str, tmp_path: Path
+    text: str, problem: str, rootlet: Rootlet, authority: Authority, passphrase: str, tmp_path: Path
 ) -> None:
     (tmp_path / "names").write_text(text)
-    refused = rootlet("device", "issue-batch", tmp_path / "b", "--ca", fleet.directory, "--names", tmp_path / "names")
+    refused = rootlet("device", "issue-batch", tmp_path / "b", "--ca", authority.directory, "--names", tmp_path / "names")
     assert refused.code == 2 and problem in refused.err
     assert not (tmp_path / "b").exists()
 

@@ -11,17 +11,17 @@ from pki_kit import PASSPHRASE, Rootlet
 from rootlet.pki.authority import Authority
 
 
-def test_from_a_files_first_line(rootlet: Rootlet, fleet: Authority, tmp_path: Path) -> None:
+def test_from_a_files_first_line(rootlet: Rootlet, authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{PASSPHRASE}\r\nnot this\n")
-    command = ("device", "issue", "sensor-1", "--ca", fleet.directory, "--out", tmp_path)
+    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path)
     assert rootlet(*command, "--passphrase-file", tmp_path / "secret").code == 0
 
 
-def test_from_a_descriptor(rootlet: Rootlet, fleet: Authority, tmp_path: Path) -> None:
+def test_from_a_descriptor(rootlet: Rootlet, authority: Authority, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, PASSPHRASE.encode())
     os.close(writer)
-    command = ("device", "issue", "sensor-1", "--ca", fleet.directory, "--out", tmp_path)
+    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path)
     assert rootlet(*command, "--passphrase-fd", str(reader)).code == 0
 
 
@@ -35,15 +35,30 @@ def test_from_a_descriptor(rootlet: Rootlet, fleet: Authority, tmp_path: Path) -
     ],
 )
 def test_a_source_without_a_passphrase_is_named(
-    rootlet: Rootlet, fleet: Authority, tmp_path: Path, options: tuple[str, ...], problem: str
+    rootlet: Rootlet, authority: Authority, tmp_path: Path, options: tuple[str, ...], problem: str
 ) -> None:
-    refused = rootlet("device", "issue", "sensor-1", "--ca", fleet.directory, "--out", tmp_path, *options)
+    refused = rootlet("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path, *options)
     assert refused.code == 2 and problem in refused.err
 
 
-def test_never_from_an_argument(rootlet: Rootlet, fleet: Authority, tmp_path: Path) -> None:
-    refused = rootlet("device", "issue", "s", "--ca", fleet.directory, "--out", tmp_path, "--passphrase", PASSPHRASE)
+def test_never_from_an_argument(rootlet: Rootlet, authority: Authority, tmp_path: Path) -> None:
+    refused = rootlet("device", "issue", "s", "--ca", authority.directory, "--out", tmp_path, "--passphrase", PASSPHRASE)
     assert refused.code == 2
+
+
+def test_a_pins_variable_is_no_passphrase_and_without_a_terminal_nobody_is_asked(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """A token locks after a few wrong PINs: one is never tried for the other."""
+    command = [sys.executable, "-m", "rootlet.cli.main", "device", "issue", "sensor-1", "--ca", str(authority.directory)]
+    environment = os.environ | {"ROOTLET_CA_PIN": PASSPHRASE}
+    # A session of its own has no terminal.
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, input=b"", capture_output=True, start_new_session=True, check=False
+    )
+    assert ran.returncode == 2
+    assert b"no passphrase of" in ran.stderr and b"ROOTLET_CA_PASSPHRASE" in ran.stderr
+    assert b"Warning" not in ran.stderr
 
 
 def test_a_short_one_is_refused(rootlet: Rootlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,9 @@
 
 import logging
 import os
-import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,45 +17,21 @@ from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.subject import Subject
-
-MODULES = (
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-)
-MODULE = next((Path(module) for module in MODULES if Path(module).exists()), None)
+from support.softhsm import SoftHsm, make_token, softhsm_installed
 
 pkcs11 = pytest.importorskip("pkcs11")
 
 # One process for all of them: the PKCS#11 library reads SOFTHSM2_CONF once.
 pytestmark = [
-    pytest.mark.skipif(MODULE is None or not shutil.which("softhsm2-util"), reason="softhsm2 is not installed"),
+    pytest.mark.skipif(not softhsm_installed(), reason="softhsm2 is not installed"),
     pytest.mark.xdist_group("softhsm"),
 ]
 
 
-@dataclass(frozen=True)
-class SoftHsm:
-    module: Path
-    label: str
-    pin: str
-
-    @property
-    def options(self) -> tuple[str | Path, ...]:
-        return ("--key-in", "token", "--pkcs11-module", self.module, "--token", self.label)
-
-
 @pytest.fixture(scope="module")
 def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
-    assert MODULE is not None
-    home = tmp_path_factory.mktemp("softhsm")
-    (home / "tokens").mkdir()
-    (home / "softhsm2.conf").write_text(f"directories.tokendir = {home}/tokens\nlog.level = DEBUG\n")
-    os.environ["SOFTHSM2_CONF"] = str(home / "softhsm2.conf")
-    hsm = SoftHsm(MODULE, "factory", secrets.token_hex(6))
-    command = ["softhsm2-util", "--init-token", "--free", "--label", hsm.label, "--pin", hsm.pin, "--so-pin", "87654321"]
-    subprocess.run(command, check=True, capture_output=True)
+    hsm = make_token(tmp_path_factory.mktemp("softhsm"))
+    os.environ.update(hsm.environment)
     return hsm
 
 

@@ -1,0 +1,109 @@
+"""MQTT packets on the device: whatever way the stream breaks, and whatever a hostile server sends."""
+
+import pytest
+
+from .conftest import RunLeaf
+
+FEED = """
+from leaf.packets import Parser, Malformed
+packets = bytes.fromhex(given["stream"])
+seen = []
+try:
+    for size in given["sizes"]:
+        parser = Parser(given.get("limit", 16384))
+        found = []
+        for at in range(0, len(packets), size):
+            parser.feed(packets[at:at + size])
+            while True:
+                packet = parser.next()
+                if packet is None:
+                    break
+                found.append([packet[0], packet[1], packet[2].hex()])
+        seen.append(found)
+    answer(seen)
+except Malformed as error:
+    answer(str(error))
+"""
+
+PUBLISH = b"\x32\x09\x00\x03a/b\x00\x07hi"
+LONG = b"\x30\xc8\x01\x00\x01t" + b"x" * 197
+STREAM = b"\x20\x02\x01\x00" + PUBLISH + b"\xd0\x00" + LONG + b"\x40\x02\x00\x09"
+
+
+def test_packets_come_out_the_same_however_the_stream_is_cut(leaf: RunLeaf) -> None:
+    sizes = [1, 2, 3, 5, 7, 64, len(STREAM)]
+    results = leaf(FEED, {"stream": STREAM.hex(), "sizes": sizes})
+    assert [kind for kind, _, _ in results[0]] == [0x20, 0x30, 0xD0, 0x30, 0x40]
+    assert bytes.fromhex(results[0][3][2]) == LONG[3:]
+    assert all(result == results[0] for result in results)
+
+
+def test_the_parser_never_asks_for_more_than_the_packet_has(leaf: RunLeaf) -> None:
+    """What lies behind a packet must stay in the stream: it may be the stream's end."""
+    script = """
+from leaf.packets import Parser
+stream = bytes.fromhex(given)
+parser, at, reads = Parser(16384), 0, []
+ends = []
+while at < len(stream):
+    while parser.next():
+        ends.append(at)
+    size = parser.lacks
+    parser.feed(stream[at:at + size])
+    at += size
+while parser.next():
+    ends.append(at)
+answer([ends, at])
+"""
+    ends, at = leaf(script, STREAM.hex())
+    assert ends == [4, 15, 17, 220, 224]
+    assert at == len(STREAM)
+
+
+@pytest.mark.parametrize(
+    ("stream", "why"),
+    [
+        (b"\x30\xff\xff\xff\xff\x01", "more than 4 bytes"),
+        (b"\x30\xff\xff\x7f", "the limit is"),
+        (b"\x00\x00", "type 0"),
+        (b"\xf0\x00", "type 15"),
+        (b"\x21\x02\x00\x00", "flags 1"),
+        (b"\x42\x02\x00\x01", "flags 2"),
+        (b"\x10\x00", "type 1"),
+    ],
+)
+def test_a_hostile_stream_is_malformed_and_not_an_exception(leaf: RunLeaf, stream: bytes, why: str) -> None:
+    assert why in leaf(FEED, {"stream": stream.hex(), "sizes": [1]})
+
+
+@pytest.mark.parametrize(
+    ("flags", "body", "why"),
+    [
+        (6, b"\x00\x01tx", "QoS 3"),
+        (0, b"\x00", "without a topic"),
+        (0, b"\x00\x05ab", "broken topic"),
+        (0, b"\x00\x00", "broken topic"),
+        (2, b"\x00\x01t\x00", "broken topic"),
+        (2, b"\x00\x01t\x00\x00x", "identifier 0"),
+    ],
+)
+def test_a_malformed_publish_is_named(leaf: RunLeaf, flags: int, body: bytes, why: str) -> None:
+    script = """
+from leaf.packets import parse_publish, Malformed
+try:
+    answer(str(parse_publish(given[0], bytes.fromhex(given[1]))))
+except Malformed as error:
+    answer(str(error))
+"""
+    assert why in leaf(script, [flags, body.hex()])
+
+
+def test_identifiers_wrap_to_one_and_skip_those_in_flight(leaf: RunLeaf) -> None:
+    script = """
+from leaf.mqtt import Session
+session = Session("c", "h", 1, 60)
+session.pid = 65533
+session._in_flight = {65535: None, 1: None, 2: None}
+answer([session._next_identifier() for _ in range(3)])
+"""
+    assert leaf(script) == [65534, 3, 4]

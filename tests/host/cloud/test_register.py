@@ -1,0 +1,108 @@
+"""``rootlet cloud register``: what it makes, that a second run changes nothing, and how it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from mypy_boto3_iot import IoTClient
+from rootlet.cloud import policy, registration
+from rootlet.errors import BadInput, RootletError
+from rootlet.pki.authority import Authority
+
+Cloud = Callable[..., Result]
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    from rootlet.cli.cloud import command
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(command, arguments)
+
+    return run
+
+
+def test_a_first_run_makes_everything_and_a_second_changes_nothing(
+    cloud: Cloud, aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    identity = authority.issue("reg-1")
+    identity.save(tmp_path / "reg-1")
+    first = cloud("register", str(tmp_path / "reg-1"), "--json")
+    done = json.loads(first.stdout)
+    assert done["certificate_id"] == identity.certificate_id
+    assert any("registered certificate" in change for change in done["changes"])
+    assert aws.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]["status"] == "ACTIVE"
+    assert aws.list_thing_principals(thingName="reg-1")["principals"] == [done["certificate_arn"]]
+    attached = aws.list_attached_policies(target=done["certificate_arn"])["policies"]
+    assert [entry.get("policyName") for entry in attached] == ["rootlet-leaf"]
+    second = cloud("register", str(tmp_path / "reg-1"))
+    assert second.output.strip() == "nothing to change: reg-1 is registered"
+
+
+def test_an_interrupted_run_is_completed_by_the_next(aws: IoTClient, authority: Authority) -> None:
+    identity = authority.issue("reg-2")
+    aws.create_thing(thingName="reg-2")
+    done = registration.register(aws, identity, application="leaf", streams=["climate"])
+    assert not any("thing reg-2" in change and "created" in change for change in done.changes)
+    aws.detach_thing_principal(thingName="reg-2", principal=done.certificate_arn)
+    again = registration.register(aws, identity, application="leaf", streams=["climate"])
+    assert again.changes == ["attached the certificate to thing reg-2"]
+
+
+def test_a_certificate_that_somebody_switched_off_stays_off_until_asked(aws: IoTClient, authority: Authority) -> None:
+    identity = authority.issue("reg-3")
+    registration.register(aws, identity, application="leaf", streams=["climate"])
+    aws.update_certificate(certificateId=identity.certificate_id, newStatus="INACTIVE")
+    with pytest.raises(RootletError, match="INACTIVE") as refusal:
+        registration.register(aws, identity, application="leaf", streams=["climate"])
+    assert "--activate" in refusal.value.way_out
+    done = registration.register(aws, identity, application="leaf", streams=["climate"], activate=True)
+    assert done.changes == [f"activated certificate {identity.certificate_id}"]
+
+
+def test_a_revoked_certificate_cannot_come_back(aws: IoTClient, authority: Authority) -> None:
+    identity = authority.issue("reg-4")
+    registration.register(aws, identity, application="leaf", streams=["climate"])
+    aws.update_certificate(certificateId=identity.certificate_id, newStatus="REVOKED")
+    with pytest.raises(RootletError, match="REVOKED"):
+        registration.register(aws, identity, application="leaf", streams=["climate"], activate=True)
+
+
+def test_a_policy_of_that_name_that_allows_something_else_is_not_touched(aws: IoTClient, authority: Authority) -> None:
+    aws.create_policy(policyName="rootlet-other", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": []}))
+    with pytest.raises(RootletError, match="rootlet-other exists"):
+        registration.register(aws, authority.issue("reg-5"), application="other", streams=["climate"])
+
+
+def test_the_policy_names_every_topic_and_has_no_wildcard() -> None:
+    document = policy.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["climate"])
+    text = json.dumps(document)
+    assert "*" not in text
+    assert "?" not in text
+    assert "arn:aws:iot:eu-west-1:123456789012:topic/dt/leaf/${iot:Connection.Thing.ThingName}/climate" in text
+
+
+def test_without_region_or_credentials_the_way_out_is_named(no_aws: None, authority: Authority) -> None:
+    from rootlet.cloud import client
+
+    with pytest.raises(BadInput, match="region"):
+        client.iot()
+
+
+def test_a_sandbox_that_is_not_up_is_one_clear_error(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rootlet.cloud import client
+
+    for name, value in (
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_MAX_ATTEMPTS", "1"),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RootletError, match=r"127\.0\.0\.1:9") as refusal:
+        registration.endpoint(client.iot())
+    assert "sandbox" in refusal.value.way_out
