@@ -19,8 +19,11 @@ class ImageFile:
     identity: DeviceIdentity | None
 
 
-def load(path: Path) -> ImageFile:
-    """Read an image that ``rootlet image build`` made. Raises BadInput for one that must not be written to a board."""
+def load(path: Path, *, bare: bool = False) -> ImageFile:
+    """Read an image that ``rootlet image build`` made. Raises BadInput for one that must not be written to a board.
+
+    ``bare`` allows an image without MicroPython, which erases the one on the board: for the virtual board and mocks.
+    """
     data = inspection.read(path)
     found = inspection.inspect(data)
     board_id = found.json_file("/build.json").get("board")
@@ -31,4 +34,9 @@ def load(path: Path) -> ImageFile:
         )
     if found.micropython_problem and found.micropython is not None:
         raise BadInput(f"{path}: MicroPython is damaged: {found.micropython_problem}", way_out="build the image again")
+    if found.micropython is None and not bare:
+        raise BadInput(
+            f"{path} holds no MicroPython: the board would not start",
+            way_out="build it with --micropython FILE; to write it all the same, as to a mock: --bare",
+        )
     return ImageFile(path, data, load_board(board_id).chip, found.identity)

@@ -27,6 +27,7 @@ Examples:
 @click.option("--identity-only", is_flag=True, help="Write the credentials alone, to a board that carries the golden image.")
 @click.option("--no-identity", is_flag=True, help="Write a golden image and leave the board without an identity.")
 @click.option("--replace", is_flag=True, help="Overwrite another thing's identity, whose key may exist nowhere else.")
+@click.option("--bare", is_flag=True, help="Allow an IMAGE without MicroPython: no real board starts from it.")
 @port_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -36,6 +37,7 @@ def command(
     identity_only: bool,
     no_identity: bool,
     replace: bool,
+    bare: bool,
     port: str | None,
     baud: int,
     as_json: bool,
@@ -50,7 +52,7 @@ def command(
 
     if identity_only == (image is not None):
         raise BadInput("give either IMAGE or --identity-only", way_out="see rootlet flash --help")
-    flash = images.load(image) if image else None
+    flash = images.load(image, bare=bare) if image else None
     identity = _identity(flash.identity if flash else None, thing, devices, no_identity)
     with connected(port, baud, flash.chip if flash else None) as chip:
         if identity is not None:

@@ -17,8 +17,9 @@ Examples:
 )
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--forget", is_flag=True, help="Ignore the state that an interrupted repair of this board saved here.")
+@click.option("--bare", is_flag=True, help="Allow an IMAGE without MicroPython: no real board starts from it.")
 @port_options
-def command(image: Path, forget: bool, port: str | None, baud: int) -> None:
+def command(image: Path, forget: bool, bare: bool, port: str | None, baud: int) -> None:
     """Write IMAGE's firmware to a board in the field; keep its identity, its nvs and its files.
 
     The files are copied to this machine first (0600) and removed when the board holds them again, so that an interrupted
@@ -26,7 +27,7 @@ def command(image: Path, forget: bool, port: str | None, baud: int) -> None:
     """
     from rootlet.board import images, repair
 
-    flash = images.load(image)
+    flash = images.load(image, bare=bare)
     with connected(port, baud, flash.chip) as chip:
         with shown(f"writing {image.name}", len(flash.data)) as progress:
             done = repair.repair(chip, flash.data, progress, forget=forget)

@@ -28,7 +28,7 @@ def command(image: Path, thing: str | None, devices: Path, port: str | None, bau
     from rootlet.board import images, survey
     from rootlet.pki.identity import DeviceIdentity
 
-    flash = images.load(image)
+    flash = images.load(image, bare=True)
     identity = DeviceIdentity.load(devices / thing) if thing else flash.identity
     with connected(port, baud, flash.chip) as chip:
         found = survey.verify(chip, flash.data, identity)

@@ -40,7 +40,7 @@ def desk(tmp_path: Path, golden: bytes, full: bytes, identity: DeviceIdentity, m
 class TestFlash:
     def test_one_command_makes_a_device_that_boots(self, full: bytes, tmp_path: Path) -> None:
         with DownloadMode() as board:
-            result = run("flash", "golden.bin", "--thing", "sensor-1", "--port", board.port)
+            result = run("flash", "--bare", "golden.bin", "--thing", "sensor-1", "--port", board.port)
             assert result.exit_code == 0, result.output
             assert board.flash == full
         assert "is sensor-1, certificate" in result.stdout and "bytes sent" in result.stdout
@@ -51,7 +51,7 @@ class TestFlash:
 
     def test_a_second_run_sends_next_to_nothing(self, full: bytes) -> None:
         with DownloadMode(flash=full) as board:
-            facts = json.loads(run("flash", "full.bin", "--port", board.port, "--json").stdout)
+            facts = json.loads(run("flash", "--bare", "full.bin", "--port", board.port, "--json").stdout)
         assert facts["written"] == 0 and facts["sent"] < 2000
         assert facts["thing"] == "sensor-1"
 
@@ -63,20 +63,25 @@ class TestFlash:
     def test_the_wrong_chip_is_refused(self) -> None:
         with DownloadMode("esp32s3") as board:
             with pytest.raises(BadInput, match="is an ESP32-S3; the image is for esp32"):
-                run("flash", "golden.bin", "--thing", "sensor-1", "--port", board.port)
+                run("flash", "--bare", "golden.bin", "--thing", "sensor-1", "--port", board.port)
             assert set(board.flash) == {0xFF}
 
     def test_an_image_of_another_thing_is_refused(self) -> None:
         with pytest.raises(BadInput, match="the image is of sensor-1, not of sensor-2"):
-            run("flash", "full.bin", "--thing", "sensor-2", "--port", "socket://127.0.0.1:1")
+            run("flash", "--bare", "full.bin", "--thing", "sensor-2", "--port", "socket://127.0.0.1:1")
+
+    @pytest.mark.parametrize("command", [("flash", "--thing", "sensor-1"), ("repair",)])
+    def test_a_board_does_not_lose_its_micropython_to_an_image_without(self, command: tuple[str, ...]) -> None:
+        with pytest.raises(BadInput, match="holds no MicroPython"):
+            run(*command, "golden.bin", "--port", "socket://127.0.0.1:1")
 
     def test_a_golden_image_needs_a_name(self) -> None:
         with pytest.raises(BadInput, match="which device"):
-            run("flash", "golden.bin", "--port", "socket://127.0.0.1:1")
+            run("flash", "--bare", "golden.bin", "--port", "socket://127.0.0.1:1")
 
     def test_another_things_identity_is_not_lost_unasked(self, full: bytes, issuer: Issuer, tmp_path: Path) -> None:
         mint(issuer, "sensor-9").save(tmp_path / "devices" / "sensor-9")
-        arguments = ("flash", "golden.bin", "--thing", "sensor-9", "--port")
+        arguments = ("flash", "--bare", "golden.bin", "--thing", "sensor-9", "--port")
         with DownloadMode(flash=full) as board:
             with pytest.raises(BadInput, match="carries the identity of sensor-1"):
                 run(*arguments, board.port)
@@ -88,7 +93,7 @@ class TestFlash:
     def test_what_is_no_image_of_ours_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "other.bin").write_bytes(b"\xff" * 0x400000)
         with pytest.raises(BadInput, match="no partition table"):
-            run("flash", "other.bin", "--thing", "sensor-1", "--port", "socket://127.0.0.1:1")
+            run("flash", "--bare", "other.bin", "--thing", "sensor-1", "--port", "socket://127.0.0.1:1")
 
 
 @pytest.mark.usefixtures("desk")
@@ -111,13 +116,13 @@ class TestTheOthers:
         damaged = bytearray(full)
         damaged[0x200000:0x210000] = bytes(0x10000)
         with DownloadMode(flash=bytes(damaged)) as board:
-            result = run("repair", "golden.bin", "--port", board.port)
+            result = run("repair", "--bare", "golden.bin", "--port", board.port)
             assert "is sensor-1, as before" in result.stdout
             assert board.flash == full
 
     def test_a_board_without_identity_is_not_repaired(self, golden: bytes) -> None:
         with DownloadMode(flash=golden) as board, pytest.raises(BadInput, match="no identity to keep"):
-            run("repair", "golden.bin", "--port", board.port)
+            run("repair", "--bare", "golden.bin", "--port", board.port)
 
     def test_erase_wants_the_name_of_a_device(self, full: bytes) -> None:
         with DownloadMode(flash=full) as board:
