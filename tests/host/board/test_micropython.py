@@ -86,6 +86,15 @@ def test_a_flipped_byte_is_refused(relabelled: bytes, at: int, part: str, board:
         micropython.check(micropython.read(bytes(damaged)), board)
 
 
+def test_damage_that_the_checksum_cannot_see_is_refused(relabelled: bytes, board: Board) -> None:
+    """The same bit flipped in two bytes leaves the exclusive or of all bytes as it was: only the SHA-256 tells."""
+    damaged = bytearray(relabelled)
+    damaged[0x20000] ^= 0x40
+    damaged[0x20400] ^= 0x40
+    with pytest.raises(BadInput, match="damaged: application: its SHA-256"):
+        micropython.check(micropython.read(bytes(damaged)), board)
+
+
 def test_an_application_larger_than_its_partition_is_refused(relabelled: bytes, board: Board) -> None:
     smaller = bytearray(relabelled)
     table = list(partitions.decode(relabelled[0x7000:][: partitions.TABLE_SIZE]))
