@@ -3,9 +3,11 @@
 import functools
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
+from esp32_mock_bootloader import server
 from flashkit import BUILT, CONFIG
 from rootlet.board import filesystem, flasher, image, inspection, repair, survey
 from rootlet.board.chip import Chip
@@ -80,6 +82,25 @@ def with_state(flash: bytes) -> bytes:
     files = filesystem.read(flash[vfs.offset : vfs.end]) | {"/state/outbox": b"unsent", "/counter.txt": b"41"}
     content = filesystem.build(files, vfs.size)
     return flash[:0x9000] + b"calibration".ljust(0x4000, b"\xff") + flash[0xD000 : vfs.offset] + content
+
+
+def test_a_serial_port_is_sped_up_and_its_board_restarted(full: bytes) -> None:
+    """A pty instead of a socket: the baud rate is changed and the reset line exists, as on a USB bridge."""
+    terminal, stop = server.PtyMasterTransport.create(), threading.Event()
+    memory = DownloadMode(flash=full).memory
+    connection = server.BootloaderConnection(pty=terminal)
+    served = threading.Thread(target=server.handle_client, args=(connection, stop, "esp32"), kwargs={"flash": memory})
+    served.start()
+    try:
+        with Chip(terminal.client_path, chip="esp32", baud=921_600) as chip:
+            assert chip._open.get_baud() == 921_600
+            facts = survey.info(chip)
+            assert facts["identity"]["thing"] == "sensor-1" and facts["problems"] == []
+            assert chip.restart()
+    finally:
+        stop.set()
+        served.join(5)
+        terminal.close()
 
 
 class TestFaults:
