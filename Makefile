@@ -1,11 +1,12 @@
 # make demo   sets up, then runs the main job: mint, burn, boot, connect
 # make test   sets up, then lints, type-checks and runs the tests
+# make bench  measures beside the peers
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
 
-.PHONY: demo test lint types check campaign bench setup setup-dev clean help
+.PHONY: demo test lint types bench setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +41,11 @@ types: $(VENV)/dev.stamp .typings/stamp
 
 test: lint types
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+# Measured beside the peers, as ratios; nothing in the tests depends on it.
+bench: $(VENV)/dev.stamp
+	$(BIN)/python bench/issue_batch.py
+	$(BIN)/python bench/flashing.py
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache
