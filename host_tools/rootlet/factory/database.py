@@ -1,0 +1,103 @@
+"""Open the ledger's database: SQLite in WAL mode by default, PostgreSQL where several stations share a batch."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from rootlet.errors import BadInput, RootletError
+
+_MIGRATION_LOCK = 0x524F4F54  # any number that all stations agree on: PostgreSQL's advisory lock while migrating
+_BUSY_SECONDS = 30
+
+
+class Database:
+    """A migrated database. ``where`` is a path (SQLite) or a ``postgresql://`` URL.
+
+    Raises BadInput if ``where`` is neither, RootletError while the database cannot be reached.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self._engine, self.where = _engine(where)
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction that may write; on SQLite it holds the write lock from its start."""
+        with self._transaction(write=True) as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One transaction that sees a single moment of the ledger."""
+        with self._transaction(write=False) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[sa.Connection]:
+        options: dict[str, Any] = {"rootlet_write": write}
+        if self._engine.dialect.name == "postgresql" and not write:
+            options["isolation_level"] = "REPEATABLE READ"
+        try:
+            with self._engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+        except sa.exc.IntegrityError:
+            raise
+        except DBAPIError as error:
+            cause = str(error.orig).splitlines()[0]
+            raise RootletError(
+                f"the ledger {self.where} cannot be used: {cause}",
+                way_out="bring the database back and run again; every finished step is kept",
+            ) from None
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _engine(where: str | Path) -> tuple[sa.Engine, str]:
+    if isinstance(where, str) and "://" in where:
+        try:
+            url = sa.make_url(where)
+        except (ArgumentError, ValueError):
+            # Not chained and not quoted: the URL may hold a password.
+            raise BadInput("the ledger's URL cannot be read", way_out="postgresql://user@host/database") from None
+        if url.get_backend_name() != "postgresql":
+            raise BadInput(
+                f"a ledger on {url.get_backend_name()} is not supported",
+                way_out="name a file (SQLite) or a postgresql:// URL",
+            )
+        engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        return engine, url.render_as_string(hide_password=True)
+    path = Path(where)
+    try:
+        # Created by us first, so that nobody else on this computer can read it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise BadInput(f"the ledger {path} cannot be opened: {error.strerror}", way_out="name another file") from None
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine, str(path)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, below
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("rootlet_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

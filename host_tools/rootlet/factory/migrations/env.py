@@ -1,0 +1,8 @@
+"""Alembic's entry: runs inside the transaction that opened the ledger, so that two stations never migrate at once."""
+
+from alembic import context
+
+from rootlet.factory.schema import METADATA
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA, transactional_ddl=True)
+context.run_migrations()

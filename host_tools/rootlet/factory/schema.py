@@ -1,0 +1,98 @@
+"""The ledger's tables, states and steps."""
+
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+BATCHES = sa.Table(
+    "batches",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(128), nullable=False, unique=True),
+)
+
+IDENTITIES = sa.Table(
+    "identities",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("batch_id", sa.Integer, sa.ForeignKey("batches.id"), nullable=False),
+    sa.Column("thing", sa.String(128), nullable=False, unique=True),
+    sa.Column("attributes", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    # The step that was begun and not yet finished; empty between steps. After a power cut it says what was cut.
+    sa.Column("in_progress", sa.String(16), nullable=False),
+    sa.Column("mac", sa.String(23), unique=True),
+    sa.Column("certificate_id", sa.String(64), unique=True),
+    sa.Column("certificate_pem", sa.Text),
+    sa.Index("identities_by_state", "batch_id", "state", "id"),
+)
+
+ENTRIES = sa.Table(
+    "entries",
+    METADATA,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(32), nullable=False),  # text, because databases round times differently and it is hashed
+    sa.Column("thing", sa.String(128), nullable=False),
+    sa.Column("step", sa.String(16), nullable=False),
+    sa.Column("phase", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("mac", sa.String(23)),
+    sa.Column("certificate_id", sa.String(64)),
+    sa.Column("station", sa.String(128), nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Index("entries_by_thing", "thing", "seq"),
+)
+
+# One row: the chain's end. Whoever appends locks it first, which is also what makes an assignment exclusive.
+HEAD = sa.Table(
+    "head",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+
+class State(StrEnum):
+    """How far an identity has come."""
+
+    OPEN = "open"
+    ASSIGNED = "assigned"
+    ISSUED = "issued"
+    IMAGED = "imaged"
+    BURNED = "burned"
+    PROVED = "proved"
+    REGISTERED = "registered"
+    QUEUED = "queued"
+    WAITING = "waiting"  # the board has left the station; its registration is still to come (deferred, or JITP)
+    DONE = "done"
+    SCRAPPED = "scrapped"
+
+
+class Step(StrEnum):
+    """What a station does to an identity."""
+
+    ISSUE = "issue"
+    IMAGE = "image"
+    BURN = "burn"
+    PROVE = "prove"
+    REGISTER = "register"
+    QUEUE = "queue"
+    LABEL = "label"
+
+
+# step -> {the state it may start from: the state it leads to}. The key lives in a station's memory only, so a station
+# that died before the proof issues anew: every state before PROVED leads back to ISSUE, and none after it does.
+STEPS: dict[Step, dict[State, State]] = {
+    Step.ISSUE: dict.fromkeys((State.ASSIGNED, State.ISSUED, State.IMAGED, State.BURNED), State.ISSUED),
+    Step.IMAGE: {State.ISSUED: State.IMAGED},
+    Step.BURN: {State.ISSUED: State.BURNED, State.IMAGED: State.BURNED},
+    Step.PROVE: {State.BURNED: State.PROVED},
+    Step.REGISTER: {State.PROVED: State.REGISTERED, State.QUEUED: State.REGISTERED, State.WAITING: State.DONE},
+    Step.QUEUE: {State.PROVED: State.QUEUED},
+    Step.LABEL: {State.REGISTERED: State.DONE, State.QUEUED: State.WAITING},
+}
