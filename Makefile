@@ -42,10 +42,10 @@ types: $(VENV)/dev.stamp .typings/stamp
 test: lint types
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-# Measured beside the peers, as ratios; nothing in the tests depends on it.
 bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/issue_batch.py
 	$(BIN)/python bench/flashing.py
+	$(BIN)/python bench/ledger.py
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

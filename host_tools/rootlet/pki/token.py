@@ -81,7 +81,7 @@ def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> HeldK
 
 
 def _record(module: Path, token: str, label: str) -> dict[str, str]:
-    return {"holder": TOKEN, "module": str(module), "token": token, "label": label}
+    return {"holder": TOKEN, "module": str(module.absolute()), "token": token, "label": label}
 
 
 def _binding() -> Any:
