@@ -14,7 +14,10 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PUBLIC_MODE) -> None:
     """Write ``data`` to ``path``: beside, fsync, rename. The file never exists with a wider mode than ``mode``."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     # O_EXCL and the mode at creation: a key is never readable by others, not even for a moment.
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}", way_out="is its directory there, and yours?") from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(stream.fileno(), mode)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from rootlet.cli.output import emit_json, err, out
+from rootlet.errors import BadInput
 
 
 @click.group(name="image")
@@ -200,4 +201,6 @@ def _branch(branch: Tree, values: dict[str, Any] | None, problem: str | None) ->
 def _source_date() -> int | None:
     """The convention of reproducible builds."""
     value = os.environ.get("SOURCE_DATE_EPOCH")
+    if value and not value.isdecimal():
+        raise BadInput(f"SOURCE_DATE_EPOCH is {value!r}", way_out="set it to Unix seconds, or unset it")
     return int(value) if value else None

@@ -86,6 +86,9 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a full disk, say: the machine's trouble, not a bug's traceback
+        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

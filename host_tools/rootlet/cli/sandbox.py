@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rootlet.sandbox.server import Facts
 
 
+PORT = click.IntRange(0, 65535)
+
+
 @click.group(name="sandbox")
 def command() -> None:
     """Run a local IoT Core."""
@@ -26,8 +29,8 @@ Examples:
   rootlet sandbox up --api-port 0 --mqtt-port 0 --ready-file sandbox.json
 """
 )
-@click.option("--api-port", type=int, default=4566, show_default=True, help="HTTP port of the AWS API; 0: any free one.")
-@click.option("--mqtt-port", type=int, default=8883, show_default=True, help="MQTT port (mutual TLS); 0: any free one.")
+@click.option("--api-port", type=PORT, default=4566, show_default=True, help="HTTP port of the AWS API; 0: any free one.")
+@click.option("--mqtt-port", type=PORT, default=8883, show_default=True, help="MQTT port (mutual TLS); 0: any free one.")
 @click.option("--region", default="us-east-1", show_default=True, envvar="AWS_REGION", help="The region it poses as.")
 @click.option("--state", type=click.Path(path_type=Path), help="Keep registry and server chain in this directory.")
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Write where it serves, as JSON, once it does.")
