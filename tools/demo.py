@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.markup import escape
 
 ROOT = Path(__file__).resolve().parents[1]
-WORK = Path("build/demo")
 THING = "demo-0001"
 BOARD = "esp32_generic"
 ROOTLET = [sys.executable, "-m", "rootlet.cli.main"]
@@ -128,31 +127,31 @@ def run(arguments: list[str], environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def demo(keep: bool) -> None:
+def demo(work: Path, keep: bool) -> None:
     steps = Steps()
     # A fresh passphrase for a throw-away CA; it lives in this process and its children only.
     environment = dict(os.environ) | {"ROOTLET_CA_PASSPHRASE": secrets.token_urlsafe(24)}
-    shutil.rmtree(ROOT / WORK, ignore_errors=True)
-    (ROOT / WORK).mkdir(parents=True, mode=0o700)
-    flash = WORK / "flash.bin"
+    shutil.rmtree(ROOT / work, ignore_errors=True)
+    (ROOT / work).mkdir(parents=True, mode=0o700)
+    flash = work / "flash.bin"
     with contextlib.ExitStack() as running:
         with steps.step("Mint a fleet CA and one device's key and certificate"):
-            run(["ca", "create", f"{WORK}/fleet-ca", "--organization", "Example Fleet"], environment)
-            run(["device", "issue", THING, "--ca", f"{WORK}/fleet-ca", "--out", f"{WORK}/devices"], environment)
+            run(["ca", "create", f"{work}/fleet-ca", "--organization", "Example Fleet"], environment)
+            run(["device", "issue", THING, "--ca", f"{work}/fleet-ca", "--out", f"{work}/devices"], environment)
 
         with steps.step("Start the sandbox: a local IoT Core, on loopback only"):
-            sandbox, facts = start_sandbox(running, environment)
+            sandbox, facts = start_sandbox(work, running, environment)
             environment |= facts["environment"]
 
         with steps.step("Register the certificate, a thing and a least-privilege policy"):
-            run(["cloud", "register", f"{WORK}/devices/{THING}"], environment)
+            run(["cloud", "register", f"{work}/devices/{THING}"], environment)
 
         with steps.step(f"Build the flash of board {BOARD}: the bytes that would be burned"):
             config = {"endpoint": facts["endpoint"], "port": facts["mqtt_port"]}
-            (ROOT / WORK / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            (ROOT / work / "config.json").write_text(json.dumps(config, indent=2) + "\n")
             # fmt: off
-            run(["image", "build", "--board", BOARD, "--device", f"{WORK}/devices/{THING}",
-                 "--config", f"{WORK}/config.json", "--app", "firmware/apps/sample",
+            run(["image", "build", "--board", BOARD, "--device", f"{work}/devices/{THING}",
+                 "--config", f"{work}/config.json", "--app", "firmware/apps/sample",
                  "--sandbox-root", facts["root"], "-o", str(flash)], environment)
             # fmt: on
 
@@ -166,7 +165,7 @@ def demo(keep: bool) -> None:
             board.wait_for(r"subscribed")
             run(["cloud", "command", THING, "echo", '{"text": "hello from the cloud"}'], environment)
 
-        summary(board, first, time.monotonic() - steps.started)
+        summary(work, board, first, time.monotonic() - steps.started)
         if keep:
             console.print("\n[bold]Everything keeps running; Ctrl-C stops it.[/] In another terminal:")
             for name, value in facts["environment"].items():
@@ -176,8 +175,10 @@ def demo(keep: bool) -> None:
         del sandbox
 
 
-def start_sandbox(running: contextlib.ExitStack, environment: dict[str, str]) -> tuple[Background, dict[str, Any]]:
-    ready = WORK / "sandbox.json"
+def start_sandbox(
+    work: Path, running: contextlib.ExitStack, environment: dict[str, str]
+) -> tuple[Background, dict[str, Any]]:
+    ready = work / "sandbox.json"
     arguments = ["sandbox", "up", "--api-port", "0", "--mqtt-port", "0", "--ready-file", str(ready)]
     sandbox = Background("sandbox", [*ROOTLET, *arguments], environment)
     running.callback(sandbox.stop)
@@ -186,7 +187,7 @@ def start_sandbox(running: contextlib.ExitStack, environment: dict[str, str]) ->
     return sandbox, facts
 
 
-def summary(board: Background, first: str, total: float) -> None:
+def summary(work: Path, board: Background, first: str, total: float) -> None:
     server, *issuers = reversed(board.wait_for(r" tls: trusted (.+)").group(1).split(" < "))
     thing, certificate = board.wait_for(r" identity: thing (\S+), certificate (\w+)").groups()
     console.print("\n[bold]The chain that the device trusted:[/]")
@@ -195,7 +196,7 @@ def summary(board: Background, first: str, total: float) -> None:
         console.print(f"  {'   ' * depth}{'└─ issued by ' if depth else ''}{escape(name)}  [dim]({what})[/]")
     console.print(f"[bold]The device:[/] thing {thing}, certificate {certificate}")
     console.print(f"\n[bold green]Connected.[/] Boot to first PUBACK: [bold]{first} ms[/]; the whole demo: {total:.1f} s.")
-    console.print(f"Artefacts in [bold]{WORK}[/]:")
+    console.print(f"Artefacts in [bold]{work}[/]:")
     for name, what in (
         ("fleet-ca/", "the fleet CA; its key is encrypted (this run's passphrase is forgotten)"),
         (f"devices/{THING}/", "the device's certificate and key"),
@@ -208,12 +209,13 @@ def summary(board: Background, first: str, total: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="keep everything running until Ctrl-C")
+    parser.add_argument("--work", type=Path, default=Path("build/demo"), help="where the artefacts go; made anew")
     arguments = parser.parse_args()
     # A terminated demo unwinds like an interrupted one, also where its shell had it ignore Ctrl-C: nothing stays behind.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        demo(arguments.keep)
+        demo(arguments.work, arguments.keep)
     except Failed as failure:
         console.print(f"\n[bold red]The demo failed:[/] {escape(str(failure))}")
         sys.exit(1)

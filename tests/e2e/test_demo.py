@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO = [sys.executable, str(ROOT / "tools" / "demo.py")]
 
-pytestmark = pytest.mark.xdist_group("demo")  # one at a time: both write to build/demo
+
+@pytest.fixture
+def demo(tmp_path: Path) -> list[str]:
+    return [sys.executable, str(ROOT / "tools" / "demo.py"), "--work", str(tmp_path / "demo")]
 
 
 @pytest.fixture
@@ -27,11 +29,11 @@ def descendants(pid: int) -> Iterator[int]:
             yield from descendants(int(child))
 
 
-def test_it_ends_with_a_device_that_connected_and_answered(plain: dict[str, str]) -> None:
-    done = subprocess.run(DEMO, env=plain, capture_output=True, text=True, check=False, timeout=100)
+def test_it_ends_with_a_device_that_connected_and_answered(demo: list[str], plain: dict[str, str]) -> None:
+    done = subprocess.run(demo, env=plain, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     for promise in (
-        "WARNING: build/demo/flash.bin trusts the sandbox root",
+        "flash.bin trusts the sandbox root",
         'demo-0001 answered: {"text": "hello from the cloud"}',
         "issued by Rootlet Sandbox Root CA  (embedded in the image",
         "Boot to first PUBACK:",
@@ -39,21 +41,25 @@ def test_it_ends_with_a_device_that_connected_and_answered(plain: dict[str, str]
     ):
         assert promise in done.stdout
     assert "PRIVATE KEY" not in done.stdout
-    demo = ROOT / "build" / "demo"
-    for key in (demo / "fleet-ca" / "ca.key", demo / "devices" / "demo-0001" / "device.key", demo / "flash.bin"):
+    made = Path(demo[-1])
+    for key in (made / "fleet-ca" / "ca.key", made / "devices" / "demo-0001" / "device.key", made / "flash.bin"):
         assert key.stat().st_mode & 0o777 == 0o600
-    assert b"ENCRYPTED PRIVATE KEY" in (demo / "fleet-ca" / "ca.key").read_bytes()
+    assert b"ENCRYPTED PRIVATE KEY" in (made / "fleet-ca" / "ca.key").read_bytes()
 
 
-def test_kept_running_it_ends_with_ctrl_c_and_leaves_no_process(plain: dict[str, str]) -> None:
-    with subprocess.Popen([*DEMO, "--keep"], env=plain, stdout=subprocess.PIPE, text=True, start_new_session=True) as demo:
-        assert demo.stdout
-        for line in demo.stdout:
+def test_kept_running_it_ends_with_ctrl_c_and_leaves_no_process(demo: list[str], plain: dict[str, str]) -> None:
+    command = [*demo, "--keep"]
+    with subprocess.Popen(command, env=plain, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stdout
+        shown = []
+        for line in running.stdout:
+            shown.append(line)
             if "Everything keeps running" in line:
                 break
-        started = list(descendants(demo.pid))
+        assert "Everything keeps running" in shown[-1], "".join(shown)
+        started = list(descendants(running.pid))
         assert len(started) >= 3  # the sandbox, the emulator, the board
-        os.killpg(demo.pid, signal.SIGINT)
-        demo.stdout.read()
-        assert demo.wait(30) == 0
+        os.killpg(running.pid, signal.SIGINT)
+        running.stdout.read()
+        assert running.wait(30) == 0
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]

@@ -1,5 +1,6 @@
 """``rootlet emulate``: boot a flash image on the virtual board."""
 
+import signal
 from pathlib import Path
 
 import click
@@ -37,6 +38,8 @@ def command(
         snapshot=snapshot,
         max_resets=0 if no_restart else None,
     )
+    # Terminated as interrupted: the board is stopped first, and waited for.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with virtual_board.VirtualBoard(image, settings, on_line=lambda line: print(line, flush=True)) as board:
         code = board.wait()
     if code:
