@@ -59,7 +59,7 @@ class Background:
         self.label = label
         self.lines: list[str] = []
         self._news = threading.Condition()
-        self._ended = False
+        self._ended = self._stopping = False
         show(command)
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
@@ -86,7 +86,8 @@ class Background:
         self._process.wait()
 
     def stop(self) -> None:
-        """End the command and whatever it started."""
+        """End the command and whatever it started; its last words are of no interest."""
+        self._stopping = True
         if self._process.poll() is None:
             self._process.terminate()
         try:
@@ -99,7 +100,7 @@ class Background:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.strip():
+            if line.strip() and not self._stopping:
                 console.print(f"  [dim]{self.label:>7} │[/] {escape(line.rstrip())}")
             with self._news:
                 self.lines.append(line.rstrip())

@@ -53,6 +53,16 @@ class Pin:
         self._value = 0
 
 
+class RTC:
+    def datetime(self, when=None):
+        if when is not None:
+            raise OSError("the virtual board's clock is the host's, and is not for it to set")
+        import time
+
+        year, month, day, hour, minute, second, weekday, _ = time.gmtime()
+        return (year, month, day, weekday, hour, minute, second, 0)
+
+
 class WDT:
     """Accepts feeding. Nothing here bites: the Unix port has no timer that could reset it."""
 

@@ -59,6 +59,9 @@ class Device:
                 proven = fault.proven
             except MemoryError:
                 faults.report(Fault("out-of-memory", "%d bytes free" % gc.mem_free()))
+            except Exception as error:
+                # A device that ends here is a device that somebody has to drive to.
+                faults.report(Fault("unexpected", "%s: %s" % (type(error).__name__, error)))
             failures = 1 if proven else failures + 1
             pause = backoff.delay(failures, int.from_bytes(os.urandom(4), "big"))
             log("backoff", "%d ms before attempt %d" % (pause, failures + 1))

@@ -23,6 +23,7 @@ HINTS = {
     "connection-lost": "wait: the device tries again; if it recurs, check the network",
     "keep-alive": "check the network: the connection was dead without saying so",
     "protocol": "check what answers at the endpoint: it does not speak MQTT 3.1.1",
+    "unexpected": "report this line to whoever makes the firmware; the device tries again",
     "out-of-memory": "free memory in the application, or send smaller payloads",
 }
 

@@ -12,7 +12,7 @@ _ERA = 1 << 32
 
 async def query(server, timeout):
     """Ask one server; return Unix seconds. Raises OSError or ValueError. timeout in seconds, DNS not included."""
-    # getaddrinfo has no timeout on ESP32; the watchdog covers it.
+    # getaddrinfo has no timeout on ESP32: only the resolver's own retries bound it.
     address = socket.getaddrinfo(server, 123)[0][-1]
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:

@@ -114,7 +114,7 @@ def anchors(directory="/roots"):
 async def connect(host, port, ssl_context, timeout):
     """Connect to the first address that answers; the handshake follows with the first write. Raises Fault."""
     try:
-        # getaddrinfo has no timeout on ESP32: the watchdog covers it. Asked afresh at every attempt.
+        # getaddrinfo has no timeout on ESP32: only the resolver's own retries bound it. Asked afresh at every attempt.
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except OSError as error:
         raise Fault("dns", "%s has no address (%s)" % (host, error))

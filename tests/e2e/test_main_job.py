@@ -1,6 +1,7 @@
 """The main job: a registered device connects from its flash, publishes, and answers."""
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,7 @@ from mypy_boto3_iot import IoTClient
 from rootlet.cloud import messages
 from rootlet.errors import RootletError
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import Device
+from support.device import Device, fault_line, no_line
 
 MakeDevice = Callable[[str], Device]
 
@@ -86,3 +87,17 @@ def test_the_demo_application_fits_a_heap_of_128_kilobytes(registered: MakeDevic
     device.heapsize = "128K"
     with device.boot() as board:
         board.wait_for(r"telemetry: climate acknowledged")
+
+
+def test_a_clock_that_is_before_the_images_build_date_keeps_the_device_from_tls(
+    make_device: MakeDevice, sandbox: Sandbox
+) -> None:
+    """What an ESP32's clock says after power-on; here the image claims to come from tomorrow, and NTP has no answer."""
+    device = make_device("clock-1")
+    device.built = int(time.time()) + 86400
+    device.config = {**device.config, "ntp": ["nowhere.invalid"]}
+    with device.boot() as board:
+        line = fault_line(board, "clock-unset")
+        board.wait_for("backoff: ")
+        assert no_line(board, ["tls:", "mqtt:"])
+    assert "NTP" in line

@@ -29,6 +29,7 @@ class Device:
     resolve: Mapping[str, str] = field(default_factory=dict)
     application: Path = SAMPLE
     heapsize: str = "160K"
+    built: int | None = None
 
     @property
     def flash(self) -> Path:
@@ -42,6 +43,7 @@ class Device:
             load_manifest().defaults(),
             identity=self.identity,
             sandbox_root=self.sandbox_root,
+            built=self.built,
         )
         self.flash.write_bytes(made.flash)
 
