@@ -130,15 +130,16 @@ def run(arguments: list[str], environment: dict[str, str]) -> str:
 
 def demo(work: Path, keep: bool) -> None:
     steps = Steps()
-    # A fresh passphrase for a throw-away CA; it lives in this process and its children only.
-    environment = dict(os.environ) | {"ROOTLET_CA_PASSPHRASE": secrets.token_urlsafe(24)}
+    # A fresh passphrase for a throw-away CA; only the two commands that need it see it.
+    environment = dict(os.environ)
+    with_passphrase = environment | {"ROOTLET_CA_PASSPHRASE": secrets.token_urlsafe(24)}
     shutil.rmtree(ROOT / work, ignore_errors=True)
     (ROOT / work).mkdir(parents=True, mode=0o700)
     flash = work / "flash.bin"
     with contextlib.ExitStack() as running:
         with steps.step("Mint a fleet CA and one device's key and certificate"):
-            run(["ca", "create", f"{work}/fleet-ca", "--organization", "Example Fleet"], environment)
-            run(["device", "issue", THING, "--ca", f"{work}/fleet-ca", "--out", f"{work}/devices"], environment)
+            run(["ca", "create", f"{work}/fleet-ca", "--organization", "Example Fleet"], with_passphrase)
+            run(["device", "issue", THING, "--ca", f"{work}/fleet-ca", "--out", f"{work}/devices"], with_passphrase)
 
         with steps.step("Start the sandbox: a local IoT Core, on loopback only"):
             sandbox, facts = start_sandbox(work, running, environment)

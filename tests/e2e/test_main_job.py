@@ -22,7 +22,7 @@ except OSError:
     print("no host file system")
 print("files", os.listdir("/"))
 print("path", sys.path)
-print("environment", os.getenv("ROOTLET_VIRTUAL_BOARD"))
+print("environment", os.getenv("ROOTLET_VIRTUAL_BOARD"), os.getenv("AWS_SECRET_ACCESS_KEY"))
 """
 
 
@@ -68,7 +68,7 @@ def test_nothing_of_the_host_is_within_the_devices_reach(registered: MakeDevice)
     assert "no host file system" in seen
     assert "HOST-REACHED" not in seen
     assert "path ['', '.frozen', '/lib']" in seen
-    assert "environment None" in seen
+    assert "environment None None" in seen  # the test's own environment holds that key
     files = json.loads(next(line for line in board.lines if line.startswith("files"))[6:].replace("'", '"'))
     assert set(files) == {"app.mpy", "build.json", "config.json", "leaf", "main.py", "manifest.json", "roots"}
 

@@ -23,6 +23,8 @@ from rootlet.emulator.frozen import frozen_directory
 from rootlet.errors import BadInput, RootletError
 from rootlet.processes import PARENT
 
+_INHERITED = ("PYTHON", "VIRTUAL_ENV", "PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_", "TZ")
+
 RESET = 3
 """The exit code of a board that asked for a reset (``machine.reset()``): it is started again."""
 
@@ -194,8 +196,8 @@ class VirtualBoard:
 
 
 def _environment(world: dict[str, Any]) -> dict[str, str]:
-    # MICROPYPATH and its like would let the host reach into the board.
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("MICROPY")}
+    # What the host's Python needs to start, and nothing more: passphrases and cloud credentials live in environments too.
+    inherited = {key: value for key, value in os.environ.items() if key.startswith(_INHERITED)}
     return inherited | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world)}
 
 

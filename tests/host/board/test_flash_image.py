@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 from flashkit import BUILT, CONFIG
+from rootlet import resources
 from rootlet.board import filesystem, image, inspection, secure_cert
 from rootlet.board.definition import Board, list_boards
 from rootlet.cli import image as cli
@@ -57,7 +58,11 @@ def test_every_board_gets_an_image(board_id: str, application: Path) -> None:
 def test_no_host_path_is_compiled_into_the_image(full: bytes, application: Path) -> None:
     found = inspection.inspect(full)
     for name, data in found.files.items():
-        assert str(application.parent).encode() not in data and b"/work/" not in data and b"/home/" not in data, name
+        assert (
+            str(application.parent).encode() not in data
+            and str(resources.FIRMWARE).encode() not in data
+            and b"/home/" not in data
+        ), name
     assert b"blink.py" in found.files["/app.mpy"]
 
 
