@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -17,14 +18,22 @@ from rootlet.sandbox.chain import in_memory_file
 class Impostor:
     """Serves on loopback; ``chain`` None means no TLS at all, and then ``greeting`` is what it says first.
 
-    ``heard`` is what arrived inside TLS, or, without TLS, all that arrived. It never asks for a client certificate.
+    ``heard`` is what arrived inside TLS, or, without TLS, all that arrived. It never asks for a client certificate. A
+    ``script`` takes over each connection after the handshake, with its number, from 1; the end of it closes the connection.
     """
 
-    def __init__(self, chain: list[x509.Certificate] | None, key: PrivateKey | None = None, greeting: bytes = b"") -> None:
+    def __init__(
+        self,
+        chain: list[x509.Certificate] | None,
+        key: PrivateKey | None = None,
+        greeting: bytes = b"",
+        script: Callable[[socket.socket, int], None] | None = None,
+    ) -> None:
         self.heard = bytearray()
         self.connections = 0
         self.heard_something = threading.Event()
         self._greeting = greeting
+        self._script = script
         self._context = _context(chain, key) if chain and key else None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -46,15 +55,18 @@ class Impostor:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._talk, args=(connection, self.connections), daemon=True).start()
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _talk(self, connection: socket.socket, number: int) -> None:
         connection.settimeout(10)
         try:
             if self._context:
                 connection = self._context.wrap_socket(connection, server_side=True)
             else:
                 connection.sendall(self._greeting)
+            if self._script:
+                self._script(connection, number)
+                return
             while data := connection.recv(4096):
                 self.heard += data
                 self.heard_something.set()

@@ -1,0 +1,135 @@
+"""The session over connections that end badly: a scripted server, real TLS, the real Unix port."""
+
+import queue
+import socket
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from rootlet.pki.authority import Authority
+from support.chains import HOST, make_chain
+from support.device import Device, fault_line
+from support.impostor import Impostor
+
+CONNACK_NEW, CONNACK_PRESENT = b"\x20\x02\x00\x00", b"\x20\x02\x01\x00"
+
+Packet = tuple[int, bytes]
+
+
+def receive(connection: socket.socket) -> Packet:
+    """One packet: its first byte, and its body. The device's own are short: one byte of length, or two."""
+
+    def exactly(count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = connection.recv(count - len(data))
+            if not more:
+                raise OSError("the device hung up")
+            data += more
+        return data
+
+    first, length = exactly(2)
+    if length & 0x80:
+        length = (length & 0x7F) | exactly(1)[0] << 7
+    return first, exactly(length)
+
+
+def telemetry(packet: Packet) -> tuple[bool, bytes]:
+    """DUP and packet identifier of a PUBLISH."""
+    first, body = packet
+    end = 2 + int.from_bytes(body[:2], "big")
+    return bool(first & 0x08), body[end : end + 2]
+
+
+def is_telemetry(packet: Packet) -> bool:
+    return packet[0] & 0xF0 == 0x30 and b"/climate" in packet[1]
+
+
+@pytest.fixture
+def device(tmp_path: Path, authority: Authority) -> Device:
+    chain = make_chain()
+    root = tmp_path / "root.crt"
+    root.write_bytes(chain.root.public_bytes(Encoding.PEM))
+    device = Device(tmp_path, authority.issue("session-1"), {}, root, {HOST: "127.0.0.1"})
+    device.chain = chain  # type: ignore[attr-defined]
+    return device
+
+
+def served(device: Device, script: object) -> Impostor:
+    chain = device.chain  # type: ignore[attr-defined]
+    server = Impostor(chain.sent, chain.key, script=script)  # type: ignore[arg-type]
+    device.config = {"endpoint": HOST, "port": server.port}
+    return server
+
+
+def test_a_reading_without_its_puback_is_sent_again_after_a_reconnect_marked_and_under_its_number(device: Device) -> None:
+    seen: queue.Queue[Packet] = queue.Queue()
+
+    def script(connection: socket.socket, number: int) -> None:
+        assert receive(connection)[0] == 0x10
+        connection.sendall(CONNACK_NEW if number == 1 else CONNACK_PRESENT)
+        while True:
+            packet = receive(connection)
+            if is_telemetry(packet):
+                seen.put(packet)
+                return  # hangs up without a PUBACK
+
+    with served(device, script), device.boot():
+        first, second = seen.get(timeout=20), seen.get(timeout=20)
+    assert telemetry(first)[0] is False
+    assert telemetry(second) == (True, telemetry(first)[1])
+    assert first[1] == second[1]
+
+
+def test_nothing_but_connect_is_sent_before_the_connack(device: Device) -> None:
+    """MQTT would allow it; a server that authorizes on CONNECT takes the rest for an intruder."""
+    first: queue.Queue[Packet] = queue.Queue()
+    later: queue.Queue[bytes] = queue.Queue()
+
+    def script(connection: socket.socket, _number: int) -> None:
+        first.put(receive(connection))
+        connection.settimeout(1.5)
+        try:
+            later.put(connection.recv(1))
+        except TimeoutError:
+            later.put(b"")
+
+    with served(device, script), device.boot():
+        assert first.get(timeout=20)[0] == 0x10
+        assert later.get(timeout=20) == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"\x20\x02\x00\x05", "not authorized"),
+        (b"\x20\x02\x00\x02", "client id"),
+        (b"\x30\x03\x00\x01a", "no CONNACK"),
+        (b"\xf0\xff\xff\xff\xff\xff", "more than 4 bytes"),
+    ],
+)
+def test_a_wrong_answer_to_connect_is_named_and_tried_again(device: Device, answer: bytes, cause: str) -> None:
+    def script(connection: socket.socket, _number: int) -> None:
+        receive(connection)
+        connection.sendall(answer)
+        connection.settimeout(5)
+        connection.recv(1)
+
+    with served(device, script), device.boot() as board:
+        line = fault_line(board, "(connect-refused|protocol)")
+        board.wait_for("backoff: ")
+    assert cause in line
+
+
+def test_a_malformed_packet_ends_the_connection_and_not_the_device(device: Device) -> None:
+    def script(connection: socket.socket, _number: int) -> None:
+        receive(connection)
+        connection.sendall(CONNACK_NEW)
+        connection.sendall(b"\x36\x05\x00\x01tab")  # a PUBLISH with QoS 3
+        while True:
+            receive(connection)
+
+    with served(device, script), device.boot() as board:
+        assert "QoS 3" in fault_line(board, "protocol")
+        since = len(board.lines)
+        board.wait_for("mqtt: connected", since=since)
