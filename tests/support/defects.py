@@ -80,7 +80,7 @@ def _general(name: str) -> x509.GeneralName:
 
 @dataclass(frozen=True)
 class Case:
-    """``fault``: the device's word, or '' where it connects. ``openssl``: whether OpenSSL verifies it. ``why`` they differ."""
+    """``fault``: the device's word, '' where it connects. ``openssl``: whether OpenSSL verifies it. ``why`` they differ."""
 
     sent: tuple[x509.Certificate, ...]
     key: PrivateKey

@@ -72,7 +72,7 @@ def _climb(below: list[Certificate], others: Sequence[Certificate], roots: Seque
         return found or [Path(tuple(below), None)]
     if len(below) < MAX_DEPTH:
         for other in others:
-            if other not in below and other.signed(last):
+            if other not in below and other not in roots and other.signed(last):
                 found += _climb([*below, other], others, roots)
     return found or [Path(tuple(below), None)]
 
@@ -109,7 +109,7 @@ def _order(sent: Sequence[Certificate], distinct: Sequence[Certificate], best: P
 
 
 def _extras(distinct: Sequence[Certificate], paths: Sequence[Path]) -> list[Finding]:
-    used = {certificate for path in paths for certificate in path.certificates}
+    used = {certificate for path in paths for certificate in path.whole}
     findings = []
     for certificate in distinct:
         if certificate not in used:

@@ -1,16 +1,21 @@
 """What a certificate says, field by field, ready to be shown, compared and judged. It verifies nothing."""
 
+import contextlib
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+import ssl
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from rootlet.errors import BadInput
@@ -37,7 +42,7 @@ class Certificate:
     @cached_property
     def parsed(self) -> x509.Certificate:
         """The parsed certificate."""
-        return x509.load_der_x509_certificate(self.der)
+        return _load(self.der)
 
     @property
     def subject(self) -> str:
@@ -55,7 +60,8 @@ class Certificate:
 
     @property
     def serial(self) -> str:
-        return f"{self.parsed.serial_number:X}"
+        with _unwarned():
+            return f"{self.parsed.serial_number:X}"
 
     @property
     def fingerprint(self) -> str:
@@ -178,8 +184,13 @@ class Certificate:
 
     def signed(self, other: "Certificate") -> bool:
         """Whether this certificate's key made the other's signature, and the names match."""
+        if other.parsed.issuer != self.parsed.subject:
+            return False
         try:
-            other.parsed.verify_directly_issued_by(self.parsed)
+            if other.hash_name == "sha1":
+                _verify_sha1(self.parsed.public_key(), other.parsed)
+            else:
+                other.parsed.verify_directly_issued_by(self.parsed)
         except Exception:  # cryptography has one error a way of failing
             return False
         return True
@@ -198,23 +209,52 @@ class Certificate:
         return [str(entry.access_location.value) for entry in found or () if entry.access_method == method]
 
 
+def _verify_sha1(key: object, child: x509.Certificate) -> None:
+    # cryptography verifies no certificate with SHA-1 any more; to say that SHA-1 is what is wrong, the link must be seen.
+    digest = hashlib.sha1(child.tbs_certificate_bytes, usedforsecurity=False).digest()
+    prehashed = utils.Prehashed(hashes.SHA1())  # noqa: S303
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(child.signature, digest, ec.ECDSA(prehashed))
+    elif isinstance(key, rsa.RSAPublicKey):
+        key.verify(child.signature, digest, padding.PKCS1v15(), prehashed)
+    else:
+        raise ValueError("no key that signs with SHA-1")
+
+
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    # Starfield's root has the serial number 0. Its users cannot help it, so the parser's warning is not for them.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
+
+
+def _load(der: bytes) -> x509.Certificate:
+    with _unwarned():
+        return x509.load_der_x509_certificate(der)
 
 
 def parse(data: bytes, where: str) -> list[Certificate]:
     """Every certificate in PEM or DER ``data``, in its order. Raises BadInput, naming ``where``, for none."""
     try:
         if found := _PEM.findall(data):
-            return [checked(x509.load_pem_x509_certificate(block).public_bytes(Encoding.DER)) for block in found]
+            return [checked(ssl.PEM_cert_to_DER_cert(_plain(block))) for block in found]
         return [checked(data)]
     except ValueError:
         raise BadInput(f"{where}: no X.509 certificate in PEM or DER", way_out="give one, or a chain of them") from None
 
 
+def _plain(block: bytes) -> str:
+    return block.replace(b"X509 CERTIFICATE", b"CERTIFICATE").decode("ascii", "replace")
+
+
 def checked(der: bytes) -> Certificate:
     """A certificate that can be read whole. Raises ValueError."""
     certificate = Certificate(der)
-    _ = certificate.parsed.extensions, certificate.key_bytes, certificate.parsed.serial_number
+    _ = certificate.parsed.extensions, certificate.key_bytes, certificate.serial
     return certificate
 
 
