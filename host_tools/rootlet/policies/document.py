@@ -41,10 +41,7 @@ class Policy:
 def parse(name: str, document: str | Mapping[str, Any]) -> Policy:
     """The policy ``name``. Raises BadInput for what AWS would refuse as malformed."""
     if isinstance(document, str):
-        try:
-            document = json.loads(document)
-        except ValueError as error:
-            raise BadInput(f"policy {name} is no JSON: {error}", way_out="correct it") from None
+        document = load(name, document)
     if not isinstance(document, Mapping) or "Statement" not in document:
         raise _malformed(name, "has no Statement")
     if document.get("Version", "2012-10-17") not in ("2012-10-17", "2008-10-17"):
@@ -52,6 +49,14 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Policy:
     given = document["Statement"]
     statements = given if isinstance(given, list) else [given]
     return Policy(name, tuple(_statement(name, number, entry) for number, entry in enumerate(statements, 1)))
+
+
+def load(name: str, text: str) -> Any:
+    """The JSON of the policy ``name``. Raises BadInput."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"policy {name} is no JSON: {error}", way_out="correct it") from None
 
 
 def characters(document: Mapping[str, Any]) -> int:

@@ -51,6 +51,7 @@ OTHERS = (
     "iot:Certificate.SerialNumber",
     "iot:Certificate.AvailableKeys",
 )
+THING_NAME = "${iot:Connection.Thing.ThingName}"
 MAX_VALUES, MAX_CHARACTERS = 5, 1024
 _WILDCARDS = frozenset("*$+?#")
 _ESCAPED = str.maketrans({character: f"\\{character}" for character in ',"\\+=<>;'})
