@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli import policy as policy_commands
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 
@@ -17,6 +18,9 @@ def command() -> None:
 
     Credentials, profile, region and endpoint are boto3's usual ones; AWS_ENDPOINT_URL points at the sandbox.
     """
+
+
+command.add_command(policy_commands.command)
 
 
 @command.command(
