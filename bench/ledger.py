@@ -10,9 +10,11 @@ from pathlib import Path
 
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
-from rootlet.factory.ledger import Ledger, NewIdentity
+from rootlet.factory.ledger import Ledger
+from rootlet.factory.plan import NewIdentity, Plan
 
 ASSIGNMENTS = 300
+PLAN = Plan(board="esp32_generic", customer="bench", ca_sha256="00" * 32)
 
 
 def main(rows: int) -> None:
@@ -21,7 +23,7 @@ def main(rows: int) -> None:
         database = Database(path)
         ledger = Ledger(database, station="bench")
         start = time.perf_counter()
-        ledger.open_batch("bench", [NewIdentity(f"thing-{n:07}", {"line": "a"}) for n in range(rows)])
+        ledger.open_batch("bench", [NewIdentity(f"thing-{n:07}", {"line": "a"}) for n in range(rows)], PLAN)
         print(f"open_batch    {time.perf_counter() - start:8.2f} s for {rows} rows")
 
         each = []

@@ -17,10 +17,14 @@ _MIGRATION_LOCK = 0x524F4F54  # any number that all stations agree on: PostgreSQ
 _BUSY_SECONDS = 30
 
 
+class LedgerUnavailable(RootletError):  # noqa: N818 - reads as what it is
+    """The database cannot be used now: nobody's fault on the line, and worth trying again."""
+
+
 class Database:
     """A migrated database. ``where`` is a path (SQLite) or a ``postgresql://`` URL.
 
-    Raises BadInput if ``where`` is neither, RootletError while the database cannot be reached.
+    Raises BadInput if ``where`` is neither, LedgerUnavailable while the database cannot be reached.
     """
 
     def __init__(self, where: str | Path) -> None:
@@ -57,7 +61,7 @@ class Database:
             raise
         except DBAPIError as error:
             cause = str(error.orig).splitlines()[0]
-            raise RootletError(
+            raise LedgerUnavailable(
                 f"the ledger {self.where} cannot be used: {cause}",
                 way_out="bring the database back and run again; every finished step is kept",
             ) from None
