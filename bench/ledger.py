@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rootlet.factory.admission import Board
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger
@@ -29,7 +30,7 @@ def main(rows: int) -> None:
         each = []
         for n in range(ASSIGNMENTS):
             start = time.perf_counter()
-            ledger.assign("bench", f"24:0a:c4:00:{n >> 8:02x}:{n & 255:02x}")
+            ledger.assign("bench", Board(f"24:0a:c4:00:{n >> 8:02x}:{n & 255:02x}"))
             each.append((time.perf_counter() - start) * 1000)
         each.sort()
         print(f"assign        {statistics.median(each):8.2f} ms median, {each[int(0.99 * len(each))]:.2f} ms p99")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli import factory_aws, factory_line
 from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.subject import subject_options
@@ -301,3 +302,8 @@ def _head(kept: str | None) -> "Head | None":  # type: ignore[name-defined]  # n
     if not number.isdigit() or len(digest) != 64:
         raise BadInput(f"{kept!r} is no head", way_out="give it as verify-books printed it: NUMBER:HASH")
     return Head(int(number), digest)
+
+
+# What runs boards, what talks to AWS, and what is shown: each in a module of its own.
+for part in (factory_line.run, factory_aws.register, factory_aws.scrap, factory_aws.reconcile):
+    command.add_command(part)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rootlet.errors import RootletError
-from rootlet.factory.schema import State
+from rootlet.factory.schema import AFTER_PROOF, State
 
 
 class Refused(RootletError):  # noqa: N818 - reads as what it is
@@ -23,10 +23,18 @@ class AlreadyDone(RootletError):  # noqa: N818 - reads as what it is
 
 @dataclass(frozen=True)
 class Board:
-    """``carried`` is the id of the certificate in its flash; None where there is none, or none that can be read."""
+    """``carried`` is the id of the certificate in its flash; None where there is none, or none that can be read.
+
+    ``whole`` says whether the key beside it belongs to it.
+    """
 
     mac: str
-    carried: str | None
+    carried: str | None = None
+    whole: bool = True
+
+    def holds(self, certificate_id: str | None) -> bool:
+        """Whether it has this certificate and its key."""
+        return self.whole and self.carried is not None and self.carried == certificate_id
 
 
 def check(board: Board, batch: str, batch_id: int, held: sa.Row[Any] | None, owner: sa.Row[Any] | None) -> None:
@@ -44,6 +52,11 @@ def check(board: Board, batch: str, batch_id: int, held: sa.Row[Any] | None, own
     elif held.state == State.REVOKED:
         raise Refused(f"the board {held.mac} was {held.thing}, which is revoked", way_out="finish its scrapping first")
     elif board.carried == held.certificate_id is not None:
+        if held.state in AFTER_PROOF and not board.whole:
+            raise Refused(
+                f"the board {held.mac} is {held.thing}, and the key in its flash is damaged",
+                way_out=f"set it aside, and rootlet factory scrap {held.thing}: the key was nowhere else",
+            )
         if held.state in {State.DONE, State.WAITING}:
             raise AlreadyDone(f"the board {held.mac} is done: it is {held.thing}", way_out="take the next board")
     else:

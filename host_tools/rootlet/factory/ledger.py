@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory import admission
+from rootlet.factory.admission import Board
 from rootlet.factory.database import Database
 from rootlet.factory.plan import NewIdentity, Plan, Registration
 from rootlet.factory.schema import BATCHES, BEFORE_PROOF, ENTRIES, HEAD, IDENTITIES, STEPS, State, Step
@@ -83,10 +84,10 @@ class Ledger:
                 f"batch {name}, or one of its things, is already in the ledger", way_out="choose names not used before"
             ) from None
 
-    def assign(self, batch: str, mac: str, *, carried: str | None = None) -> Record | None:
-        """Give the board ``mac`` an identity of ``batch`` that no other board has; None if none is left.
+    def assign(self, batch: str, board: Board) -> Record | None:
+        """Give ``board`` an identity of ``batch`` that no other board has; None if none is left.
 
-        ``carried`` is the id of the certificate on the board, if any. A board whose identity is unfinished gets the same
+        A board whose identity is unfinished gets the same
         one again, and whoever worked on it before can no longer write. Raises admission.AlreadyDone for a board
         that is finished, admission.Refused for one that must not have an identity of this batch.
         """
@@ -95,9 +96,9 @@ class Ledger:
             batch_id = connection.scalar(sa.select(BATCHES.c.id).where(BATCHES.c.name == batch))
             if batch_id is None:
                 raise BadInput(f"there is no batch {batch}", way_out="open it first: rootlet factory open")
-            held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == mac)).one_or_none()
-            owner = _owner(connection, carried) if carried else None
-            admission.check(admission.Board(mac, carried), batch, batch_id, held, owner)
+            held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == board.mac)).one_or_none()
+            owner = _owner(connection, board.carried) if board.carried else None
+            admission.check(board, batch, batch_id, held, owner)
             if held is not None:
                 _update(connection, held.thing, claim=_new_claim(self._station))
                 return _record(connection, held.thing)
@@ -109,8 +110,8 @@ class Ledger:
             ).one_or_none()
             if free is None:
                 return None
-            _update(connection, free.thing, state=State.ASSIGNED, mac=mac, claim=_new_claim(self._station))
-            _append(connection, [self._entry(free.thing, "assign", "done", State.ASSIGNED, mac, None, {})])
+            _update(connection, free.thing, state=State.ASSIGNED, mac=board.mac, claim=_new_claim(self._station))
+            _append(connection, [self._entry(free.thing, "assign", "done", State.ASSIGNED, board.mac, None, {})])
             return _record(connection, free.thing)
 
     def refuse(self, mac: str, cause: str) -> None:

@@ -110,6 +110,7 @@ class Step(StrEnum):
     PROVE = "prove"
     REGISTER = "register"
     QUEUE = "queue"
+    CONNECT = "connect"
     LABEL = "label"
     REVOKE = "revoke"
 
@@ -123,6 +124,7 @@ STEPS: dict[Step, dict[State, State]] = {
     Step.PROVE: {State.BURNED: State.PROVED},
     Step.REGISTER: {State.PROVED: State.REGISTERED, State.QUEUED: State.REGISTERED, State.WAITING: State.DONE},
     Step.QUEUE: {State.PROVED: State.QUEUED},
+    Step.CONNECT: {State.REGISTERED: State.REGISTERED},
     Step.LABEL: {State.REGISTERED: State.DONE, State.QUEUED: State.WAITING},
     Step.REVOKE: dict.fromkeys((*BEFORE_PROOF, *AFTER_PROOF), State.REVOKED),
 }

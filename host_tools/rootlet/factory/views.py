@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rootlet.factory.database import Database
-from rootlet.factory.schema import BATCHES, ENTRIES, IDENTITIES, State
+from rootlet.factory.schema import BATCHES, ENTRIES, IDENTITIES, State, Step
 
 _AT_ONCE = 500
 
@@ -130,6 +130,20 @@ def by_certificate(database: Database, certificate_id: str) -> Line | None:
     """The identity that a certificate is, or once was, issued for, if any."""
     issued = sa.select(ENTRIES.c.thing).where(ENTRIES.c.certificate_id == certificate_id, ENTRIES.c.step == "issue").limit(1)
     return _one(database, IDENTITIES.c.thing == issued.scalar_subquery())
+
+
+def superseded(database: Database, batch: str) -> list[tuple[str, str]]:
+    """Thing and id of every certificate of ``batch`` that was issued and replaced: no board should carry it."""
+    query = (
+        sa.select(ENTRIES.c.thing, ENTRIES.c.certificate_id)
+        .join(IDENTITIES, IDENTITIES.c.thing == ENTRIES.c.thing)
+        .join(BATCHES, BATCHES.c.id == IDENTITIES.c.batch_id)
+        .where(BATCHES.c.name == batch, ENTRIES.c.step == Step.ISSUE, ENTRIES.c.phase == "done")
+        .where(sa.func.coalesce(IDENTITIES.c.certificate_id, "") != ENTRIES.c.certificate_id)
+        .order_by(ENTRIES.c.seq)
+    )
+    with database.reading() as connection:
+        return [(row.thing, row.certificate_id) for row in connection.execute(query)]
 
 
 def last_entry_at(database: Database) -> str | None:

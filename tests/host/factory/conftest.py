@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rootlet.board import image
+from rootlet.board.definition import load_board
 from rootlet.factory.database import Database
+from rootlet.pki.authority import Authority, Subject
+from rootlet.trust.roots import load_manifest
+from support.factory_line import PASSPHRASE, Line
 
 _UNPRIVILEGED = "postgres"
 
@@ -67,3 +72,27 @@ def database(where: str) -> Iterator[Database]:
     opened = Database(where)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA whose passphrase is support.factory_line's."""
+    directory = tmp_path_factory.mktemp("factory-pki") / "fleet-ca"
+    Authority.create(directory, PASSPHRASE.encode(), name="Line CA", subject=Subject(organization="Tests"))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    source = tmp_path_factory.mktemp("application") / "blink.py"
+    source.write_text("print('application runs')\n")
+    config = {"endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com"}
+    board = load_board("esp32_generic")
+    return image.build(board, config, source, load_manifest().defaults(), built=1_790_000_000).flash
+
+
+@pytest.fixture
+def line(tmp_path: Path, ca: Path, golden: bytes) -> Iterator[Line]:
+    """A line whose boards carry the golden image already."""
+    with Line(tmp_path, ca, None, golden) as made:
+        yield made

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory.admission import AlreadyDone, Refused
+from rootlet.factory.admission import AlreadyDone, Board, Refused
 from rootlet.factory.books import Head, verify_books
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger, Record, entry_hash
@@ -44,7 +44,7 @@ def ledger_with(database: Database, count: int, batch: str = "monday", plan: Pla
 
 
 def assigned(ledger: Ledger, mac: str = MAC, carried: str | None = None, batch: str = "monday") -> Record:
-    record = ledger.assign(batch, mac, carried=carried)
+    record = ledger.assign(batch, Board(mac, carried))
     assert record is not None
     return record
 
@@ -66,7 +66,7 @@ def open_and_take_all(where: str, station: int) -> list[str]:
     database = Database(where)
     ledger, taken = Ledger(database, station=f"station-{station}"), []
     ready.wait(60)
-    while record := ledger.assign("monday", f"24:0a:c4:{station:02x}:00:{len(taken):02x}"):
+    while record := ledger.assign("monday", Board(f"24:0a:c4:{station:02x}:00:{len(taken):02x}")):
         taken.append(record.thing)
         if len(taken) == 1:
             ready.wait(60)
@@ -108,7 +108,7 @@ def test_a_board_goes_through_every_step_and_the_books_are_in_order(database: Da
     assert ledger.status("monday") == {State.OPEN: 1, State.DONE: 1}
     assert verify_books(database).findings == []
     with pytest.raises(AlreadyDone, match="is done: it is monday-0000"):
-        ledger.assign("monday", MAC, carried=done.certificate_id)
+        ledger.assign("monday", Board(MAC, done.certificate_id))
 
 
 def test_a_board_that_comes_back_gets_the_same_identity_and_one_of_another_batch_is_refused(database: Database) -> None:
@@ -116,7 +116,7 @@ def test_a_board_that_comes_back_gets_the_same_identity_and_one_of_another_batch
     assert assigned(ledger).thing == assigned(ledger).thing
     ledger_with(database, 1, "tuesday")
     with pytest.raises(Refused, match="another batch"):
-        ledger.assign("tuesday", MAC)
+        ledger.assign("tuesday", Board(MAC))
 
 
 def test_whoever_lost_its_claim_can_write_no_more(database: Database) -> None:
@@ -139,14 +139,14 @@ def test_a_second_board_with_the_same_mac_is_told_apart_by_its_certificate(datab
     ledger = ledger_with(database, 3)
     done = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN)
     with pytest.raises(Refused, match="carries no certificate") as refused:
-        ledger.assign("monday", MAC)
+        ledger.assign("monday", Board(MAC))
     assert "factory retry monday-0000" in refused.value.way_out
     done = take(ledger, assigned(ledger, carried=done.certificate_id), Step.PROVE, Step.REGISTER, Step.LABEL)
     with pytest.raises(Refused, match="was made monday-0000, and this board carries no certificate") as refused:
-        ledger.assign("monday", MAC)
+        ledger.assign("monday", Board(MAC))
     assert "two boards have the same MAC" in refused.value.way_out
     with pytest.raises(AlreadyDone):
-        ledger.assign("monday", MAC, carried=done.certificate_id)
+        ledger.assign("monday", Board(MAC, done.certificate_id))
     assert ledger.status("monday") == {State.OPEN: 2, State.DONE: 1}
 
 
@@ -154,9 +154,9 @@ def test_a_copied_flash_and_a_foreign_identity_are_refused(database: Database) -
     ledger = ledger_with(database, 2)
     done = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN, Step.PROVE, Step.REGISTER, Step.LABEL)
     with pytest.raises(Refused, match="carries the identity of monday-0000, which belongs to the board " + MAC):
-        ledger.assign("monday", "24:0a:c4:00:00:02", carried=done.certificate_id)
+        ledger.assign("monday", Board("24:0a:c4:00:00:02", done.certificate_id))
     with pytest.raises(Refused, match="not in this ledger"):
-        ledger.assign("monday", "24:0a:c4:00:00:02", carried="ab" * 32)
+        ledger.assign("monday", Board("24:0a:c4:00:00:02", "ab" * 32))
     assert ledger.status("monday")[State.OPEN] == 1
 
 
@@ -187,7 +187,7 @@ def test_a_deferred_board_leaves_the_station_and_is_registered_later(database: D
     record = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN, Step.PROVE, Step.QUEUE, Step.LABEL)
     assert ledger.status("monday") == {State.WAITING: 1}
     with pytest.raises(AlreadyDone):
-        ledger.assign("monday", MAC, carried=record.certificate_id)
+        ledger.assign("monday", Board(MAC, record.certificate_id))
     take(ledger, ledger.take_over(record.thing), Step.REGISTER)
     assert ledger.status("monday") == {State.DONE: 1}
 
@@ -218,7 +218,7 @@ def test_scrap_frees_the_board_but_not_what_the_cloud_may_trust(database: Databa
         ledger.scrap("monday-0001", "too late")
     take(ledger, ledger.take_over("monday-0001"), Step.REVOKE)
     with pytest.raises(Refused, match="revoked"):
-        ledger.assign("monday", MAC, carried=second.certificate_id)
+        ledger.assign("monday", Board(MAC, second.certificate_id))
     ledger.scrap("monday-0001", "the board is dead, too")
     assert assigned(ledger, carried=second.certificate_id).thing == "monday-0002"
     assert verify_books(database).findings == []
