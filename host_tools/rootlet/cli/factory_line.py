@@ -172,7 +172,7 @@ def _say(port: str, news: "News", ended: bool) -> None:
     colours = {Phase.DONE: "green", Phase.ALREADY: "green", Phase.FAILED: "bold red", Phase.REFUSED: "bold red"}
     colour = colours.get(news.phase, "yellow")
     who = " ".join(part for part in (port, news.mac, news.thing) if part)
-    if ended or news.phase in (Phase.HELD, Phase.QUEUE):
+    if ended or (news.what and news.phase in (Phase.HELD, Phase.QUEUE)):
         err.print(f"[{colour}]{news.phase}[/] {escape(who)}: {escape(news.what)}")
         if news.way_out and news.phase is not Phase.DONE:
             err.print(f"    {escape(news.way_out)}")

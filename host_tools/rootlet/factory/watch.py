@@ -2,6 +2,7 @@
 
 import glob
 import socket
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,16 +37,23 @@ class Ports:
         return list(found)
 
 
-def is_there(port: str) -> bool:
-    """Whether something is plugged into the port: its device file exists, or its socket accepts."""
+def presence(port: str) -> object:
+    """What tells one plugging-in from the next: None where nothing is there, and another value after each time.
+
+    A device file is made anew each time; of a socket all there is to see is that it accepts.
+    """
     address = urlsplit(port)
     if address.scheme in ("socket", "rfc2217"):
         try:
             socket.create_connection((address.hostname or "", address.port or 0), _PROBE_SECONDS).close()
         except OSError:
-            return False
+            return None
         return True
-    return Path(port).exists()
+    try:
+        found = Path(port).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_rdev, found.st_ctime_ns if stat.S_ISCHR(found.st_mode) else 0
 
 
 def mac_at(port: str, baud: int) -> str | None:

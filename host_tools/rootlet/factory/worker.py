@@ -27,7 +27,7 @@ from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import Plan
 from rootlet.factory.station import LineTrouble, News, Phase, Station, Tools, registers_now, until_connected
-from rootlet.factory.watch import is_there, mac_at
+from rootlet.factory.watch import mac_at, presence
 from rootlet.files import make_private_directory, write_secret
 from rootlet.pki import keys
 from rootlet.pki.certificates import PublicKey
@@ -103,13 +103,14 @@ class Worker:
     def run(self) -> None:
         while not self._stop.is_set():
             self._tell(News(Phase.EMPTY))
-            if not self._wait_until(lambda: is_there(self._port)):
+            if not self._wait_until(lambda: presence(self._port) is not None):
                 return
+            here = presence(self._port)
             last = self._board()
             if self._setup.once:
                 return
             if last.phase is not Phase.HELD:
-                self._wait_until(self._changed(last))
+                self._wait_until(self._changed(last, here))
 
     def _board(self) -> News:
         """One board, to its end; again and again while it waits for the line."""
@@ -122,7 +123,7 @@ class Worker:
             if self._setup.once and time.monotonic() > give_up:
                 self._send(News(Phase.FAILED, news.thing, news.mac, 0, news.what, news.way_out), "ended")
                 return news
-            if self._stop.wait(_HELD) or not is_there(self._port):
+            if self._stop.wait(_HELD) or presence(self._port) is None:
                 return news
 
     def _try(self) -> News:
@@ -143,11 +144,11 @@ class Worker:
             what = f"unforeseen {type(error).__name__}: {error}"
             return News(Phase.FAILED, what=what, way_out="set the board aside, and report this with the station's log")
 
-    def _changed(self, last: News) -> Callable[[], bool]:
+    def _changed(self, last: News, here: object) -> Callable[[], bool]:
         """How to see that the board on the port is no longer the one that just ended."""
         if self._setup.jig and last.mac:
             return lambda: mac_at(self._port, self._setup.baud) != last.mac
-        return lambda: not is_there(self._port)
+        return lambda: presence(self._port) != here
 
     def _wait_until(self, there: Callable[[], bool]) -> bool:
         pause = _JIG_LOOK if self._setup.jig else _LOOK

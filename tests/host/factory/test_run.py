@@ -1,8 +1,11 @@
 """``rootlet factory run``: boards through the station, side by side, with what an operator meets on an ordinary day."""
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,20 @@ from rootlet.board import partitions
 from rootlet.cli.factory import command
 from rootlet.errors import RootletError
 from rootlet.factory import views
+from rootlet.factory.floor import tiles
 from rootlet.factory.plan import Registration
 from rootlet.factory.schema import State
-from rootlet.factory.station import until_connected
+from rootlet.factory.station import Phase, until_connected
 from rootlet.pki import keys
 from support.factory_line import Line, mac
+
+
+@contextlib.contextmanager
+def killed_at_the_end(process: "subprocess.Popen[str]") -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def cli(line: Line, *arguments: str) -> str:
@@ -148,9 +160,10 @@ def test_boards_are_swapped_while_the_station_runs(line: Line) -> None:
     line.open(3)
     first = line.plug_one(mac(1))
     port = first.port
-    with line.start(ports=[port], once=False) as running:
-        line.wait_for(lambda: line.count(State.WAITING) == 1)
+    with line.start(ports=[port], once=False) as running, killed_at_the_end(running):
+        line.wait_for(lambda: [tile.phase for tile in tiles(line.database)] == [Phase.DONE])
         first.unplug()
+        line.wait_for(lambda: [tile.phase for tile in tiles(line.database)] == [Phase.EMPTY])
         second = line.plug_one(mac(2), port=port)
         line.wait_for(lambda: line.count(State.WAITING) == 2)
         running.send_signal(signal.SIGINT)
