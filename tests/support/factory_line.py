@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from rootlet.board import partitions, secure_cert
+import pytest
+from rootlet.board import image, partitions, secure_cert
+from rootlet.board.definition import load_board
 from rootlet.emulator.download_mode import DownloadMode
 from rootlet.factory import views
 from rootlet.factory.books import verify_books
@@ -22,7 +24,10 @@ from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import NewIdentity, Plan, Registration
 from rootlet.factory.schema import AFTER_PROOF, State
 from rootlet.factory.signing import check_ca
+from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.subject import Subject
+from rootlet.trust.roots import load_manifest
 
 PASSPHRASE = "correct horse battery staple"
 BATCH = "monday"
@@ -163,3 +168,27 @@ class Line:
 
     def all_are(self, state: State, batch: str = BATCH) -> bool:
         return all(line.state is state for line in views.lines(self.database, batch))
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA whose passphrase is PASSPHRASE."""
+    directory = tmp_path_factory.mktemp("factory-pki") / "fleet-ca"
+    Authority.create(directory, PASSPHRASE.encode(), name="Line CA", subject=Subject(organization="Tests"))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    source = tmp_path_factory.mktemp("application") / "blink.py"
+    source.write_text("print('application runs')\n")
+    config = {"endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com"}
+    board = load_board("esp32_generic")
+    return image.build(board, config, source, load_manifest().defaults(), built=1_790_000_000).flash
+
+
+@pytest.fixture
+def line(tmp_path: Path, ca: Path, golden: bytes) -> Iterator[Line]:
+    """A line whose boards carry the golden image already."""
+    with Line(tmp_path, ca, None, golden) as made:
+        yield made

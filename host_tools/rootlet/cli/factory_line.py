@@ -36,6 +36,9 @@ Examples:
 @click.option("--ca", type=click.Path(path_type=Path), help="The issuing CA, where it moved since the batch was opened.")
 @secret_options
 @click.option("--once", is_flag=True, help="One board a port, then end; the exit code is 1 where one failed.")
+@click.option(
+    "--patience", type=float, default=60.0, show_default=True, help="With --once: seconds a board waits for ledger and CA."
+)
 @click.option("--jig", is_flag=True, help="The ports stay when boards are swapped: look at the MAC address instead.")
 @click.option("--connect", type=float, metavar="SECONDS", help="Also see every registered board boot and connect.")
 @click.option("--labels", "place", help="A directory, a printer (tcp://HOST:9100) or its device file.")
@@ -60,6 +63,7 @@ def run(
     ca: Path | None,
     secret: SecretSource,
     once: bool,
+    patience: float,
     jig: bool,
     connect: float | None,
     place: str | None,
@@ -115,6 +119,7 @@ def run(
             issuers=_der(desk.issuers),
             baud=baud,
             once=once,
+            patience=patience,
             jig=jig,
             connect=connect,
             labels=LabelPlan(place, label_kind, label_code, label_text) if place else None,

@@ -68,19 +68,32 @@ def register(
     done = Registration(identity.thing, identity.certificate_id)
     with errors():
         try:
-            done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
+            _register(iot, identity, done, application, streams, policy, with_ca, activate)
         except ClientError as error:
-            # Somebody was quicker, or our own first request arrived and its answer did not.
+            # Somebody was quicker between our look and our write, or our own first request arrived and its answer did not.
             if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
                 raise
-            done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
-        _thing(iot, identity.thing, done.changes)
-        prefix = done.certificate_arn.rpartition(":")[0]
-        done.policy = policy or f"rootlet-{application}"
-        if policy is None:
-            _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
-        _attach(iot, done)
+            _register(iot, identity, done, application, streams, policy, with_ca, activate)
     return done
+
+
+def _register(
+    iot: "IoTClient",
+    identity: Certified,
+    done: Registration,
+    application: str,
+    streams: Sequence[str],
+    policy: str | None,
+    with_ca: bool,
+    activate: bool,
+) -> None:
+    done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
+    _thing(iot, identity.thing, done.changes)
+    prefix = done.certificate_arn.rpartition(":")[0]
+    done.policy = policy or f"rootlet-{application}"
+    if policy is None:
+        _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
+    _attach(iot, done)
 
 
 def _certificate(iot: "IoTClient", identity: Certified, with_ca: bool, activate: bool, changes: list[str]) -> str:

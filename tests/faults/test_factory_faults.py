@@ -1,0 +1,488 @@
+"""Pull any plug at any time, start again: every board one identity, every identity one board, and the books in order.
+
+A short slice of what tests/campaign/factory_faults.py sweeps with many seeds.
+"""
+
+import contextlib
+import datetime as dt
+import functools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from mypy_boto3_iot import IoTClient
+from rootlet.board import flasher, partitions
+from rootlet.emulator.download_mode import DownloadMode
+from rootlet.errors import BadInput
+from rootlet.factory import ledger as ledger_module
+from rootlet.factory import registrar, signing
+from rootlet.factory.ledger import Ledger
+from rootlet.factory.plan import Plan, Registration
+from rootlet.factory.schema import State
+from rootlet.factory.station import LineTrouble, News, Phase, Station, Tools
+from rootlet.pki import certificates, keys
+from rootlet.pki.authority import CERTIFICATE, KEY, Authority, read_certificates
+from rootlet.pki.storage import write_directory
+from rootlet.pki.subject import Subject
+from rootlet.sandbox.sandbox import Sandbox
+from support.aws_proxy import REGISTER, AwsProxy, Verdict
+from support.factory_line import BATCH, PASSPHRASE, Line, mac
+from support.softhsm import make_token, softhsm_installed
+
+
+class Killed(BaseException):
+    """The station's process ends here: nothing catches this, as nothing catches kill -9."""
+
+
+class MortalLedger(Ledger):
+    """Dies just before or just after the ``at``-th time that something is written."""
+
+    def __init__(self, *arguments: Any, at: int, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._left = at
+
+    def _mortal(self, write: Callable[[], Any]) -> Any:
+        self._pulse()
+        result = write()
+        self._pulse()
+        return result
+
+    def _pulse(self) -> None:
+        if self._left == 0:
+            raise Killed
+        self._left -= 1
+
+    def assign(self, *arguments: Any, **more: Any) -> Any:
+        return self._mortal(lambda: super(MortalLedger, self).assign(*arguments, **more))
+
+    def begin(self, *arguments: Any, **more: Any) -> Any:
+        return self._mortal(lambda: super(MortalLedger, self).begin(*arguments, **more))
+
+    def finish(self, *arguments: Any, **more: Any) -> Any:
+        return self._mortal(lambda: super(MortalLedger, self).finish(*arguments, **more))
+
+
+@functools.cache
+def unlocked(ca: Path) -> Authority:
+    """Once: a passphrase is meant to take a while."""
+    return Authority.load(ca, PASSPHRASE.encode())
+
+
+def station(line: Line, board: DownloadMode, ledger: Ledger | None = None, **tools: Any) -> Station:
+    plan = line.ledger.plan(BATCH)
+    authority = unlocked(line.ca)
+
+    def certify(thing: str, serial: str | None, key: Any) -> Any:
+        return authority.certify(thing, key), authority.chain
+
+    made = Tools(
+        ledger=ledger or line.ledger,
+        plan=plan,
+        batch=BATCH,
+        chip="esp32",
+        image=None,
+        baud=460_800,
+        certify=certify,
+        claim_mac=lambda _: None,
+        register=None,
+        connect=None,
+        label=lambda _: None,
+        keep_key=None,
+        tell=lambda _: None,
+    )
+    return Station(board.port, replace(made, **tools))
+
+
+def died_before_or_after(line: Line, board: DownloadMode, at: int) -> bool:
+    """Run a board through a station that dies at a point; whether it came so far."""
+    try:
+        station(line, board, MortalLedger(line.database, station="mortal", at=at)).run()
+    except Killed:
+        return True
+    return False
+
+
+def test_a_station_killed_before_and_after_each_of_its_writes_is_finished_by_the_next(line: Line) -> None:
+    line.open(30)
+    points = 0
+    while True:
+        board = line.plug_one(mac(points + 1))
+        died = died_before_or_after(line, board, points)
+        again = station(line, board).run()
+        assert again.phase is (Phase.DONE if died else Phase.ALREADY) or (
+            # Killed after the last write: the board was done, and nobody had said so.
+            again.phase is Phase.ALREADY and line.identity_on(board) is not None
+        )
+        if not died:
+            break
+        points += 1
+    assert points == 2 * (1 + 2 * 5)  # before and after: assign, and each step's begin and finish
+    line.invariants()
+    assert line.count(State.WAITING) == points + 1
+    assert line.count(State.OPEN) == 30 - points - 1  # no identity was lost
+
+
+@pytest.mark.parametrize("operations", [23, 67])
+def test_eight_boards_survive_a_real_kill_in_the_middle_of_writing(line: Line, operations: int) -> None:
+    line.open(8)
+    boards = line.plug(8)
+    process = line.start()
+    left = operations
+
+    def count(board: DownloadMode) -> Callable[[], None]:
+        before = board.memory._count
+
+        def counted() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                process.send_signal(signal.SIGKILL)
+            before()
+
+        return counted
+
+    for board in boards:
+        board.memory._count = count(board)  # type: ignore[method-assign]
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    told = line.run()
+    assert told["code"] == 0, told["stderr"]
+    assert line.count(State.WAITING) == 8
+    line.invariants()
+
+
+@pytest.mark.parametrize("operations", [0, 2, 4])
+def test_a_board_unplugged_while_it_is_written_is_finished_when_it_comes_back(line: Line, operations: int) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+    board.faults.drop_after = operations
+    assert station(line, board).run().phase is Phase.FAILED
+    assert station(line, board).run().phase is Phase.DONE
+    line.invariants()
+
+
+def test_two_boards_with_one_mac_address_never_share_an_identity(line: Line) -> None:
+    line.open(3)
+    first, second = line.plug_one(mac(1)), line.plug_one(mac(1))
+    assert station(line, first).run().phase is Phase.DONE
+    refused = station(line, second).run()
+    assert refused.phase is Phase.REFUSED
+    assert "two boards have the same MAC address" in refused.way_out
+    assert line.identity_on(second) is None
+    assert station(line, first).run().phase is Phase.ALREADY
+    assert line.count(State.OPEN) == 2
+    line.invariants()
+
+
+def test_two_boards_with_one_mac_address_side_by_side_get_one_identity_between_them(line: Line) -> None:
+    line.open(3)
+    line.plug_one(mac(1))
+    line.plug_one(mac(1))
+    told = line.run()
+    assert told["ended"] == {"done": 1, "set aside": 1}, told["stderr"]
+    assert line.count(State.OPEN) == 2
+    line.invariants()
+
+
+def test_boards_of_another_batch_copies_and_strangers_are_set_aside_untouched(line: Line, golden: bytes) -> None:
+    line.open(2)
+    line.open(1, batch="tuesday", prefix="other")
+    (ours,) = line.plug(1)
+    assert line.run(batch="tuesday")["ended"] == {"done": 1}
+    copy = line.plug_one(mac(7), flash=ours.flash)
+    foreign = flasher.with_identity(golden, unlocked(line.ca).issue("stranger"))
+    stranger = line.plug_one(mac(8), flash=foreign)
+    before = [board.flash for board in line.boards]
+    told = line.run()
+    assert told["ended"] == {"set aside": 3}, told["stderr"]
+    whats = " ".join(trouble["what"] for trouble in told["troubles"])
+    assert "is other-0 of another batch" in whats
+    assert "carries the identity of other-0, which belongs to the board " + mac(1) in whats
+    assert "not in this ledger" in whats
+    assert [board.flash for board in line.boards] == before
+    assert line.count(State.OPEN) == 2
+    line.boards.remove(copy)
+    line.boards.remove(stranger)
+    line.invariants()
+    line.invariants("tuesday")
+
+
+def test_the_wrong_chip_is_sent_away_untouched(line: Line) -> None:
+    line.open(1)
+    board = line.plug_one(mac(1), chip="esp32s3")
+    before = board.flash
+    news = station(line, board).run()
+    assert news.phase is Phase.FAILED
+    assert "is an ESP32-S3" in news.what
+    assert board.flash == before
+    assert line.count(State.OPEN) == 1
+
+
+@pytest.mark.parametrize("fault", ["flip_on_write", "flip_on_read"])
+def test_what_reads_back_differently_is_not_proved(line: Line, golden: bytes, fault: str) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+    place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
+    setattr(board.faults, fault, place.offset + 300)
+    news = station(line, board).run()
+    assert news.phase is Phase.FAILED
+    assert line.ledger.record("thing-0").state is State.ISSUED
+    assert line.ledger.record("thing-0").trouble
+    setattr(board.faults, fault, None)
+    assert station(line, board).run().phase is Phase.DONE
+    line.invariants()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a disk that is small")
+def test_a_full_disk_stops_the_books_before_the_boards_and_room_lets_them_go_on(
+    tmp_path: Path, ca: Path, golden: bytes
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "rootlet-test", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount: nothing was shown about a full disk")
+    try:
+        with Line(tmp_path, ca, None, golden, where=str(disk / "factory.db")) as line:
+            line.open(8)
+            line.plug(4)
+            ballast = disk / "ballast"
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
+                while stream.write(b"\0" * 4096):
+                    pass
+            told = line.run("--patience", "1")
+            assert told["ended"] == {"failed": 4}
+            assert "full" in told["stderr"]
+            ballast.unlink()
+            assert line.run()["ended"] == {"done": 4}
+            line.invariants()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: Line) -> None:
+    line.open(1)
+    line.plug(1)
+    told = line.run("--labels", "/dev/full")
+    assert told["ended"] == {"failed": 1}
+    assert "No space left" in told["troubles"][0]["what"]
+    assert line.ledger.record("thing-0").state is State.QUEUED
+    assert line.run("--labels", "labels")["ended"] == {"done": 1}
+    line.invariants()
+
+
+def test_a_database_that_goes_and_comes_back_holds_the_boards_and_loses_nothing(
+    tmp_path: Path, ca: Path, golden: bytes, postgresql: str
+) -> None:
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS factory")
+        admin.execute("CREATE DATABASE factory")
+    url = postgresql.replace("/postgres?", "/factory?")
+    with Line(tmp_path, ca, None, golden, where=url) as line, psycopg.connect(postgresql, autocommit=True) as admin:
+        line.open(3)
+        boards = line.plug(2)
+        gone: list[int] = []
+
+        def shut() -> None:
+            if not gone:
+                gone.append(1)
+                admin.execute("ALTER DATABASE factory ALLOW_CONNECTIONS false")
+                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'factory'")
+
+        boards[0].memory._count = shut  # type: ignore[method-assign]
+        try:
+            process = line.start()
+            assert process.stderr is not None
+            for told in process.stderr:
+                if "waiting for the line" in told:
+                    break
+            admin.execute("ALTER DATABASE factory ALLOW_CONNECTIONS true")
+            stdout, _ = process.communicate(timeout=60)
+        finally:
+            admin.execute("ALTER DATABASE factory ALLOW_CONNECTIONS true")
+        assert gone
+        assert '"done": 2' in stdout
+        line.invariants()
+
+
+@pytest.fixture
+def cloudy(line: Line, aws: IoTClient, sandbox: Sandbox) -> Callable[..., AwsProxy]:
+    """A line that registers at once, with AWS behind a proxy that ``judge`` decides in."""
+
+    def make(judge: Callable[[str, str], Verdict]) -> AwsProxy:
+        proxy = AwsProxy(sandbox.facts.api_url, judge)
+        line.registration = Registration.NOW
+        aws_variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        line.environment = {**aws_variables, "AWS_ENDPOINT_URL": proxy.url, "AWS_MAX_ATTEMPTS": "3"}
+        return proxy
+
+    return make
+
+
+def test_an_answer_of_aws_that_was_lost_is_asked_for_again_and_nothing_is_there_twice(
+    line: Line, cloudy: Callable[..., AwsProxy], aws: IoTClient
+) -> None:
+    lost: list[str] = []
+
+    def judge(method: str, path: str) -> Verdict:
+        if (method, path) == REGISTER and not lost:
+            lost.append(path)
+            return "lose answer"
+        return "pass"
+
+    with cloudy(judge):
+        line.open(1, prefix="lost")
+        line.plug(1)
+        told = line.run()
+    assert lost
+    assert told["ended"] == {"done": 1}, told["stderr"]
+    assert line.ledger.record("lost-0").state is State.DONE
+    identity = line.identity_on(line.boards[0])
+    assert identity is not None
+    assert aws.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("verdict", ["throttle", "refuse"])
+def test_aws_that_throttles_or_is_gone_holds_up_no_board(
+    line: Line, cloudy: Callable[..., AwsProxy], aws: IoTClient, verdict: Verdict
+) -> None:
+    with cloudy(lambda *_: verdict):
+        line.open(2, prefix=verdict)
+        line.plug(2)
+        told = line.run()
+    assert told["ended"] == {"done": 2}, told["stderr"]
+    assert line.count(State.WAITING) == 2
+    # AWS is well again.
+    plan = line.ledger.plan(BATCH)
+    certificate, _ = read_certificates(line.ca)
+    drained = registrar.drain(line.database, line.ledger, BATCH, registrar.Registrar(aws, plan, (certificate,)), rate=100)
+    assert (drained.registered, drained.failed) == (2, [])
+    line.invariants()
+
+
+def test_a_locked_ca_is_told_before_any_board_is_touched(line: Line) -> None:
+    line.open(1)
+    line.plug(1)
+    line.environment = {"ROOTLET_CA_PASSPHRASE": "not this one"}
+    with line.start() as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "the passphrase is wrong" in stderr
+    assert line.boards[0].connections == 0
+    assert line.count(State.OPEN) == 1
+
+
+def test_an_expired_ca_opens_no_batch_and_signs_nothing(tmp_path: Path) -> None:
+    key = keys.generate()
+    name = Subject().name("Old CA")
+    old = certificates.root(name, key, days=30, now=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    files = {
+        CERTIFICATE: old.public_bytes(Encoding.PEM),
+        KEY: keys.encrypted_pem(key, b"12345678"),
+    }
+    write_directory(tmp_path / "old-ca", files, secret={KEY}, what="a CA")
+    with pytest.raises(BadInput, match="the CA Old CA expired on 2020-01-31"):
+        signing.check_ca(tmp_path / "old-ca")
+    plan = Plan(board="esp32_generic", customer="x", ca_sha256=old.fingerprint(SHA256()).hex())
+    now = [dt.datetime(2020, 1, 2, tzinfo=dt.UTC)]
+    desk = signing.SigningDesk(lambda: Authority.load(tmp_path / "old-ca", b"12345678"), plan, clock=lambda: now[0])
+    now[0] = dt.datetime(2020, 3, 1, tzinfo=dt.UTC)  # it expires while the station runs
+    with pytest.raises(BadInput, match="expired"):
+        desk.certify("x", None, keys.generate().public_key())
+    desk.close()
+
+
+def test_a_wrong_clock_is_told_before_anything_is_signed(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tomorrow(dt.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Tomorrow":
+            return cls.fromtimestamp(dt.datetime.now(tz).timestamp() + 86_400, tz)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_module, "datetime", Tomorrow)
+        line.open(1)
+    line.plug(1)
+    with line.start() as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "set this computer's clock" in stderr
+    assert line.boards[0].connections == 0
+    with pytest.raises(BadInput, match="is valid from"):
+        signing.check_ca(line.ca, lambda: dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
+
+
+@pytest.mark.skipif(not softhsm_installed(), reason="SoftHSM is not installed: nothing was shown about a removed HSM")
+def test_boards_wait_while_the_hsm_is_unplugged_and_are_done_when_it_is_back(tmp_path: Path, golden: bytes) -> None:
+    hsm = make_token(tmp_path)
+    command = [sys.executable, "-m", "rootlet.cli.main", "ca", "create", str(tmp_path / "hsm-ca"), *map(str, hsm.options)]
+    variables = {**hsm.environment, "ROOTLET_CA_PIN": hsm.pin}
+    subprocess.run(command, env=os.environ | variables, check=True, capture_output=True)
+    with Line(tmp_path, tmp_path / "hsm-ca", None, golden, environment=variables) as line:
+        line.open(1)
+        (board,) = line.plug(1)
+        away = tmp_path / "unplugged"
+
+        def unplug() -> None:
+            if not away.exists() and line.count(State.ASSIGNED) == 0:
+                (tmp_path / "tokens").rename(away)
+
+        board.memory._count = unplug  # type: ignore[method-assign]
+        with line.start() as process:
+            assert process.stderr is not None
+            told = []
+            for text in process.stderr:
+                told.append(text)
+                if "waiting for the line" in text:
+                    away.rename(tmp_path / "tokens")
+                    board.memory._count = lambda: None  # type: ignore[method-assign]
+                    break
+            stdout, _ = process.communicate(timeout=60)
+        assert '"done": 1' in stdout, told
+        assert hsm.pin not in stdout + "".join(told)
+        line.invariants()
+
+
+def test_a_board_waits_while_the_ca_cannot_sign(line: Line) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+
+    def locked(*_: Any) -> Any:
+        raise LineTrouble("token 'factory': it refused", way_out="plug it in")
+
+    with pytest.raises(LineTrouble):
+        station(line, board, certify=locked).run()
+    record = line.ledger.record("thing-0")
+    assert (record.state, record.trouble) == (State.ASSIGNED, "token 'factory': it refused")
+    assert station(line, board).run().phase is Phase.DONE
+    line.invariants()
+
+
+def test_the_news_of_a_station_never_holds_a_key(line: Line) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+    heard: list[News] = []
+    assert station(line, board, tell=heard.append).run().phase is Phase.DONE
+    identity = line.identity_on(board)
+    assert identity is not None
+    assert [news.phase for news in heard] == ["identify", "assign", "issue", "burn", "prove", "queue", "label"]
+    assert keys.pem(identity.key).decode().splitlines()[1] not in repr(heard)
+
+
+def test_a_silent_board_holds_up_no_other(line: Line) -> None:
+    line.open(3)
+    boards = line.plug(3)
+    boards[0].faults.silent = True
+    told = line.run()
+    assert told["ended"] == {"done": 2, "failed": 1}
+    assert "no answer" in told["troubles"][0]["what"]
+    assert told["code"] == 1
+    line.invariants()
