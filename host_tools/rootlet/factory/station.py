@@ -24,6 +24,9 @@ from rootlet.pki.certificates import PublicKey, supported_public_key
 from rootlet.pki.held import is_pair
 from rootlet.pki.identity import DeviceIdentity
 
+USUAL_CREDENTIALS = 0x800
+"""Bytes that certificate, key and issuer take, where the keys are not RSA."""
+
 
 class Phase(StrEnum):
     """What a port is doing, as its tile shows it."""
@@ -240,7 +243,7 @@ def prove(chip: Chip, certificate: x509.Certificate) -> None:
     Raises RootletError where it does not.
     """
     place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
-    found = secure_cert.to_identity(chip.read(place.offset, place.size))
+    found = secure_cert.to_identity(_credentials(chip, place))
     if found.certificate != certificate:
         raise RootletError(
             f"the board carries another certificate of {found.thing} than the ledger has", way_out=flasher.AGAIN
@@ -260,7 +263,9 @@ def recognize(chip: Chip) -> Board:
         place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
     except BadInput:
         return Board(chip.mac)  # no table, or no place for credentials: fresh from its maker
-    data = chip.read(place.offset, place.size)
+    if chip.md5(place.offset, place.size) == flasher.erased_md5(place.size):
+        return Board(chip.mac)
+    data = _credentials(chip, place)
     try:
         certificate, _ = secure_cert.to_certificates(data)
     except RootletError:
@@ -271,6 +276,14 @@ def recognize(chip: Chip) -> Board:
     except RootletError:
         return Board(chip.mac, carried, whole=False)
     return Board(chip.mac, carried)
+
+
+def _credentials(chip: Chip, place: partitions.Partition) -> bytes:
+    """The credential partition up to where it is erased: less to read than all of it."""
+    data = chip.read(place.offset, USUAL_CREDENTIALS)
+    if data.endswith(flasher.ERASED * 16):  # an entry's length at least: nothing follows
+        return data
+    return chip.read(place.offset, place.size)
 
 
 def until_connected(lines: Iterable[str], port: str) -> None:
