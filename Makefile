@@ -1,12 +1,14 @@
 # make demo   sets up, then runs the main job: mint, burn, boot, connect
 # make test   sets up, then lints, type-checks and runs the tests
 # make bench  measures beside the peers
+# make campaign  the long sweeps of faults, with many seeds
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
+SEEDS ?= 20
 
-.PHONY: demo test lint types bench setup setup-dev clean help
+.PHONY: demo test lint types bench campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +48,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/issue_batch.py
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/ledger.py
+
+campaign: $(VENV)/dev.stamp
+	$(BIN)/python tests/campaign/factory_faults.py $(SEEDS)
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rootlet.cli import factory_aws, factory_line
+from rootlet.cli import factory_aws, factory_floor, factory_line
 from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.subject import subject_options
@@ -305,5 +305,12 @@ def _head(kept: str | None) -> "Head | None":  # type: ignore[name-defined]  # n
 
 
 # What runs boards, what talks to AWS, and what is shown: each in a module of its own.
-for part in (factory_line.run, factory_aws.register, factory_aws.scrap, factory_aws.reconcile):
+for part in (
+    factory_line.run,
+    factory_aws.register,
+    factory_aws.scrap,
+    factory_aws.reconcile,
+    factory_floor.label,
+    factory_floor.console,
+):
     command.add_command(part)

@@ -18,7 +18,7 @@ SILENT = 10.0
 """Seconds after which a station counts as gone."""
 
 _QUICKEST = 0.5  # seconds between two writes
-_ENDED_WELL = (Phase.DONE, Phase.ALREADY)
+_HOUR = 3600.0
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Tile:
     since: float = 0.0
     at: float = 0.0
     seconds: float = 0.0
+    per_hour: float = 0.0
 
     @property
     def silent(self) -> bool:
@@ -54,6 +55,8 @@ class Floor:
         self._station = station
         self._batch = batch
         self.tiles: dict[str, Tile] = {}
+        self._began = time.monotonic()
+        self._passes: dict[str, list[float]] = {}
         self._dirty = False
         self._published = 0.0
 
@@ -68,6 +71,8 @@ class Floor:
         if ended:
             tile.seconds = now - tile.since
             tile.passed += news.phase is Phase.DONE
+            if news.phase is Phase.DONE:
+                self._passes.setdefault(port, []).append(time.monotonic())
             tile.failed += news.phase in (Phase.FAILED, Phase.REFUSED)
         self._dirty = True
 
@@ -80,9 +85,15 @@ class Floor:
         now = time.time()
         rows = []
         for tile in self.tiles.values():
-            tile.at = now
+            tile.at, tile.per_hour = now, self._rate(tile.port)
             rows.append({"station": tile.station, "port": tile.port, "batch": tile.batch, "tile": asdict(tile), "at": now})
         self._replace(rows)
+
+    def _rate(self, port: str) -> float:
+        """Boards an hour, over the last hour or since the station began."""
+        hour_ago = time.monotonic() - _HOUR
+        recent = self._passes[port] = [at for at in self._passes.get(port, []) if at > hour_ago]
+        return len(recent) * _HOUR / max(1.0, min(_HOUR, time.monotonic() - self._began))
 
     def clear(self) -> None:
         """The station has ended: its tiles go."""

@@ -115,7 +115,9 @@ class Station:
             self._tools.ledger.refuse(self._mac, refused.what)
             return self._news(Phase.REFUSED, what=refused.what, way_out=refused.way_out)
         except RootletError as error:
-            return self._news(Phase.FAILED, what=error.what, way_out=error.way_out)
+            # On the floor there is no command to run again; there is a board.
+            way_out = error.way_out.replace("run the command again", "take the board out and put it in again")
+            return self._news(Phase.FAILED, what=error.what, way_out=way_out)
 
     def _run(self) -> News:
         self._say(Phase.IDENTIFY)
