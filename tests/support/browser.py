@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,8 @@ class Browser:
 
     def __init__(self, width: int = 1920, height: int = 1080) -> None:
         assert CHROMIUM is not None
-        self._profile = tempfile.TemporaryDirectory()
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._stack = ExitStack()
         self._size = (width, height)
         self._number = 0
 
@@ -39,14 +41,14 @@ class Browser:
                 break
         else:
             raise AssertionError("chromium did not start")
-        self._socket: ClientConnection = connect(found.group(1), max_size=None)
+        self._socket: ClientConnection = self._stack.enter_context(connect(found.group(1), max_size=None))
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.resize(*self._size)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._socket.close()
+        self._stack.close()
         self._process.kill()
         self._process.wait()
         self._process.stderr.close()  # type: ignore[union-attr]
