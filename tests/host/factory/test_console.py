@@ -70,7 +70,7 @@ def test_the_floor_is_live_and_whole_on_desktop_and_tablet(day: Line, floor: Flo
         floor.note("/dev/ttyUSB2", wrong, ended=True)
         publish(floor)
         page.wait_for("document.querySelector('.tile.bad') !== null")
-        assert "set it aside: it is a copy" in page.text
+        assert "set it aside: it is a copy" in page.text.lower()
         assert "the board <b>was</b> made" in page.text  # as text, not as markup
         assert page.evaluate("document.querySelector('.tile.busy progress').value") > 0
         assert page.evaluate("document.querySelector('.tile.good .word').innerText").endswith("Done")
