@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
-SEEDS ?= 20
+RUNS ?= 20
 
 .PHONY: demo test lint types bench campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
@@ -48,9 +48,11 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/issue_batch.py
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/ledger.py
+	$(BIN)/python bench/factory.py
 
 campaign: $(VENV)/dev.stamp
-	$(BIN)/python tests/campaign/factory_faults.py $(SEEDS)
+	$(BIN)/python tests/campaign/factory_faults.py --runs $(RUNS)
+	$(BIN)/python tests/campaign/outages.py
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""The long sweep of the factory's faults: python tests/campaign/factory_faults.py [SEEDS] [FIRST SEED].
+"""The long sweep of the factory's faults: ``tests/campaign/factory_faults.py [--seed N] [--runs N]``.
 
 Each seed is a day on the line: 8 mock boards, the real command and the real esptool, registration with the sandbox, and
 several rounds in which something goes wrong at a place that the seed chooses. Then one quiet round, and the invariants:
@@ -6,6 +6,7 @@ every board has one identity, every identity one board, nothing is active in AWS
 burned without an entry, and the books verify. A failed seed is printed with its faults; the same seed is the same day.
 """
 
+import argparse
 import os
 import random
 import signal
@@ -19,7 +20,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 import boto3
 from rootlet.board import image
@@ -278,5 +280,8 @@ def main(seeds: int, first: int) -> int:
 
 
 if __name__ == "__main__":
-    arguments = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*(arguments + [20, 1][len(arguments) :])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1, help="of the first day (default 1)")
+    parser.add_argument("--runs", type=int, default=20, help="days (default 20)")
+    chosen = parser.parse_args()
+    sys.exit(main(chosen.runs, chosen.seed))

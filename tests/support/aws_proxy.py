@@ -107,9 +107,8 @@ class PerSecond:
         self._lock = threading.Lock()
 
     def __call__(self, method: str, path: str) -> Verdict:
-        kind = f"{method} {path.split('/')[1]}"
-        if (method, path) == REGISTER:
-            kind = "register"
+        parts = path.strip("/").split("/")
+        kind = " ".join([method, parts[0], *parts[2:]])  # one bucket an operation: the name in the path is left out
         with self._lock:
             now = time.monotonic()
             tokens, at = self._buckets.get(kind, (self._rate, now))
