@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -28,7 +27,7 @@ if __name__ == "__main__":
 
 import boto3
 from rootlet.board import image
-from rootlet.board.chip import Chip
+from rootlet.board.chip import BITS_PER_BYTE, Chip
 from rootlet.board.definition import load_board
 from rootlet.board.images import load
 from rootlet.cloud import withdrawal
@@ -49,6 +48,7 @@ from support.aws_proxy import AwsProxy, PerSecond
 from support.factory_line import PASSPHRASE, Line, mac
 
 BAUD = 921_600
+ROM_BAUD = 115_200
 ASSETS = 700_000  # random bytes in the image: with them it is as long on the wire as one with MicroPython
 SWAP = 0.4  # seconds that a mock stays away before the next one is there: the station must notice
 
@@ -99,6 +99,26 @@ def mocks(ports: int, each: int, content: bytes) -> Iterator[tuple[Connection, l
         process.join()
 
 
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU of a process and everything below it (proc(5))."""
+    children: dict[int, list[int]] = {}
+    seconds: dict[int, float] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        one = int(path.parent.name)
+        children.setdefault(int(fields[1]), []).append(one)
+        seconds[one] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    total, waiting = 0.0, [pid]
+    while waiting:
+        one = waiting.pop()
+        total += seconds.get(one, 0.0)
+        waiting += children.get(one, [])
+    return total
+
+
 def throughput(directory: Path, ca: Path, golden: bytes, fresh: bool, ports: int, each: int) -> tuple[float, float]:
     """Boards an hour, and the station's own seconds of CPU a board."""
     home = directory / f"{ports}-{fresh}"
@@ -106,35 +126,38 @@ def throughput(directory: Path, ca: Path, golden: bytes, fresh: bool, ports: int
     content = b"\xff" * len(golden) if fresh else golden
     with Line(home, ca, golden if fresh else None, golden) as line, mocks(ports, each, content) as (pipe, places):
         line.open(ports * each)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         process = line.start(ports=places, once=False)
         seen: set[str] = set()
         first = last = 0.0
+        used = 0.0
         while len(seen) < ports * each:
             for one in views.lines(line.database, "monday", states=(State.WAITING,)):
                 if one.mac not in seen and one.mac:
                     seen.add(one.mac)
                     pipe.send(one.mac)
                     last = time.monotonic()
-                    first = first or last
+            if seen and not first:
+                first, before, used = last, len(seen), cpu_of(process.pid)
             time.sleep(0.02)
+        # From the first boards' end to the last one's: the start of the processes is no board's.
+        boards_then = len(seen) - before
+        cpu = (cpu_of(process.pid) - used) / boards_then
+        rate = boards_then * 3600 / (last - first)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / (ports * each)
-        # From the first board's end to the last one's: the start of the processes is no board's.
-        rate = (len(seen) - 1) * 3600 / (last - first)
     return rate, cpu
 
 
 def wire(directory: Path, ca: Path, golden: bytes, fresh: bool) -> tuple[int, float]:
-    """Bytes on the wire for one board, and seconds that they take at 921,600 baud."""
+    """Bytes on the wire for one board, and the seconds they take: 115,200 baud until esptool's stub runs, then 921,600."""
     chips: list[Chip] = []
+    slow: list[int] = []
 
     class Counted(Chip):
         def __init__(self, *arguments: Any, **more: Any) -> None:
             super().__init__(*arguments, **more)
             chips.append(self)
+            slow.append(self.wire.sent + self.wire.received)
 
     home = directory / f"wire-{fresh}"
     home.mkdir()
@@ -162,8 +185,8 @@ def wire(directory: Path, ca: Path, golden: bytes, fresh: bool) -> tuple[int, fl
             Station(board.port, tools).run()
         finally:
             station.Chip = Chip  # type: ignore[misc]
-    (chip,) = chips
-    return chip.wire.sent + chip.wire.received, chip.wire.seconds_at(BAUD)
+    size = chips[0].wire.sent + chips[0].wire.received
+    return size, slow[0] * BITS_PER_BYTE / ROM_BAUD + (size - slow[0]) * BITS_PER_BYTE / BAUD
 
 
 def deferred(directory: Path, ca: Path, count: int, kills: int) -> None:
@@ -198,9 +221,7 @@ def deferred(directory: Path, ca: Path, count: int, kills: int) -> None:
                 findings = verify_books(line.database).findings
                 told = json.loads(last.stdout)
         print(f"deferred      {count} registrations, 10/s allowed, killed {kills} times: {seconds:.0f} s")
-        print(
-            f"              {done} done in the ledger, {len(known)} certificates in AWS, {len(findings)} findings in the books"
-        )
+        print(f"              {done} done in the ledger, {len(known)} certificates in AWS, {len(findings)} findings")
         print(f"              {count / seconds:.2f} a second, {count / seconds / 10:.0%} of what the throttle lets through")
         print(f"              the last run failed for {len(told['failed'])}; requests: {dict(proxy.calls)}")
         assert done == len(known) == count and not findings
@@ -238,7 +259,7 @@ def main(ports: list[int], each: int, count: int, kills: int) -> None:
         for fresh in (False, True) if ports else ():
             size, seconds = wire(directory, ca, golden, fresh)
             what = "image and identity" if fresh else "identity alone"
-            print(f"{what}: {size} bytes on the wire, {seconds:.2f} s at {BAUD} baud")
+            print(f"{what}: {size} bytes on the wire, {seconds:.2f} s at {BAUD} baud (the stub at {ROM_BAUD})")
             for number in ports:
                 rate, cpu = throughput(directory, ca, golden, fresh, number, each)
                 limit = number * 3600 / seconds
