@@ -38,14 +38,13 @@ from rootlet.factory.books import verify_books
 from rootlet.factory.plan import NewIdentity, Plan
 from rootlet.factory.schema import State, Step
 from rootlet.factory.signing import check_ca
-from rootlet.factory.station import Station, Tools
 from rootlet.pki import keys
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from rootlet.trust.roots import load_manifest
 from support.aws_proxy import AwsProxy, PerSecond
-from support.factory_line import PASSPHRASE, Line, mac
+from support.factory_line import PASSPHRASE, Line, mac, unlocked
 
 BAUD = 921_600
 ROM_BAUD = 115_200
@@ -164,25 +163,9 @@ def wire(directory: Path, ca: Path, golden: bytes, fresh: bool) -> tuple[int, fl
     with Line(home, ca, golden if fresh else None, b"\xff" * len(golden) if fresh else golden) as line:
         line.open(1)
         (board,) = line.plug(1)
-        authority = Authority.load(ca, PASSPHRASE.encode())
-        tools = Tools(
-            ledger=line.ledger,
-            plan=line.ledger.plan("monday"),
-            batch="monday",
-            chip="esp32",
-            image=load(home / "golden.bin", bare=True) if fresh else None,
-            baud=BAUD,
-            certify=lambda thing, _, key: (authority.certify(thing, key), authority.chain),
-            claim_mac=lambda _: None,
-            register=None,
-            connect=None,
-            label=lambda _: None,
-            keep_key=None,
-            tell=lambda _: None,
-        )
         station.Chip = Counted  # type: ignore[misc]
         try:
-            Station(board.port, tools).run()
+            line.make(board, baud=BAUD, image=load(home / "golden.bin", bare=True) if fresh else None)
         finally:
             station.Chip = Chip  # type: ignore[misc]
     size = chips[0].wire.sent + chips[0].wire.received
@@ -234,7 +217,7 @@ def wait_for_registration(line: Line, ca: Path, count: int) -> None:
     plan = Plan(board="esp32_generic", customer="Bench", ca_sha256=check_ca(ca).sha256, ca=str(ca))
     ledger = line.ledger
     ledger.open_batch("monday", [NewIdentity(f"bench-{n:05}") for n in range(count)], plan)
-    authority = Authority.load(ca, PASSPHRASE.encode())
+    authority = unlocked(ca)
     for number in range(count):
         record = ledger.assign("monday", Board(mac(number)))
         assert record is not None

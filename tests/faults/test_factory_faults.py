@@ -5,38 +5,41 @@ A short slice of what tests/campaign/factory_faults.py sweeps with many seeds.
 
 import contextlib
 import datetime as dt
-import functools
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psycopg
 import pytest
+from botocore.config import Config
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
 from rootlet.board import flasher, partitions
+from rootlet.board.chip import Chip
 from rootlet.emulator.download_mode import DownloadMode
-from rootlet.errors import BadInput
+from rootlet.errors import BadInput, RootletError
 from rootlet.factory import ledger as ledger_module
 from rootlet.factory import registrar, signing
+from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import Plan, Registration
 from rootlet.factory.schema import State
-from rootlet.factory.station import LineTrouble, News, Phase, Station, Tools
+from rootlet.factory.station import LineTrouble, News, Phase, prove
 from rootlet.pki import certificates, keys
-from rootlet.pki.authority import CERTIFICATE, KEY, Authority, read_certificates
+from rootlet.pki.authority import CERTIFICATE, KEY, Authority
+from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.storage import write_directory
 from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from support.aws_proxy import REGISTER, AwsProxy, Verdict
-from support.factory_line import BATCH, PASSPHRASE, Line, mac
+from support.factory_line import BATCH, Line, mac, unlocked
 from support.softhsm import make_token, softhsm_installed
 
 
@@ -72,41 +75,10 @@ class MortalLedger(Ledger):
         return self._mortal(lambda: super(MortalLedger, self).finish(*arguments, **more))
 
 
-@functools.cache
-def unlocked(ca: Path) -> Authority:
-    """Once: a passphrase is meant to take a while."""
-    return Authority.load(ca, PASSPHRASE.encode())
-
-
-def station(line: Line, board: DownloadMode, ledger: Ledger | None = None, **tools: Any) -> Station:
-    plan = line.ledger.plan(BATCH)
-    authority = unlocked(line.ca)
-
-    def certify(thing: str, serial: str | None, key: Any) -> Any:
-        return authority.certify(thing, key), authority.chain
-
-    made = Tools(
-        ledger=ledger or line.ledger,
-        plan=plan,
-        batch=BATCH,
-        chip="esp32",
-        image=None,
-        baud=460_800,
-        certify=certify,
-        claim_mac=lambda _: None,
-        register=None,
-        connect=None,
-        label=lambda _: None,
-        keep_key=None,
-        tell=lambda _: None,
-    )
-    return Station(board.port, replace(made, **tools))
-
-
 def died_before_or_after(line: Line, board: DownloadMode, at: int) -> bool:
     """Run a board through a station that dies at a point; whether it came so far."""
     try:
-        station(line, board, MortalLedger(line.database, station="mortal", at=at)).run()
+        line.make(board, ledger=MortalLedger(line.database, station="mortal", at=at))
     except Killed:
         return True
     return False
@@ -123,7 +95,7 @@ def test_a_station_killed_at_each_step_is_finished_by_the_next(line: Line) -> No
 
     def killed_at(point: int) -> tuple[bool, Phase]:
         died = died_before_or_after(line, boards[point], point)
-        return died, station(line, boards[point]).run().phase
+        return died, line.make(boards[point]).phase
 
     assert len(POINTS) == 1 + 3 * len(STEPS)
     with ThreadPoolExecutor(2) as pool:
@@ -134,12 +106,11 @@ def test_a_station_killed_at_each_step_is_finished_by_the_next(line: Line) -> No
     assert line.ledger.status(BATCH) == {State.WAITING: len(POINTS), State.OPEN: 30 - len(POINTS)}  # none was lost
 
 
-@pytest.mark.parametrize("operations", [23, 67])
-def test_eight_boards_survive_a_real_kill_in_the_middle_of_writing(line: Line, operations: int) -> None:
+def test_eight_boards_survive_a_real_kill_in_the_middle_of_writing(line: Line) -> None:
     line.open(8)
     boards = line.plug(8)
     process = line.start()
-    left = operations
+    left = 67  # operations on the boards' flashes
 
     def count(board: DownloadMode) -> Callable[[], None]:
         before = board.memory._count
@@ -168,20 +139,20 @@ def test_a_board_unplugged_while_it_is_written_is_finished_when_it_comes_back(li
     line.open(1)
     (board,) = line.plug(1)
     board.faults.drop_after = operations
-    assert station(line, board).run().phase is Phase.FAILED
-    assert station(line, board).run().phase is Phase.DONE
+    assert line.make(board).phase is Phase.FAILED
+    assert line.make(board).phase is Phase.DONE
     line.invariants()
 
 
 def test_two_boards_with_one_mac_address_never_share_an_identity(line: Line) -> None:
     line.open(3)
     first, second = line.plug_one(mac(1)), line.plug_one(mac(1))
-    assert station(line, first).run().phase is Phase.DONE
-    refused = station(line, second).run()
+    assert line.make(first).phase is Phase.DONE
+    refused = line.make(second)
     assert refused.phase is Phase.REFUSED
     assert "two boards have the same MAC address" in refused.way_out
     assert line.identity_on(second) is None
-    assert station(line, first).run().phase is Phase.ALREADY
+    assert line.make(first).phase is Phase.ALREADY
     assert line.count(State.OPEN) == 2
     line.invariants()
 
@@ -223,7 +194,7 @@ def test_the_wrong_chip_is_sent_away_untouched(line: Line) -> None:
     line.open(1)
     board = line.plug_one(mac(1), chip="esp32s3")
     before = board.flash
-    news = station(line, board).run()
+    news = line.make(board)
     assert news.phase is Phase.FAILED
     assert "is an ESP32-S3" in news.what
     assert board.flash == before
@@ -236,12 +207,12 @@ def test_what_reads_back_differently_is_not_proved(line: Line, golden: bytes, fa
     (board,) = line.plug(1)
     place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
     setattr(board.faults, fault, place.offset + 300)
-    news = station(line, board).run()
+    news = line.make(board)
     assert news.phase is Phase.FAILED
     assert line.ledger.record("thing-0").state is State.ISSUED
     assert line.ledger.record("thing-0").trouble
     setattr(board.faults, fault, None)
-    assert station(line, board).run().phase is Phase.DONE
+    assert line.make(board).phase is Phase.DONE
     line.invariants()
 
 
@@ -257,29 +228,31 @@ def test_a_full_disk_stops_the_books_before_the_boards_and_room_lets_them_go_on(
     try:
         with Line(tmp_path, ca, None, golden, where=str(disk / "factory.db")) as line:
             line.open(8)
-            line.plug(4)
+            line.plug(2)
             ballast = disk / "ballast"
             with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
                 while stream.write(b"\0" * 4096):
                     pass
             told = line.run("--patience", "1")
-            assert told["ended"] == {"failed": 4}
+            assert told["ended"] == {"failed": 2}
             assert "full" in told["stderr"]
             ballast.unlink()
-            assert line.run()["ended"] == {"done": 4}
+            assert line.run()["ended"] == {"done": 2}
             line.invariants()
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: Line) -> None:
+def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: Line, tmp_path: Path) -> None:
     line.open(1)
-    line.plug(1)
-    told = line.run("--labels", "/dev/full")
-    assert told["ended"] == {"failed": 1}
-    assert "No space left" in told["troubles"][0]["what"]
+    (board,) = line.plug(1)
+    failed = line.make(board, label=Printer("/dev/full", "zpl", Template(), "Tests", Size()))
+    assert failed.phase is Phase.FAILED
+    assert "No space left" in failed.what
     assert line.ledger.record("thing-0").state is State.QUEUED
-    assert line.run("--labels", "labels")["ended"] == {"done": 1}
+    done = line.make(board, label=Printer(str(tmp_path / "labels"), "zpl", Template(), "Tests", Size()))
+    assert done.phase is Phase.DONE
+    assert (tmp_path / "labels" / "thing-0.zpl").exists()
     line.invariants()
 
 
@@ -317,22 +290,15 @@ def test_a_database_that_goes_and_comes_back_holds_the_boards_and_loses_nothing(
         line.invariants()
 
 
-@pytest.fixture
-def cloudy(line: Line, aws: IoTClient, sandbox: Sandbox) -> Callable[..., AwsProxy]:
-    """A line that registers at once, with AWS behind a proxy that ``judge`` decides in."""
-
-    def make(judge: Callable[[str, str], Verdict]) -> AwsProxy:
-        proxy = AwsProxy(sandbox.facts.api_url, judge)
-        line.registration = Registration.NOW
-        aws_variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        line.environment = {**aws_variables, "AWS_ENDPOINT_URL": proxy.url, "AWS_MAX_ATTEMPTS": "3"}
-        return proxy
-
-    return make
+def behind(proxy: AwsProxy, line: Line) -> registrar.Registrar:
+    """Registers through the proxy."""
+    settings = Config(retries={"total_max_attempts": 2, "mode": "standard"})
+    iot = boto3.client("iot", endpoint_url=proxy.url, config=settings)
+    return registrar.Registrar(iot, line.ledger.plan(BATCH), unlocked(line.ca).chain)
 
 
 def test_an_answer_of_aws_that_was_lost_is_asked_for_again_and_nothing_is_there_twice(
-    line: Line, cloudy: Callable[..., AwsProxy], aws: IoTClient
+    line: Line, aws: IoTClient, sandbox: Sandbox
 ) -> None:
     lost: list[str] = []
 
@@ -342,33 +308,37 @@ def test_an_answer_of_aws_that_was_lost_is_asked_for_again_and_nothing_is_there_
             return "lose answer"
         return "pass"
 
-    with cloudy(judge):
-        line.open(1, prefix="lost")
-        line.plug(1)
-        told = line.run()
+    line.registration = Registration.NOW
+    line.open(1, prefix="lost")
+    (board,) = line.plug(1)
+    with AwsProxy(sandbox.facts.api_url, judge) as proxy:
+        assert line.make(board, register=behind(proxy, line)).phase is Phase.DONE
     assert lost
-    assert told["ended"] == {"done": 1}, told["stderr"]
-    assert line.ledger.record("lost-0").state is State.DONE
-    identity = line.identity_on(line.boards[0])
-    assert identity is not None
-    assert aws.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]["status"] == "ACTIVE"
+    record = line.ledger.record("lost-0")
+    assert record.state is State.DONE
+    described = aws.describe_certificate(certificateId=record.certificate_id or "")
+    assert described["certificateDescription"]["status"] == "ACTIVE"
+    line.invariants()
 
 
-@pytest.mark.parametrize("verdict", ["throttle", "refuse"])
+@pytest.mark.parametrize("verdict", ["throttle", "refuse", "lose answer"])
 def test_aws_that_throttles_or_is_gone_holds_up_no_board(
-    line: Line, cloudy: Callable[..., AwsProxy], aws: IoTClient, verdict: Verdict
+    line: Line, aws: IoTClient, sandbox: Sandbox, verdict: Verdict
 ) -> None:
-    with cloudy(lambda *_: verdict):
-        line.open(2, prefix=verdict)
-        line.plug(2)
-        told = line.run()
-    assert told["ended"] == {"done": 2}, told["stderr"]
+    line.registration = Registration.NOW
+    line.open(2, prefix=verdict.replace(" ", "-"))
+    boards = line.plug(2)
+    with AwsProxy(sandbox.facts.api_url, lambda *_: verdict) as proxy:
+        register = behind(proxy, line)
+        for board in boards:
+            news = line.make(board, register=register)
+            assert (news.phase, "will be registered later" in news.what) == (Phase.DONE, True)
     assert line.count(State.WAITING) == 2
     # AWS is well again.
-    plan = line.ledger.plan(BATCH)
-    certificate, _ = read_certificates(line.ca)
-    drained = registrar.drain(line.database, line.ledger, BATCH, registrar.Registrar(aws, plan, (certificate,)), rate=100)
+    well = registrar.Registrar(aws, line.ledger.plan(BATCH), unlocked(line.ca).chain)
+    drained = registrar.drain(line.database, line.ledger, BATCH, well, rate=100)
     assert (drained.registered, drained.failed) == (2, [])
+    assert line.count(State.DONE) == 2
     line.invariants()
 
 
@@ -462,10 +432,10 @@ def test_a_board_waits_while_the_ca_cannot_sign(line: Line) -> None:
         raise LineTrouble("token 'factory': it refused", way_out="plug it in")
 
     with pytest.raises(LineTrouble):
-        station(line, board, certify=locked).run()
+        line.make(board, certify=locked)
     record = line.ledger.record("thing-0")
     assert (record.state, record.trouble) == (State.ASSIGNED, "token 'factory': it refused")
-    assert station(line, board).run().phase is Phase.DONE
+    assert line.make(board).phase is Phase.DONE
     line.invariants()
 
 
@@ -473,7 +443,7 @@ def test_the_news_of_a_station_never_holds_a_key(line: Line) -> None:
     line.open(1)
     (board,) = line.plug(1)
     heard: list[News] = []
-    assert station(line, board, tell=heard.append).run().phase is Phase.DONE
+    assert line.make(board, tell=heard.append).phase is Phase.DONE
     identity = line.identity_on(board)
     assert identity is not None
     assert [news.phase for news in heard] == ["identify", "assign", "issue", "burn", "prove", "queue", "label"]
@@ -489,3 +459,17 @@ def test_a_silent_board_holds_up_no_other(line: Line) -> None:
     assert "no answer" in told["troubles"][0]["what"]
     assert told["code"] == 1
     line.invariants()
+
+
+def test_the_proof_sees_another_certificate_and_a_key_that_is_not_its_own(line: Line, golden: bytes) -> None:
+    authority = unlocked(line.ca)
+    ours, other = authority.issue("ours"), authority.issue("ours")
+    mixed = DeviceIdentity("ours", ours.certificate, other.key, ours.issuers)
+    for identity, told in ((ours, None), (other, "another certificate of ours"), (mixed, "is not the certificate's")):
+        board = line.plug_one(mac(1), flash=flasher.with_identity(golden, identity))
+        with Chip(board.port) as chip:
+            if told is None:
+                prove(chip, ours.certificate)
+                continue
+            with pytest.raises(RootletError, match=told):
+                prove(chip, ours.certificate)

@@ -1,5 +1,6 @@
 """A line for the tests: a batch in a ledger, mock boards, and the real command that runs the station."""
 
+import functools
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,7 @@ from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import NewIdentity, Plan, Registration
 from rootlet.factory.schema import AFTER_PROOF, State
 from rootlet.factory.signing import check_ca
+from rootlet.factory.station import News, Station, Tools
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
@@ -35,6 +37,12 @@ BATCH = "monday"
 
 def mac(number: int) -> str:
     return f"24:0a:c4:00:{number >> 8:02x}:{number & 255:02x}"
+
+
+@functools.cache
+def unlocked(ca: Path) -> Authority:
+    """Once: a passphrase is meant to take a while."""
+    return Authority.load(ca, PASSPHRASE.encode())
 
 
 @dataclass
@@ -90,6 +98,30 @@ class Line:
         board = self._stack.enter_context(DownloadMode(chip, flash=flash or self.on_boards, mac=address, listen=listen))
         self.boards.append(board)
         return board
+
+    def tools(self, **instead: Any) -> Tools:
+        """What a station in this process works with: the CA at hand, no AWS, no printer."""
+        authority = unlocked(self.ca)
+        made = Tools(
+            ledger=self.ledger,
+            plan=self.ledger.plan(BATCH),
+            batch=BATCH,
+            chip="esp32",
+            image=None,
+            baud=460_800,
+            certify=lambda thing, _serial, key: (authority.certify(thing, key), authority.chain),
+            claim_mac=lambda _: None,
+            register=None,
+            connect=None,
+            label=lambda _: None,
+            keep_key=None,
+            tell=lambda _: None,
+        )
+        return replace(made, **instead)
+
+    def make(self, board: DownloadMode, **tools: Any) -> News:
+        """Take a board through a station in this process, where a process of its own would show no more."""
+        return Station(board.port, self.tools(**tools)).run()
 
     def command(self, *more: str, ports: Sequence[str] | None = None, batch: str = BATCH) -> list[str]:
         arguments = ["factory", "run", batch, "--once", "--json", "--ledger", self.where]

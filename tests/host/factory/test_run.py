@@ -21,7 +21,9 @@ from rootlet.factory.plan import Registration
 from rootlet.factory.schema import State
 from rootlet.factory.station import Phase, until_connected
 from rootlet.pki import keys
-from support.factory_line import Line, mac
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
+from support.factory_line import PASSPHRASE, Line, mac
 
 
 @contextlib.contextmanager
@@ -124,14 +126,12 @@ def test_deferred_boards_are_registered_later_and_attributes_come_along(line: Li
 
 def test_a_board_that_comes_again_is_told_and_nothing_changes(line: Line) -> None:
     line.open(2)
-    line.plug(1)
-    assert line.run()["ended"] == {"done": 1}
-    before = line.boards[0].flash
-    told = line.run()
-    assert told["ended"] == {"already done": 1}
-    assert told["code"] == 0
-    assert line.boards[0].flash == before
-    assert "is thing-0" in cli(line, "reconcile", "monday", "--port", line.boards[0].port)
+    (board,) = line.plug(1)
+    assert line.make(board).phase is Phase.DONE
+    before = board.flash
+    assert line.make(board).phase is Phase.ALREADY
+    assert board.flash == before
+    assert "is thing-0" in cli(line, "reconcile", "monday", "--port", board.port)
 
 
 def test_without_an_identity_left_a_board_stays_as_it_was(line: Line) -> None:
@@ -179,3 +179,22 @@ def test_a_board_that_boots_is_seen_to_connect_or_its_fault_is_told() -> None:
         until_connected(["1 wifi", "3 fault: tls: no such root; rebuild the image"], "p")
     with pytest.raises(RootletError, match="did not connect"):
         until_connected([], "p")
+
+
+def test_the_station_refuses_what_is_not_set_up(
+    line: Line, tmp_path: Path, golden: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.open(1)
+    (tmp_path / "golden.bin").write_bytes(golden)
+    other = tmp_path / "other-ca"
+    Authority.create(other, PASSPHRASE.encode(), name="Other CA", subject=Subject())
+    monkeypatch.setenv("ROOTLET_CA_PASSPHRASE", PASSPHRASE)
+    for arguments, told in (
+        (["monday"], "which ports?"),
+        (["tuesday", "--all"], "there is no batch tuesday"),
+        (["monday", "--all", "--ca", str(other)], "is not the one this batch was opened with"),
+        (["monday", "--all", "--image", str(tmp_path / "golden.bin")], "holds no MicroPython"),
+        (["monday", "--all", "--label-text", "{key}"], "no field 'key'"),
+    ):
+        with pytest.raises(RootletError, match=told):
+            cli(line, "run", *arguments)
