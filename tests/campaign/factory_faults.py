@@ -1,15 +1,18 @@
 """The long sweep of the factory's faults: ``tests/campaign/factory_faults.py [--seed N] [--runs N]``.
 
 Each seed is a day on the line: 8 mock boards, the real command and the real esptool, registration with the sandbox, and
-several rounds in which something goes wrong at a place that the seed chooses. Then one quiet round, and the invariants:
-every board has one identity, every identity one board, nothing is active in AWS without a proved board, nothing was
-burned without an entry, and the books verify. A failed seed is printed with its faults; the same seed is the same day.
+several rounds in which something goes wrong at a place that the seed chooses. Every fourth day the boards are fresh and
+need the golden image, too; every fifth one four stations work side by side on one PostgreSQL. Then one quiet round, and
+the invariants: every board has one identity, every identity one board, nothing is active in AWS without a proved board,
+nothing was burned without an entry, and the books verify. A failed seed is printed with its faults; it draws the same
+faults again, though not at the same instruction.
 """
 
 import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -38,6 +41,7 @@ from rootlet.trust.roots import load_manifest
 from sqlalchemy import func, select
 from support.aws_proxy import AwsProxy, Verdict
 from support.factory_line import PASSPHRASE, Line, mac
+from support.postgres import cluster, emptied, installed
 
 BOARDS = 8
 ROUNDS = 3
@@ -47,7 +51,9 @@ Fault = Callable[["Day"], None]
 class Day:
     """One seed: its line, and the faults of the round that runs."""
 
-    def __init__(self, seed: int, line: Line, proxy: AwsProxy) -> None:
+    def __init__(self, seed: int, line: Line, proxy: AwsProxy, stations: int) -> None:
+        self.seed = seed
+        self.stations = stations
         self.random = random.Random(seed)
         self.line = line
         self.proxy = proxy
@@ -175,7 +181,7 @@ FAULTS: tuple[Fault, ...] = (
 
 def run_day(day: Day, counts: Counter[str]) -> None:
     line = day.line
-    line.open(BOARDS + 2, prefix=f"t{abs(hash(line.where)) % 10**9}")
+    line.open(BOARDS + 2, prefix=f"day-{day.seed}")
     line.plug(BOARDS)
     day.watch_flash()
     for _ in range(ROUNDS):
@@ -189,22 +195,28 @@ def run_day(day: Day, counts: Counter[str]) -> None:
 
 
 def one_round(day: Day, faults: list[Fault], counts: Counter[str]) -> None:
-    process = None
+    processes: list[subprocess.Popen[str]] = []
 
     def kill() -> None:
-        if process is not None and process.poll() is None:
+        running = [process for process in processes if process.poll() is None]
+        if running:
             counts["kills"] += 1
-            process.send_signal(signal.SIGKILL)
+            day.random.choice(running).send_signal(signal.SIGKILL)
 
     day.kill = kill
     for fault in faults:
         counts[fault.__name__] += 1
         fault(day)
-    process = day.line.start("--patience", "3")
+    places = [board.port for board in day.line.boards]
+    for number in range(day.stations):
+        ports = places[number :: day.stations]
+        processes.append(day.line.start("--patience", "3", "--station", f"station-{number}", ports=ports))
     try:
-        process.communicate(timeout=120)
+        for process in processes:
+            process.communicate(timeout=120)
     finally:
-        process.kill()
+        for process in processes:
+            process.kill()
         day.kill = lambda: None
     day.calm()
     check(day)
@@ -260,13 +272,15 @@ def main(seeds: int, first: int) -> int:
         for seed in range(first, first + seeds):
             home = directory / str(seed)
             home.mkdir()
-            fresh = seed % 4 == 0  # every fourth day's boards are fresh and need the golden image, too
+            fresh = seed % 4 == 0
             content = b"\xff" * len(golden) if fresh else golden
+            shared = seed % 5 == 0 and installed()
+            where = emptied(stack.enter_context(cluster())) if shared else ""
             with AwsProxy(sandbox.facts.api_url) as proxy:
                 environment = {**sandbox.facts.environment, "AWS_ENDPOINT_URL": proxy.url, "AWS_MAX_ATTEMPTS": "2"}
-                with Line(home, directory / "ca", golden if fresh else None, content, Registration.NOW) as line:
+                with Line(home, directory / "ca", golden if fresh else None, content, Registration.NOW, where) as line:
                     line.environment = environment
-                    day = Day(seed, line, proxy)
+                    day = Day(seed, line, proxy, 4 if shared else 1)
                     try:
                         run_day(day, counts)
                     except Exception:

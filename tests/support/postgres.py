@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,24 @@ def _binaries() -> Path | None:
     return found[-1].parent if found else Path(beside).parent if beside else None
 
 
+def installed() -> bool:
+    """Whether there is a PostgreSQL to start."""
+    return _binaries() is not None
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    binaries = _binaries()
-    if binaries is None:
+    if not installed():
         pytest.skip("PostgreSQL is not installed (Debian: postgresql): nothing was shown about a shared ledger")
+    with cluster() as url:
+        yield url
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """A running cluster; the URL of its database."""
+    binaries = _binaries()
+    assert binaries is not None, "PostgreSQL is not installed (Debian: postgresql)"
     directory = Path(tempfile.mkdtemp(prefix="rootlet-pg-"))
     prefix: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
