@@ -171,7 +171,7 @@ def status(batch: str | None, where: str, as_json: bool) -> None:
         if batch and not found:
             raise BadInput(f"there is no batch {batch}", way_out="list them: rootlet factory status")
         troubled = list(views.lines(database, batch, troubled=True, limit=100)) if batch else []
-        cut = [line for line in views.lines(database, batch) if line.in_progress] if batch else []
+        cut = list(views.lines(database, batch, begun=True)) if batch else []
     if as_json:
         batches = [
             {"batch": view.name, "total": view.total, "troubled": view.troubled, "states": view.counts} for view in found

@@ -1,6 +1,9 @@
 """``rootlet factory run``: the station."""
 
+import contextlib
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +16,14 @@ from rootlet.cli.passphrase import SecretSource, authority_opener, secret_option
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rootlet.factory.floor import Floor
     from rootlet.factory.line import Line, Summary
     from rootlet.factory.plan import Plan
     from rootlet.factory.station import News
 
+_SECRETS = ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN", "ROOTLET_KEYS_PASSPHRASE")
 _KEYS = SecretSource(None, None, "ROOTLET_KEYS", "--keys")
 
 
@@ -125,9 +132,12 @@ def run(
             labels=LabelPlan(place, label_kind, label_code, label_text) if place else None,
             keep_keys=(str(keep_keys), passphrase) if keep_keys else None,
         )
+        for name in _SECRETS:
+            os.environ.pop(name, None)  # the ports' processes have no use for it
         try:
-            line = Line(setup, watched, desk, Floor(database, station, batch), on_news=_say)
-            summary = _run(line)
+            floor = Floor(database, station, batch)
+            with _shown(floor):
+                summary = _run(Line(setup, watched, desk, floor, on_news=_say))
         finally:
             desk.close()
     _report(summary, batch, as_json=as_json)
@@ -170,8 +180,31 @@ def _run(line: "Line") -> "Summary":
         signal.signal(signal.SIGTERM, terminate)
 
 
+@contextlib.contextmanager
+def _shown(floor: "Floor") -> Iterator[None]:
+    """What every port is doing, where somebody watches a terminal."""
+    if not err.is_terminal:
+        yield
+        return
+    from rich.live import Live
+
+    with Live(get_renderable=lambda: _table(floor), console=err, refresh_per_second=4, transient=True):
+        yield
+
+
+def _table(floor: "Floor") -> "Table":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table("port", "", "", "thing", "passed", "failed", box=None)
+    for tile in list(floor.tiles.values()):
+        bar = ProgressBar(1.0, tile.fraction, width=20) if tile.fraction else ""
+        table.add_row(escape(tile.port), tile.phase, bar, tile.thing or tile.mac, str(tile.passed), str(tile.failed))
+    return table
+
+
 def _say(port: str, news: "News", ended: bool) -> None:
-    """A line a board on stderr; its steps where somebody watches a terminal."""
+    """A line a board on stderr."""
     from rootlet.factory.station import Phase
 
     colours = {Phase.DONE: "green", Phase.ALREADY: "green", Phase.FAILED: "bold red", Phase.REFUSED: "bold red"}
@@ -181,8 +214,6 @@ def _say(port: str, news: "News", ended: bool) -> None:
         err.print(f"[{colour}]{news.phase}[/] {escape(who)}: {escape(news.what)}")
         if news.way_out and news.phase is not Phase.DONE:
             err.print(f"    {escape(news.way_out)}")
-    elif err.is_terminal and news.phase is not Phase.EMPTY and not news.fraction:
-        err.print(f"[dim]{news.phase} {escape(who)}[/]")
 
 
 def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:

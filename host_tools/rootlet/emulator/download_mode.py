@@ -45,10 +45,16 @@ class DownloadMode:
         self.faults = Faults()
         self.connections = 0
         self.memory = _Flash(self.faults, flash if flash is not None else ERASED * SIZE)
-        self._mac = tuple(bytes.fromhex(mac.replace(":", ""))) if mac else registers.mac_bytes_for_chip(chip)
+        self._mac = registers.mac_bytes_for_chip(chip)
+        if mac:
+            self.become(mac)
         self._stop = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", listen))
         self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def become(self, mac: str) -> None:
+        """Another chip's MAC address, from the next connection on: a jig whose board was swapped."""
+        self._mac = tuple(bytes.fromhex(mac.replace(":", "")))
 
     @property
     def port(self) -> str:

@@ -15,6 +15,8 @@ from rootlet.errors import BadInput, RootletError
 
 _MIGRATION_LOCK = 0x524F4F54  # any number that all stations agree on: PostgreSQL's advisory lock while migrating
 _BUSY_SECONDS = 30
+_NETWORK = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""libpq's own names, in seconds: a network that is gone without a word is noticed before an operator loses patience."""
 
 
 class LedgerUnavailable(RootletError):  # noqa: N818 - reads as what it is
@@ -82,7 +84,9 @@ def _engine(where: str | Path) -> tuple[sa.Engine, str]:
                 f"a ledger on {url.get_backend_name()} is not supported",
                 way_out="name a file (SQLite) or a postgresql:// URL",
             )
-        engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=_NETWORK, pool_timeout=_BUSY_SECONDS
+        )
         return engine, url.render_as_string(hide_password=True)
     path = Path(where)
     try:

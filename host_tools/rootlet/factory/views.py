@@ -77,11 +77,15 @@ def lines(
     *,
     states: Collection[State] = (),
     troubled: bool = False,
+    begun: bool = False,
     word: str = "",
     limit: int | None = None,
     offset: int = 0,
 ) -> Iterator[Line]:
-    """Identities of ``batch``, in order; ``word`` is part of a name, serial number, MAC address or certificate id."""
+    """Identities of ``batch``, in order; ``begun`` are those with a step that was not finished.
+
+    ``word`` is part of a name, serial number, MAC address or certificate id.
+    """
     query = (
         sa.select(IDENTITIES, BATCHES.c.name.label("batch"), BATCHES.c.customer)
         .join(BATCHES)
@@ -92,6 +96,8 @@ def lines(
         query = query.where(IDENTITIES.c.state.in_(sorted(states)))
     if troubled:
         query = query.where(IDENTITIES.c.trouble.is_not(None))
+    if begun:
+        query = query.where(IDENTITIES.c.in_progress != "")
     if word:
         columns = (IDENTITIES.c.thing, IDENTITIES.c.serial, IDENTITIES.c.mac, IDENTITIES.c.certificate_id)
         query = query.where(sa.or_(*(column.icontains(word, autoescape=True) for column in columns)))

@@ -4,6 +4,7 @@ It makes the device's keys and asks the line, through a pipe, for what only the 
 """
 
 import contextlib
+import functools
 import logging
 import resource
 import signal
@@ -103,14 +104,14 @@ class Worker:
     def run(self) -> None:
         while not self._stop.is_set():
             self._tell(News(Phase.EMPTY))
-            if not self._wait_until(lambda: presence(self._port) is not None):
+            if not self._wait_until(lambda: self._here() is not None):
                 return
-            here = presence(self._port)
+            here = self._here()
             last = self._board()
             if self._setup.once:
                 return
             if last.phase is not Phase.HELD:
-                self._wait_until(self._changed(last, here))
+                self._wait_until(functools.partial(self._changed, here))
 
     def _board(self) -> News:
         """One board, to its end; again and again while it waits for the line."""
@@ -123,7 +124,7 @@ class Worker:
             if self._setup.once and time.monotonic() > give_up:
                 self._send(News(Phase.FAILED, news.thing, news.mac, 0, news.what, news.way_out), "ended")
                 return news
-            if self._stop.wait(_HELD) or presence(self._port) is None:
+            if self._stop.wait(_HELD) or self._here() is None:
                 return news
 
     def _try(self) -> News:
@@ -144,11 +145,14 @@ class Worker:
             what = f"unforeseen {type(error).__name__}: {error}"
             return News(Phase.FAILED, what=what, way_out="set the board aside, and report this with the station's log")
 
-    def _changed(self, last: News, here: object) -> Callable[[], bool]:
-        """How to see that the board on the port is no longer the one that just ended."""
-        if self._setup.jig and last.mac:
-            return lambda: mac_at(self._port, self._setup.baud) != last.mac
-        return lambda: presence(self._port) != here
+    def _changed(self, here: object) -> bool:
+        return self._here() != here
+
+    def _here(self) -> object:
+        """What tells the board that is there now from the next one; None where there is none."""
+        if self._setup.jig:
+            return mac_at(self._port, self._setup.baud)
+        return presence(self._port)
 
     def _wait_until(self, there: Callable[[], bool]) -> bool:
         pause = _JIG_LOOK if self._setup.jig else _LOOK

@@ -173,6 +173,19 @@ def test_boards_are_swapped_while_the_station_runs(line: Line) -> None:
     line.invariants()
 
 
+def test_in_a_jig_the_next_board_is_known_by_its_mac_address(line: Line, golden: bytes) -> None:
+    line.open(3)
+    jig = line.plug_one(mac(1))
+    with line.start("--jig", once=False) as running, killed_at_the_end(running):
+        line.wait_for(lambda: [tile.phase for tile in tiles(line.database)] == [Phase.DONE])
+        jig.memory.data[:] = golden
+        jig.become(mac(2))
+        line.wait_for(lambda: line.count(State.WAITING) == 2)
+        running.send_signal(signal.SIGINT)
+        stdout, stderr = running.communicate(timeout=30)
+    assert json.loads(stdout)["ended"] == {"done": 2}, stderr
+
+
 def test_a_board_that_boots_is_seen_to_connect_or_its_fault_is_told() -> None:
     until_connected(["0 identity: thing x", "12 mqtt: first puback"], "p")
     with pytest.raises(RootletError, match="booted and reports 3 fault: tls: no such root"):
