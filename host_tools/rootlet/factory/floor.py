@@ -19,6 +19,7 @@ SILENT = 10.0
 
 _QUICKEST = 0.5  # seconds between two writes
 _HOUR = 3600.0
+_DAY = 24 * _HOUR
 
 
 @dataclass
@@ -110,7 +111,8 @@ class Floor:
 
 
 def tiles(database: Database) -> list[Tile]:
-    """Every port of every station, in order."""
+    """Every port of every station that was heard of in the last day, in order."""
     with database.reading() as connection:
-        rows = connection.execute(sa.select(PORTS.c.tile).order_by(PORTS.c.station, PORTS.c.port))
+        recent = PORTS.c.at > time.time() - _DAY
+        rows = connection.execute(sa.select(PORTS.c.tile).where(recent).order_by(PORTS.c.station, PORTS.c.port))
         return [Tile(**row.tile) for row in rows]

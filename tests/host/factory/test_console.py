@@ -4,12 +4,14 @@ import contextlib
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 from rootlet.factory.admission import Board
+from rootlet.factory.console import floor_view
 from rootlet.factory.floor import Floor, tiles
 from rootlet.factory.plan import NewIdentity, Plan
 from rootlet.factory.schema import Step
@@ -163,9 +165,12 @@ def test_it_listens_on_loopback_and_a_taken_port_is_told(day: Line) -> None:
 def test_a_station_that_falls_silent_is_seen(day: Line, floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(floor)
     assert not any(tile.silent for tile in tiles(day.database))
-    later: Callable[[], float] = lambda: 4e9  # noqa: E731
-    monkeypatch.setattr("rootlet.factory.floor.time.time", later)
+    now = time.time()
+    monkeypatch.setattr("rootlet.factory.floor.time.time", lambda: now + 60)
     assert all(tile.silent for tile in tiles(day.database))
+    assert {tile.word for tile in floor_view.look(day.database).tiles} == {"No news"}
+    monkeypatch.setattr("rootlet.factory.floor.time.time", lambda: now + 90_000)
+    assert tiles(day.database) == []
 
 
 def _other_addresses() -> list[str]:
