@@ -14,7 +14,7 @@ from botocore.config import Config
 
 from rootlet.cloud import registration
 from rootlet.cloud.client import errors
-from rootlet.cloud.registration import Registrable
+from rootlet.cloud.registration import Certified
 from rootlet.errors import RootletError
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ class Step:
 
 def register_all(
     iot: "IoTClient",
-    identities: Iterable[DeviceIdentity],
+    identities: Iterable[Certified],
     journal: Path,
-    register: Callable[["IoTClient", DeviceIdentity], Any],
+    register: Callable[["IoTClient", Certified], registration.Registration],
 ) -> Iterator[Step]:
     """Register one after another, noting each in ``journal``; what the journal has already is not asked about again.
 
