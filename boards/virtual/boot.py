@@ -13,14 +13,14 @@ os.unsetenv("ROOTLET_VIRTUAL_BOARD")
 
 import esp32  # noqa: E402 - the shim beside this file
 
-esp32.power_on(world["flash"])
+esp32.power_on(world["flash"], world.get("power_cut"))
 
 import machine  # noqa: E402
 import network  # noqa: E402
 
 machine.power_on(world)
 network.power_on(world)
-sys.modules["socket"] = network.Sockets(world.get("resolve", {}))
+sys.modules["socket"] = network.Sockets(world.get("resolve", {}), world.get("ports", {}))
 
 # Frozen in the official ESP32 firmware, so it is in RAM here and nowhere in the flash image.
 sys.path.insert(0, world["frozen"])

@@ -3,14 +3,24 @@ import struct
 
 _BLOCK = 4096
 _TABLE = 0x8000
+_CHUNK = 256
+_ERASED = b"\xff" * _CHUNK
 _image = None
 _flash_size = 0
 _entries = []
+_cut = None  # flash operations until power fails, counted down; None: never
+_dead = False
 
 
-def power_on(path):
-    """Open the flash file and read the partition table in it."""
-    global _image, _flash_size
+class PowerCut(BaseException):
+    """The board's power is gone; nothing reaches the flash any more."""
+
+
+def power_on(path, cut=None):
+    """Open the flash file and read its partition table. cut: power fails within that write or erase, counted from 1."""
+    global _image, _flash_size, _cut, _dead
+    _entries.clear()
+    _cut, _dead = cut, False
     _image = open(path, "r+b")
     _flash_size = _image.seek(0, 2)
     _image.seek(_TABLE)
@@ -66,7 +76,12 @@ class Partition:
         # NOR flash: programming only clears bits. A write without an erase would leave their AND.
         old = _image.read(len(buffer))
         _image.seek(at)
-        _image.write(bytes(a & b for a, b in zip(old, buffer)))
+        new = bytes(a & b for a, b in zip(old, buffer))
+        if _power_fails():
+            half = len(new) // 2
+            _image.write(new[:half])
+            _die()
+        _image.write(new)
         _image.flush()
 
     def ioctl(self, operation, argument):
@@ -77,8 +92,15 @@ class Partition:
         elif operation == 5:
             return self._block
         elif operation == 6:
-            self._seek(argument, 0, self._block)
-            _image.write(b"\xff" * self._block)
+            at = self._seek(argument, 0, self._block)
+            if _power_fails():
+                # Erasing drives every cell at once; cut short, it leaves bits in any state.
+                old = _image.read(_CHUNK)
+                _image.seek(at)
+                _image.write(bytes(byte | 0xA5 for byte in old))
+                _die()
+            for _ in range(self._block // _CHUNK):  # in pieces: a chip's erase takes nothing of the heap
+                _image.write(_ERASED)
             return 0
         return None
 
@@ -87,6 +109,28 @@ class Partition:
         if start < 0 or start + length > self._entry[3]:
             raise OSError(22)  # EINVAL: outside the partition
         return _image.seek(self._entry[2] + start)
+
+
+def _power_fails():
+    global _cut
+    if _dead:
+        raise PowerCut()
+    if _cut is None:
+        return False
+    _cut -= 1
+    return _cut == 0
+
+
+def _die():
+    global _dead
+    _image.flush()
+    _dead = True
+    raise PowerCut()
+
+
+def operations_left():
+    """What is left of power_on's cut; None where there is none."""
+    return _cut
 
 
 def idf_heap_info(capabilities):

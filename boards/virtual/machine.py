@@ -7,12 +7,19 @@ _RESET_EXIT = 3  # the emulator boots the board again
 
 _mac = b""
 _cause = PWRON_RESET
+_watchdog = None
+_clock = None
 
 
 def power_on(world):
-    global _mac, _cause
+    global _mac, _cause, _watchdog, _clock
     _mac = binascii.unhexlify(world["mac"].replace(":", ""))
-    _cause = {"soft": SOFT_RESET, "watchdog": WDT_RESET}.get(world.get("reset_cause"), PWRON_RESET)
+    _cause = {"reset": HARD_RESET, "watchdog": WDT_RESET}.get(world.get("reset_cause"), PWRON_RESET)
+    if world.get("watchdog"):
+        _watchdog = open(world["watchdog"], "wb")
+    if "clock" in world:
+        _clock = _Clock(world["clock"])
+        sys.modules["time"] = _clock
 
 
 def unique_id():
@@ -53,21 +60,47 @@ class Pin:
         self._value = 0
 
 
-class RTC:
-    def datetime(self, when=None):
-        if when is not None:
-            raise OSError("the virtual board's clock is the host's, and is not for it to set")
+class _Clock:
+    """The module `time` of a board whose clock is its own: at power-on it shows `start`, in Unix seconds."""
+
+    def __init__(self, start):
         import time
 
+        self._real = time
+        for name in ("ticks_ms", "ticks_us", "ticks_diff", "ticks_add", "sleep", "sleep_ms", "sleep_us", "mktime"):
+            setattr(self, name, getattr(time, name))
+        self.offset = start - time.time()
+
+    def time(self):
+        return int(self._real.time() + self.offset)
+
+    def gmtime(self, seconds=None):
+        return self._real.gmtime(self.time() if seconds is None else seconds)
+
+    localtime = gmtime
+
+
+class RTC:
+    def datetime(self, when=None):
+        import time
+
+        if when is not None:
+            if _clock is None:
+                raise OSError("this virtual board's clock is the host's, and is not for it to set")
+            year, month, day, _, hour, minute, second, _ = when
+            _clock.offset += time.mktime((year, month, day, hour, minute, second, 0, 0)) - time.time()
+            return None
         year, month, day, hour, minute, second, weekday, _ = time.gmtime()
         return (year, month, day, weekday, hour, minute, second, 0)
 
 
 class WDT:
-    """Accepts feeding. Nothing here bites: the Unix port has no timer that could reset it."""
+    """Bites where the emulator watches: it stops the board that does not feed it, and boots it again."""
 
     def __init__(self, id=0, timeout=5000):
-        self.timeout = timeout
+        self._timeout = b"%d\n" % timeout
+        self.feed()
 
     def feed(self):
-        pass
+        if _watchdog:
+            _watchdog.write(self._timeout)

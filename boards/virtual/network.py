@@ -1,5 +1,6 @@
 # The module `network` of a virtual board: a radio that is always in reach, and a DNS of the emulator's making.
 import socket as _real
+import time
 
 STA_IF, AP_IF = 0, 1
 STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
@@ -7,13 +8,21 @@ STAT_BEACON_TIMEOUT, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_ASSOC_FAIL = 20
 STAT_HANDSHAKE_TIMEOUT = 204
 
 _networks = None  # None: every network is in reach; else ssid -> password
+_outages = []  # [from, to], milliseconds since power-on: no radio
 _mac = b""
+_on = time.ticks_ms()
 
 
 def power_on(world):
-    global _networks, _mac
+    global _networks, _mac, _outages
     _networks = world.get("wifi")
+    _outages = world.get("wifi_outages", [])
     _mac = bytes(int(part, 16) for part in world["mac"].split(":"))
+
+
+def _out():
+    now = time.ticks_diff(time.ticks_ms(), _on)
+    return any(start <= now < end for start, end in _outages)
 
 
 class WLAN:
@@ -35,7 +44,9 @@ class WLAN:
     def connect(self, ssid=None, key=None, *, bssid=None):
         if not WLAN._active:
             raise OSError("Wifi Not Started")
-        if _networks is None or (ssid in _networks and _networks[ssid] == (key or "")):
+        if _out():
+            WLAN._status = STAT_NO_AP_FOUND
+        elif _networks is None or (ssid in _networks and _networks[ssid] == (key or "")):
             WLAN._status = STAT_GOT_IP
         elif ssid in _networks:
             WLAN._status = STAT_WRONG_PASSWORD
@@ -46,6 +57,8 @@ class WLAN:
         WLAN._status = STAT_IDLE
 
     def isconnected(self):
+        if WLAN._status == STAT_GOT_IP and _out():
+            WLAN._status = STAT_BEACON_TIMEOUT
         return WLAN._status == STAT_GOT_IP
 
     def status(self, parameter=None):
@@ -61,11 +74,15 @@ class WLAN:
 class Sockets:
     """The module `socket`, with the emulator's answers to DNS in front of the host's."""
 
-    def __init__(self, table):
+    def __init__(self, table, ports):
         self._table = table
+        self._ports = ports  # well-known ports that a test's server cannot bind, and where it listens instead
 
     def getaddrinfo(self, host, port, *rest):
-        return _real.getaddrinfo(self._table.get(host, host), port, *rest)
+        address = self._table.get(host, host)
+        if isinstance(address, list):  # several, as a server behind several addresses has
+            return [entry for one in address for entry in _real.getaddrinfo(one, port, *rest)]
+        return _real.getaddrinfo(address, self._ports.get(str(port), port), *rest)
 
     def __getattr__(self, name):
         return getattr(_real, name)

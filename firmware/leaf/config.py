@@ -1,23 +1,47 @@
-# The device's configuration: the defaults in config_schema.json < /config.json, checked by the rules of that schema.
-# The host checks the same file by the same rules when it builds the image.
+# The device's configuration: the defaults in config_schema.json < /config.json < overrides of the device's own, checked by
+# the rules of that schema. The host checks the same file by the same rules when it builds the image.
 import json
 
-from .faults import Fault
+from . import state
+from .faults import Fault, report
 
+_OVERRIDES = "config.json"  # under /state
 _TYPES = {"str": str, "int": int, "bool": bool, "list": list, "dict": dict}
 
 
 def load(path="/config.json", schema_path="/leaf/config_schema.json"):
-    """Return the configuration with its defaults. Raises Fault that names key, value and rule."""
+    """Return the configuration with its defaults and overrides. Raises Fault that names key, value and rule.
+
+    Overrides that break a rule are reported and left out: what came over the air must not brick a device.
+    """
     schema = _read(schema_path)
     values = _read(path)
     problem = check(values, schema)
     if problem:
         raise Fault("config", "%s: %s" % (path, problem))
+    overrides = state.read(_OVERRIDES, {})
+    if overrides:
+        merged = dict(values)
+        merged.update(overrides)
+        problem = check(merged, schema)
+        if problem:
+            report(Fault("config", "overrides left out: " + problem))
+        else:
+            values = merged
     for key in schema:
         if key not in values:
             values[key] = schema[key].get("default")
     return values
+
+
+def override(values, path="/config.json", schema_path="/leaf/config_schema.json"):
+    """Keep values (key -> value; {} for none) over /config.json, from the next boot on. Raises Fault and keeps nothing."""
+    merged = _read(path)
+    merged.update(values)
+    problem = check(merged, _read(schema_path))
+    if problem:
+        raise Fault("config", "overrides: " + problem)
+    state.write(_OVERRIDES, values)
 
 
 def check(values, schema):
@@ -58,9 +82,12 @@ def _check_value(value, rule, name):
     kind: object = _TYPES[rule["type"]]
     if type(value) is not kind:  # not isinstance: to Python, true is an int
         return "%s; must be of type %s" % (shown, rule["type"])
+    if value in rule.get("also", ()):
+        return None
     size, noun = (value, "") if isinstance(value, int) else (len(value), "length ")
     if "min" in rule and size < rule["min"]:
-        return "%s; %smust be at least %d" % (shown, noun, rule["min"])
+        also = "".join(["%s, or " % value for value in rule.get("also", ())])
+        return "%s; %smust be %sat least %d" % (shown, noun, also, rule["min"])
     if "max" in rule and size > rule["max"]:
         return "%s; %smust be at most %d" % (shown, noun, rule["max"])
     for character in value if "chars" in rule else "":

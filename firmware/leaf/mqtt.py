@@ -11,10 +11,14 @@ from .faults import Fault
 
 MAX_PACKET = 16 * 1024  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
 WINDOW = 8  # publishes in flight (AWS IoT allows 100)
+FILTERS = 8  # in one SUBSCRIBE (AWS IoT: 8)
 RETRY = 10  # seconds until an unacknowledged packet is sent again
 JUST = 3000  # milliseconds; a server that dislikes a packet hangs up at once
+PROVEN = 30000  # milliseconds after which a connection has proved itself, so that the backoff may start over
+PROVEN_BY_PUBACK = 5000  # or the first PUBACK after these; never CONNACK, which an overloaded server may still send
 _CHUNK = 1024
 _REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
+PUBLISH_TO = "PUBLISH to "
 
 
 class Session(MQTTClient):
@@ -27,14 +31,16 @@ class Session(MQTTClient):
         super().__init__(client_id, server, port, keepalive=keepalive)
         self.on_message = on_message
         self.on_first_puback = None
+        self.on_second = None  # called every second of a connection; may raise Fault to end it
+        self.up = False  # CONNACK has come: only now may anything else be sent
         self._last = ""
-        # packet identifier -> [packet, ticks of sending or None, event, what it is], in the order of sending (section 4.6)
+        # packet identifier -> [packet, ticks of sending or None, done, what it is], in the order of sending (section 4.6)
         self._in_flight = OrderedDict()
         self._stream = None
-        self._up = False  # CONNACK has come: only now may anything else be sent
         self._write_lock = asyncio.Lock()
         self._slot = asyncio.Event()
-        self._heard = self._sent = time.ticks_ms()
+        self._heard = self._sent = self._since = time.ticks_ms()
+        self._proven = False
         self._ping_since = None
 
     async def connect(self, stream, timeout, clean_session=False):
@@ -61,7 +67,10 @@ class Session(MQTTClient):
         if body[1]:
             reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
             raise Fault("connect-refused", "CONNACK refuses: " + reason)
-        self._up = True
+        self.up = True
+        self._since = time.ticks_ms()
+        self._proven = False
+        self._slot.set()
         return bool(body[0] & 1)
 
     async def run(self):
@@ -87,24 +96,58 @@ class Session(MQTTClient):
         and never wraps its identifiers.
         """
         if not qos:
-            if not self._up:
+            if not self.up:
                 raise Fault("connection-lost", "not connected")
             await self._write(packets.publish(topic, msg, 0, retain, 0), "PUBLISH to " + topic)
             return
-        while len(self._in_flight) >= WINDOW:
+        await self.room(False)
+        event = asyncio.Event()
+        await self.post(topic, msg, retain, lambda delivered: event.set())
+        await event.wait()
+
+    async def room(self, up=True):
+        """Return once there is a place in the window and, with up, a connection."""
+        while len(self._in_flight) >= WINDOW or (up and not self.up):
             self._slot.clear()
             await self._slot.wait()
+
+    async def post(self, topic, msg, retain=False, done=None):
+        """Publish with QoS 1 and return when it is on its way; done(True) follows on its PUBACK, done(False) by forget()."""
         identifier = self._next_identifier()
-        entry = [packets.publish(topic, msg, 1, retain, identifier), None, asyncio.Event(), "PUBLISH to " + topic]
+        entry = [packets.publish(topic, msg, 1, retain, identifier), None, done, PUBLISH_TO + topic]
         await self._deliver(identifier, entry)
 
-    async def subscribe(self, topic, qos=1):
-        """Subscribe and wait for the SUBACK. Raises Fault. umqtt.simple waits without a bound and blocks all else."""
-        identifier = self._next_identifier()
-        entry = [packets.subscribe(identifier, [(topic, qos)]), None, asyncio.Event(), "SUBSCRIBE to " + topic]
-        await self._deliver(identifier, entry)
-        if entry[0] is None:
-            raise Fault("policy-denied", "SUBACK refuses the subscription to " + topic)
+    def forget(self, topic):
+        """Give up what is in flight to a topic: the server hangs up on it."""
+        for identifier, entry in list(self._in_flight.items()):
+            if entry[3] == PUBLISH_TO + topic:
+                del self._in_flight[identifier]
+                if entry[2]:
+                    entry[2](False)
+        self._slot.set()
+
+    async def subscribe(self, filters):
+        """Subscribe to a list of (filter, qos) and wait for each SUBACK. Raises Fault that names the filters refused.
+
+        umqtt.simple waits without a bound, blocks all else meanwhile, and breaks at a filter of 128 bytes.
+        """
+        refused = []
+        for at in range(0, len(filters), FILTERS):
+            some = filters[at : at + FILTERS]
+            identifier = self._next_identifier()
+            event = asyncio.Event()
+            codes = []
+
+            def done(body, codes=codes, event=event):
+                codes.extend(body)
+                event.set()
+
+            names = ", ".join([topic for topic, _ in some])
+            await self._deliver(identifier, [packets.subscribe(identifier, some), None, done, "SUBSCRIBE to " + names])
+            await event.wait()
+            refused.extend(topic for (topic, _), code in zip(some, codes) if code == 0x80)  # noqa: B905
+        if refused:
+            raise Fault("policy-denied", "SUBACK refuses the subscription to " + ", ".join(refused))
 
     async def disconnect(self):
         """Say DISCONNECT, so that the will is not published, and close."""
@@ -116,7 +159,7 @@ class Session(MQTTClient):
         self.close()
 
     def close(self):
-        self._up = False
+        self.up = False
         if self._stream:
             self._stream.close()
             self._stream = None
@@ -129,15 +172,22 @@ class Session(MQTTClient):
                 return entry[3]
         return self._last if time.ticks_diff(now, self._sent) < JUST else ""
 
+    def age(self):
+        """Milliseconds since CONNACK."""
+        return time.ticks_diff(time.ticks_ms(), self._since)
+
+    def proven(self):
+        """Whether this connection has proved itself: the backoff may start over."""
+        return self._proven or self.age() > PROVEN
+
     async def _deliver(self, identifier, entry):
         self._in_flight[identifier] = entry
-        if self._up:  # else run() sends it once there is a connection
+        if self.up:  # else run() sends it once there is a connection
             entry[1] = time.ticks_ms()
             try:
                 await self._write(entry[0])
             except (Fault, OSError):
                 pass  # run() finds out by itself, and sends it again on the next connection
-        await entry[2].wait()
 
     async def _send_again(self, entry):
         if entry[1] is not None and entry[0][0] & 0xF0 == packets.PUBLISH:
@@ -203,13 +253,14 @@ class Session(MQTTClient):
         if not entry or kind != expected:
             return
         del self._in_flight[identifier]
-        if kind == packets.SUBACK and 0x80 in body[2:]:
-            entry[0] = None
-        entry[2].set()
         self._slot.set()
-        if kind == packets.PUBACK and self.on_first_puback:
-            self.on_first_puback()
-            self.on_first_puback = None
+        if entry[2]:
+            entry[2](body[2:] if kind == packets.SUBACK else True)
+        if kind == packets.PUBACK:
+            self._proven = self._proven or self.age() > PROVEN_BY_PUBACK
+            if self.on_first_puback:
+                self.on_first_puback()
+                self.on_first_puback = None
 
     @staticmethod
     def _checked(parse, *arguments):
@@ -226,6 +277,8 @@ class Session(MQTTClient):
                 await asyncio.sleep(1)
                 # A peer that takes nothing blocks a write as surely as one that says nothing blocks a read.
                 await asyncio.wait_for(self._care(time.ticks_ms()), max(1, self.keepalive // 2))
+                if self.on_second:
+                    self.on_second()
         except asyncio.TimeoutError:
             self._ended = Fault("keep-alive", "the server takes nothing any more")
         except Fault as fault:

@@ -10,12 +10,14 @@ from .log import log
 _WRONG_PASSWORD = ("STAT_WRONG_PASSWORD", "STAT_HANDSHAKE_TIMEOUT")
 
 
-async def connect(networks, timeout):
+async def connect(networks, timeout, power_saving=False):
     """Join the first network that lets us in; timeout in seconds for each. Raises Fault."""
     if not networks:
         return  # something else brings the link up: Ethernet, or the application
     station = network.WLAN(network.STA_IF)
-    station.active(True)
+    if not station.active():
+        station.active(True)
+        _configure(station, power_saving)
     if station.isconnected():
         return
     fault = Fault("wifi-not-found", "no network answered")
@@ -32,9 +34,27 @@ async def connect(networks, timeout):
     raise fault
 
 
+def lost(networks):
+    """Whether a link that leaf brought up is gone."""
+    return bool(networks) and not network.WLAN(network.STA_IF).isconnected()
+
+
+def _configure(station, power_saving):
+    try:
+        # The driver would try the last network for ever, beside our going through all of them.
+        station.config(reconnects=0)
+        # Power saving delays what comes in by up to a beacon interval or three: about 100 to 300 ms.
+        station.config(pm=network.WLAN.PM_POWERSAVE if power_saving else network.WLAN.PM_PERFORMANCE)
+    except (ValueError, AttributeError, OSError) as error:
+        log("wifi", "power saving cannot be set (%s)" % error)
+
+
 async def _join(station, entry, timeout):
     station.disconnect()
-    station.connect(entry["ssid"], entry.get("password"))
+    try:
+        station.connect(entry["ssid"], entry.get("password"))
+    except OSError as error:
+        raise Fault("wifi-lost", "the radio refuses to join %s (%s)" % (entry["ssid"], error))
     deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
     wrong = [getattr(network, name) for name in _WRONG_PASSWORD if hasattr(network, name)]
     while not station.isconnected():

@@ -1,6 +1,8 @@
 # Reads the few fields of an X.509 certificate (RFC 5280 section 4.1) that a device needs. It verifies nothing: mbedTLS does.
 _COMMON_NAME = b"\x06\x03\x55\x04\x03"  # OID 2.5.4.3, DER
 
+_EC = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"  # OID 1.2.840.10045.2.1, DER
+
 
 def _open(der, at):
     # The tag at `at`, and where its value begins and ends.
@@ -45,6 +47,12 @@ def names(der):
     except IndexError:
         raise ValueError("not an X.509 certificate")
     return common_name(der[issuer[1] : issuer[2]]), common_name(der[subject[1] : subject[2]])
+
+
+def is_ec(der):
+    """Whether the public key is an elliptic curve's; else it is RSA's."""
+    _, _, (_, start, end) = _fields(der)
+    return der[start:end].find(_EC) >= 0
 
 
 def public_bytes(der):

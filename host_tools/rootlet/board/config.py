@@ -65,6 +65,8 @@ def _check_value(value: Any, rule: dict[str, Any], name: str) -> str | None:
     kind: Any = _TYPES[rule["type"]]
     if type(value) is not kind:  # not isinstance: to Python, true is an int
         return f"{shown}; must be of type {rule['type']}"
+    if value in rule.get("also", ()):
+        return None
     if problem := _check_size(value, rule):
         return f"{shown}; {problem}"
     if "chars" in rule:
@@ -83,7 +85,8 @@ def _check_value(value: Any, rule: dict[str, Any], name: str) -> str | None:
 def _check_size(value: Any, rule: dict[str, Any]) -> str | None:
     size, noun = (value, "") if isinstance(value, int) else (len(value), "length ")
     if "min" in rule and size < rule["min"]:
-        return f"{noun}must be at least {rule['min']}"
+        also = "".join(f"{value}, or " for value in rule.get("also", ()))
+        return f"{noun}must be {also}at least {rule['min']}"
     if "max" in rule and size > rule["max"]:
         return f"{noun}must be at most {rule['max']}"
     return None

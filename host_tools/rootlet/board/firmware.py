@@ -52,6 +52,7 @@ def _leaf() -> dict[str, bytes]:
     for source in sorted(package.rglob("*.py")):
         name = source.relative_to(resources.FIRMWARE)
         content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, str(name))
+    content["/leaf/faults.txt"] = (package / "faults.txt").read_bytes()
     content["/leaf/config_schema.json"] = to_json(json.loads((package / "config_schema.json").read_text()))
     return content
 

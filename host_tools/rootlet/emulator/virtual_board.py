@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from rootlet import resources
 from rootlet.emulator.frozen import frozen_directory
+from rootlet.emulator.watchdog import Watchdog
 from rootlet.errors import BadInput, RootletError
 from rootlet.processes import PARENT
 
@@ -70,6 +71,7 @@ class VirtualBoard:
         self._cleanup = contextlib.ExitStack()
         self._ended = threading.Event()
         self._reader: threading.Thread | None = None
+        self._bitten = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,33 +154,46 @@ class VirtualBoard:
         boot = resources.BOARDS / "virtual" / "boot.py"
         heap = ["-X", f"heapsize={self.settings.heapsize}"]
         command = [sys.executable, "-m", "rootlet.emulator.unix_port", *heap, str(boot)]
+        world["reset_cause"] = "power-on"
         try:
             while not self._stopping:
-                world["reset_cause"] = "soft" if self.resets else "power-on"
-                for line in self._boot_once(command, _environment(world), started):
+                for line in self._boot_once(command, world, started):
                     self._note(line)
                 limit = self.settings.max_resets
-                if self.exit_code != RESET or (limit is not None and self.resets >= limit):
+                if not (self.exit_code == RESET or self._bitten) or (limit is not None and self.resets >= limit):
                     break
                 self.resets += 1
+                world["reset_cause"] = "watchdog" if self._bitten else "reset"
         finally:
             started.set()
             self._ended.set()
             with self._news:
                 self._news.notify_all()
 
-    def _boot_once(self, command: list[str], environment: dict[str, str], started: threading.Event) -> Iterator[str]:
-        with subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            # A terminal's Ctrl-C is for the command that owns the board; it then stops the board.
-            start_new_session=True,
-        ) as self._process:
+    def _bite(self, timeout: float) -> None:
+        self._note(f"virtual board: the watchdog was not fed for {timeout:g} s: reset")
+        self._bitten = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _boot_once(self, command: list[str], world: dict[str, Any], started: threading.Event) -> Iterator[str]:
+        self._bitten = False
+        watchdog = Watchdog(self._bite)
+        with (
+            watchdog,
+            subprocess.Popen(
+                command,
+                env=_environment({**world, "watchdog": watchdog.path}),
+                pass_fds=[watchdog.fd],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # A terminal's Ctrl-C is for the command that owns the board; it then stops the board.
+                start_new_session=True,
+            ) as self._process,
+        ):
             if self._stopping:
                 self._process.kill()
             started.set()

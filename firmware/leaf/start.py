@@ -1,0 +1,39 @@
+# What main.py runs: the application, or, when it keeps failing, a device without it that can still be reached.
+import sys
+import time
+
+from . import faults, guard
+from .log import log
+
+PAUSE = 5  # seconds before the board starts again after an application that failed
+
+
+def run(application):
+    """Import the application, which makes a leaf.Device and runs it. Returns when that does."""
+    import machine
+
+    failed = guard.count_boot()
+    if failed >= guard.SAFE_AFTER:
+        log("safe-mode", "%d boots in a row failed: starting without the application" % failed)
+        from .device import Device
+
+        Device(safe=True).run()
+        return
+    try:
+        __import__(application)
+        return
+    except MemoryError as error:
+        sys.print_exception(error)
+        fault = faults.Fault("out-of-memory", str(error))
+    except Exception as error:
+        sys.print_exception(error)
+        fault = faults.Fault("application", "%s: %s" % (type(error).__name__, error))
+    faults.report(fault)
+    from .journal import Journal
+
+    journal = Journal("")
+    journal.add(fault)
+    journal.save()
+    log("start", "again in %d s" % PAUSE)
+    time.sleep(PAUSE)
+    machine.reset()
