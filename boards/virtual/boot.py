@@ -11,7 +11,11 @@ import vfs
 world = json.loads(os.getenv("ROOTLET_VIRTUAL_BOARD"))
 os.unsetenv("ROOTLET_VIRTUAL_BOARD")
 
-import esp32  # noqa: E402 - the shim beside this file
+import laboratory  # noqa: E402 - the shim beside this file
+
+laboratory.power_on(world)
+
+import esp32  # noqa: E402
 
 esp32.power_on(world["flash"], world.get("power_cut"))
 

@@ -126,3 +126,8 @@ def waits(timeline: Timeline) -> list[float]:
 
 def show(values: Sequence[float]) -> str:
     return " ".join(f"{value:.1f}" for value in values) + " s"
+
+
+def noise(timeline: Timeline) -> float:
+    """Seconds by which equal waits may differ on this timeline: where time is compressed, the host's delays count more."""
+    return NOISE + 0.03 * (timeline.speed - 1)

@@ -39,10 +39,11 @@ class Attempt:
 
 
 class Timeline:
-    """Events in the order in which they happened."""
+    """Events in the order in which they happened. ``speed`` is that of the device's time."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], speed: float = 1) -> None:
         self._clock = clock
+        self.speed = speed
         self.events: list[Event] = []
 
     def add(self, kind: str, connection: int = 0, text: str = "", *, packet: Packet | None = None, **facts: Any) -> Event:
