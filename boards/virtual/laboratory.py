@@ -31,16 +31,17 @@ class _Time(_Over):
         super().__init__(time)
         self._speed = speed
         self._began = time.time()
-        self._ticks = time.ticks_us()
-        self._last = 0
+        # asyncio's task queue, in C, stamps what is due at once with the host's ticks: ours must never be behind them.
+        self._start = self._ticks = time.ticks_us()
+        self._elapsed = 0
         self._mask = time.ticks_add(0, -1)
 
     def _microseconds(self):
         # Summed up step by step: ticks wrap.
         now = self._real.ticks_us()
-        self._last += self._real.ticks_diff(now, self._ticks)
+        self._elapsed += self._real.ticks_diff(now, self._ticks)
         self._ticks = now
-        return int(self._last * self._speed)
+        return int(self._elapsed * self._speed)
 
     def time(self):
         return int(self._began) + self._microseconds() // 1000000
@@ -54,10 +55,10 @@ class _Time(_Over):
     localtime = gmtime
 
     def ticks_ms(self):
-        return self._microseconds() // 1000 & self._mask
+        return (self._start + self._microseconds()) // 1000 & self._mask
 
     def ticks_us(self):
-        return self._microseconds() & self._mask
+        return self._start + self._microseconds() & self._mask
 
     def sleep(self, seconds):
         self._real.sleep(seconds / self._speed)

@@ -13,10 +13,12 @@ from typing import IO, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rootlet import resources
 from rootlet.advisor.chains import HOST, KINDS, Chains
 from rootlet.board import filesystem, image, inspection, secure_cert
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
+from rootlet.cloud import policy
 from rootlet.emulator.virtual_board import Settings, VirtualBoard
 from rootlet.errors import BadInput
 from rootlet.files import write_secret
@@ -27,6 +29,9 @@ from rootlet.pki.subject import Subject
 from rootlet.trust.roots import load_manifest
 
 THING = "advisor-1"
+QUALIFICATION = resources.FIRMWARE / "apps" / "qualification"
+"""The application that leaf is qualified with: it publishes seldom enough that its keep-alive can be seen."""
+QUALIFICATION_CONFIG = {"keep_alive": 30}
 PREFIX = "ROOTLET_ADVISOR_"
 """Of the environment variables that a command line client gets."""
 
@@ -135,9 +140,16 @@ class VirtualDevice(Device):
         self._board.start()
 
 
+def own_policy(application: Path, config: Path | None) -> dict[str, Any] | None:
+    """The policy that ``rootlet cloud register`` would give to leaf with the qualification application; else None."""
+    if application != QUALIFICATION or config:
+        return None
+    return policy.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["reading"])
+
+
 def build_image(application: Path, config: Mapping[str, Any], board: str = "esp32_generic") -> tuple[bytes, str, str]:
     """An image of ``leaf`` with ``application`` and an identity made for the occasion; its endpoint and thing."""
-    settings = {"endpoint": HOST, **config}
+    settings = {"endpoint": HOST, **(QUALIFICATION_CONFIG if application == QUALIFICATION else {}), **config}
     made = image.build(load_board(board), settings, application, load_manifest().defaults(), identity=make_identity())
     return made.flash, settings["endpoint"], THING
 
