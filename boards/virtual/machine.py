@@ -90,7 +90,7 @@ class RTC:
             year, month, day, _, hour, minute, second, _ = when
             _clock.offset += time.mktime((year, month, day, hour, minute, second, 0, 0)) - time.time()
             return None
-        year, month, day, hour, minute, second, weekday, _ = time.gmtime()
+        year, month, day, hour, minute, second, weekday = time.gmtime()[:7]
         return (year, month, day, weekday, hour, minute, second, 0)
 
 

@@ -109,7 +109,7 @@ async def _ask(servers, timeout, earliest, latest, clock_says):
 def _set(seconds):
     import machine
 
-    year, month, day, hour, minute, second, weekday, _ = time.gmtime(int(seconds - now() + time.time()))
+    year, month, day, hour, minute, second, weekday = time.gmtime(int(seconds - now() + time.time()))[:7]
     try:
         machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
     except OSError as error:

@@ -84,7 +84,7 @@ def _check_value(value, rule, name):
         return "%s; must be of type %s" % (shown, rule["type"])
     if value in rule.get("also", ()):
         return None
-    size, noun = (value, "") if isinstance(value, int) else (len(value), "length ")
+    size, noun = (value, "") if kind in (int, bool) else (len(value), "length ")
     if "min" in rule and size < rule["min"]:
         also = "".join(["%s, or " % value for value in rule.get("also", ())])
         return "%s; %smust be %sat least %d" % (shown, noun, also, rule["min"])

@@ -42,6 +42,7 @@ class Session(MQTTClient):
         self._heard = self._sent = self._since = time.ticks_ms()
         self._proven = False
         self._ping_since = None
+        self._again = []  # what was in flight when the connection began
 
     async def connect(self, stream, timeout, clean_session=False):
         """Send CONNECT, return session-present. Raises Fault.
@@ -67,6 +68,7 @@ class Session(MQTTClient):
         if body[1]:
             reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
             raise Fault("connect-refused", "CONNACK refuses: " + reason)
+        self._again = list(self._in_flight.values())
         self.up = True
         self._since = time.ticks_ms()
         self._proven = False
@@ -78,7 +80,7 @@ class Session(MQTTClient):
         self._ended = None
         keeper = asyncio.create_task(self._keep_alive(asyncio.current_task()))
         try:
-            for entry in list(self._in_flight.values()):
+            for entry in self._again:
                 await self._send_again(entry)
             while True:
                 await self._handle(*await self._packet())

@@ -16,18 +16,21 @@ RunLeaf = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def leaf() -> RunLeaf:
-    """Run a script against the sources of ``leaf``; ``given`` is its input; what it passes to ``answer`` comes back."""
+    """Run a script against the sources of ``leaf``; ``given`` is its input; what it passes to ``answer`` comes back.
+
+    ``timeout`` in seconds, after which subprocess.TimeoutExpired is raised.
+    """
     path = f"{resources.FIRMWARE}:{resources.BOARDS / 'virtual'}:{frozen_directory()}:.frozen"
     prelude = "import json, os\ngiven = json.loads(os.getenv('GIVEN'))\ndef answer(v): print('ANSWER' + json.dumps(v))\n"
 
-    def run(script: str, given: Any = None) -> Any:
+    def run(script: str, given: Any = None, timeout: float = 60) -> Any:
         done = subprocess.run(
             [sys.executable, "-m", "micropython_unix", "-c", prelude + script],
             env=os.environ | {"MICROPYPATH": path, "GIVEN": json.dumps(given)},
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=timeout,
         )
         answers = [line[6:] for line in done.stdout.splitlines() if line.startswith("ANSWER")]
         assert answers, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The outbox: where a reading is, and what gives way when there is no room. On the host's file system; flash: test_power_cut."""
+"""The outbox: where a reading is, and what gives way without room. On the host's files; for flash see test_power_cut."""
 
 from pathlib import Path
 from typing import Any

@@ -28,11 +28,10 @@ def pristine(tmp_path: Path) -> Path:
 
 
 def live(leaf: RunLeaf, pristine: Path, seed: int, records: int, cuts: list[int | None]) -> list[dict[str, Any]]:
-    flash = str(pristine.with_name("flash.bin"))
+    given = {"flash": str(pristine.with_name("flash.bin")), "pristine": str(pristine), "seed": seed, "records": records}
     answers: list[dict[str, Any]] = []
     for start in range(0, len(cuts), 100):  # a script's time is bounded
-        given = {"flash": flash, "pristine": str(pristine), "seed": seed, "records": records, "cuts": cuts[start : start + 100]}
-        answers += leaf(SCRIPT, given)
+        answers += leaf(SCRIPT, given | {"cuts": cuts[start : start + 100]})
     return answers
 
 

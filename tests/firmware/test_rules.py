@@ -38,6 +38,10 @@ VECTORS: list[Any] = [
     {**VALID, "wifi": [{"ssid": "a", "pasword": "12345678"}]},
     {**VALID, "wifi": [{"ssid": "a"}] * 9},
     {**VALID, "ntp": ["ok", 2]},
+    {**VALID, "presence": True},
+    {**VALID, "presence": 1},
+    {**VALID, "watchdog": 0},
+    {**VALID, "watchdog": 59},
 ]
 
 
@@ -51,7 +55,7 @@ answer([check(values, given["schema"]) for values in given["vectors"]])
     host = [config.check(values, schema) for values in VECTORS]
     assert device == host
     assert host[0] is None
-    assert host.count(None) == 2
+    assert host.count(None) == 4
     assert not any("1234567" in problem for problem in host if problem)
 
 

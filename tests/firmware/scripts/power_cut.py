@@ -5,7 +5,7 @@ import random
 
 import esp32
 import vfs
-from leaf.outbox import DROP_OLDEST, REFUSE_NEW, Outbox
+from leaf.outbox import REFUSE_NEW, Outbox
 
 FLASH = given["flash"]
 

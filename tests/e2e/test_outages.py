@@ -1,0 +1,207 @@
+"""A device behind a bad network: a real mosquitto over mutual TLS, a proxy that does what networks do."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rootlet.pki.authority import Authority
+from support.chains import HOST
+from support.device import Device, fault_line
+from support.mosquitto import Mosquitto, Watcher, needs_mosquitto
+from support.proxy import FaultyProxy
+
+pytestmark = needs_mosquitto
+
+COUNTER = """
+import time
+from leaf import Device
+
+device = Device()
+count = 0
+
+@device.telemetry(every=%s)
+def counter():
+    global count
+    count += 1
+    return {"n": count}
+
+@device.command("echo")
+def echo(arguments):
+    return arguments
+
+@device.subscribe("news/all")
+async def news(topic, payload, duplicate):
+    print("NEWS", topic, payload, duplicate)
+    raise ValueError("a handler's own mistake")
+
+@device.command("stop")
+def stop(arguments):
+    device.stop()
+
+device.run()
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path, authority: Authority) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path, authority) as running:
+        yield running
+
+
+@pytest.fixture
+def watcher(broker: Mosquitto) -> Iterator[Watcher]:
+    with Watcher(broker.plain_port) as watching:
+        yield watching
+
+
+@pytest.fixture
+def proxy(broker: Mosquitto) -> Iterator[FaultyProxy]:
+    with FaultyProxy(broker.port) as running:
+        yield running
+
+
+@pytest.fixture
+def device(tmp_path: Path, broker: Mosquitto, proxy: FaultyProxy, authority: Authority) -> Device:
+    application = tmp_path / "counter.py"
+    application.write_text(COUNTER % "0.1")
+    config = {"endpoint": HOST, "port": proxy.port, "keep_alive": 30}
+    return Device(tmp_path, authority.issue("thing-1"), config, broker.root, {HOST: "127.0.0.1"}, application=application)
+
+
+def numbers(watcher: Watcher) -> list[int]:
+    return [reading["n"] for reading in watcher.on("/counter")]
+
+
+def whole(watcher: Watcher, up_to: int) -> bool:
+    """Whether every reading from 1 on has arrived."""
+    return set(numbers(watcher)) >= set(range(1, up_to + 1))
+
+
+def test_readings_made_while_the_link_is_down_arrive_when_it_is_back(
+    device: Device, proxy: FaultyProxy, watcher: Watcher
+) -> None:
+    with device.boot() as board:
+        watcher.wait_for(lambda: len(numbers(watcher)) >= 3)
+        proxy.down = True
+        fault_line(board, "(connection-lost|tcp|tls-no-tls)")
+        down_at = len(numbers(watcher))
+        board.wait_for("backoff: .* attempt 3")
+        assert len(numbers(watcher)) == down_at
+        proxy.down = False
+        last = watcher.wait_for(lambda: len(numbers(watcher)) > down_at and max(numbers(watcher)))
+        watcher.wait_for(lambda: whole(watcher, last))
+        report = watcher.wait_for(lambda: [r for r in watcher.on("/faults") if r["counts"]])[0]
+    assert report["text"].startswith("offline ")
+    assert sum(report["counts"].values()) >= 2
+    assert report["last"]
+    assert report["dropped"] == {}
+
+
+def test_one_byte_at_a_time_is_enough(device: Device, proxy: FaultyProxy, watcher: Watcher) -> None:
+    proxy.fragment = 1
+    with device.boot():
+        watcher.wait_for(lambda: whole(watcher, 10))
+
+
+def test_a_reboot_in_an_outage_loses_nothing_that_was_written_down(
+    device: Device, proxy: FaultyProxy, watcher: Watcher
+) -> None:
+    device.config = {**device.config, "outbox_ram": 1024}
+    with device.boot() as board:
+        watcher.wait_for(lambda: len(numbers(watcher)) >= 3)
+        proxy.down = True
+        board.wait_for("fault: ")
+        board.wait_for("backoff: .* attempt 3")  # by now some 1024 bytes of readings went to flash
+    flashed = {json.dumps({"n": n}) for n in range(1, 4)}
+    assert flashed
+    before = max(numbers(watcher))
+    proxy.down = False
+    with device.boot() as board:
+        board.wait_for("mqtt: connected")
+        # The second boot counts from 1 again: what comes above it is the first boot's.
+        watcher.wait_for(lambda: [n for n in numbers(watcher) if n > before + 5])
+        report = watcher.wait_for(lambda: [r for r in watcher.on("/faults") if r["counts"]])[0]
+    late = sorted({n for n in numbers(watcher) if n > before})
+    assert late[0] == before + 1
+    assert late == list(range(late[0], late[-1] + 1))
+    assert report["reset"] == "pwron"
+
+
+def test_a_session_that_the_server_kept_is_taken_up_again(device: Device, proxy: FaultyProxy, watcher: Watcher) -> None:
+    with device.boot() as board:
+        board.wait_for("session new")
+        board.wait_for("mqtt: subscribed")
+        watcher.wait_for(lambda: numbers(watcher))
+        since = len(board.lines)
+        proxy.cut()
+        board.wait_for("session present", since=since)
+        watcher.publish("cmd/leaf/thing-1/request", json.dumps({"id": "7", "command": "echo", "arguments": 5}).encode())
+        assert watcher.wait_for(lambda: watcher.on("/response"))[0] == {"id": "7", "status": "ok", "result": 5}
+
+
+def test_a_handler_that_raises_is_told_and_nothing_else_suffers(device: Device, watcher: Watcher) -> None:
+    with device.boot() as board:
+        board.wait_for("mqtt: subscribed")
+        watcher.publish("news/all", b"hello")
+        board.wait_for(r"NEWS news/all b'hello' False")
+        board.wait_for("handler of news/all raised ValueError: a handler's own mistake")
+        seen = max(numbers(watcher), default=0)
+        watcher.wait_for(lambda: whole(watcher, seen + 5))
+        assert not [line for line in board.lines if " fault: " in line]
+
+
+def test_stopping_says_offline_and_disconnect(device: Device, broker: Mosquitto, watcher: Watcher) -> None:
+    with device.boot() as board:
+        watcher.wait_for(lambda: {"online": True} in watcher.on("/status"))
+        watcher.publish("cmd/leaf/thing-1/request", b'{"id": 1, "command": "stop"}')
+        board.wait_for("device: stopped")
+        assert board.wait() == 0
+    assert watcher.wait_for(lambda: watcher.on("/status")[-1] == {"online": False})
+    assert "disconnected." in broker.log.read_text()  # by a DISCONNECT, so that no will was published
+    assert watcher.on("/status").count({"online": False}) == 1
+
+
+def test_a_device_that_vanishes_is_told_by_its_will(device: Device, watcher: Watcher) -> None:
+    with device.boot():
+        watcher.wait_for(lambda: {"online": True} in watcher.on("/status"))
+    assert watcher.wait_for(lambda: watcher.on("/status")[-1] == {"online": False})
+
+
+def test_losing_the_access_point_is_told_apart_from_losing_the_server(device: Device, watcher: Watcher) -> None:
+    device.config = {**device.config, "wifi": [{"ssid": "shed", "password": "a-password"}]}
+    outage: Any = [[1500, 4500]]
+    with device.boot(wifi={"shed": "a-password"}, wifi_outages=outage) as board:
+        watcher.wait_for(lambda: numbers(watcher))
+        fault_line(board, "wifi-lost")
+        report = watcher.wait_for(lambda: [r for r in watcher.on("/faults") if "wifi-lost" in r["counts"]])[0]
+    assert "wifi-lost \u00d71" in report["text"]
+
+
+def test_two_devices_under_one_client_id_are_found_out(
+    tmp_path: Path, device: Device, watcher: Watcher, authority: Authority
+) -> None:
+    double = Device(
+        tmp_path / "double",
+        device.identity,
+        device.config,
+        device.sandbox_root,
+        device.resolve,
+        application=device.application,
+    )
+    double.directory.mkdir()
+    device.application.write_text(COUNTER % "30")
+    with device.boot() as board, double.boot():
+        line = fault_line(board, "taken-over", 60)
+    assert "likely another client connects as thing-1" in line
+
+
+def test_aws_saying_who_took_the_connection_is_believed(device: Device, watcher: Watcher) -> None:
+    """AWS IoT: lifecycle events. mosquitto has none, so the test says what AWS would say."""
+    device.config = {**device.config, "presence": True}
+    with device.boot() as board:
+        board.wait_for("mqtt: subscribed")
+        event = {"clientId": "thing-1", "eventType": "disconnected", "disconnectReason": "DUPLICATE_CLIENTID"}
+        watcher.publish("$aws/events/presence/disconnected/thing-1", json.dumps(event).encode())
+        assert "AWS IoT says so" in fault_line(board, "taken-over")

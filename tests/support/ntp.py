@@ -1,0 +1,44 @@
+"""An NTP server on loopback that says whatever time a test wants."""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+_NTP_1900 = 2208988800
+
+
+class TimeServer:
+    """``clock`` gives the Unix seconds that it answers with; None: it does not answer. ``asked`` counts the questions."""
+
+    def __init__(self, clock: Callable[[], float | None] = time.time) -> None:
+        self.clock = clock
+        self.asked = 0
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                question, address = self._socket.recvfrom(512)
+            except OSError:
+                return
+            self.asked += 1
+            now = self.clock()
+            if now is None:
+                continue
+            seconds = int(now + _NTP_1900) & 0xFFFFFFFF
+            answer = bytes([0x24, 2]) + bytes(22) + question[40:48] + bytes(8) + struct.pack("!II", seconds, 0)
+            self._socket.sendto(answer, address)
