@@ -24,7 +24,7 @@ import network  # noqa: E402
 
 machine.power_on(world)
 network.power_on(world)
-sys.modules["socket"] = network.Sockets(world.get("resolve", {}), world.get("ports", {}))
+sys.modules["socket"] = network.Sockets(world.get("resolve", {}), world.get("ports", {}), world.get("resolve_later"))
 
 # Frozen in the official ESP32 firmware, so it is in RAM here and nowhere in the flash image.
 sys.path.insert(0, world["frozen"])

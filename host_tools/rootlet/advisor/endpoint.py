@@ -5,7 +5,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -104,6 +104,7 @@ class Client:
         self._hello_reader = HelloReader()
         self._task: asyncio.Task[None] | None = None
         self._taken: dict[type[Packet], int] = {}
+        self._seen = 0
 
     # What a case does with a connection
 
@@ -137,6 +138,30 @@ class Client:
             raise Absent
         return found[0]
 
+    async def any_packet(self, kinds: tuple[type[Packet], ...], timeout: float) -> Packet | None:
+        """The next packet of these kinds that no call of this has returned yet; None where none comes."""
+
+        def left() -> list[Packet]:
+            return [packet for packet in self.received[self._seen :] if isinstance(packet, kinds)]
+
+        await self._until(lambda: bool(left()) or self.closed, timeout)
+        found = left()
+        if not found:
+            return None
+        self._seen = next(i for i in range(self._seen, len(self.received)) if self.received[i] is found[0]) + 1
+        return found[0]
+
+    @staticmethod
+    async def quietly(wait: Awaitable[object]) -> None:
+        """Wait for something whose absence the grading is to judge, and not this case to end on."""
+        with contextlib.suppress(Absent):
+            await wait
+
+    async def acknowledged(self, identifier: int, timeout: float = 60) -> bool:
+        """Wait for a PUBACK, the end of the connection, or ``timeout`` seconds; whether it was a PUBACK."""
+        await self._until(lambda: Puback(identifier) in self.received or self.closed, timeout)
+        return Puback(identifier) in self.received
+
     async def ended(self, timeout: float) -> bool:
         """Wait until the device ends the connection, up to ``timeout`` seconds; whether it did."""
         await self._until(lambda: self.closed, timeout)
@@ -156,7 +181,23 @@ class Client:
             await self._put(bytes((byte,)))
             await self._clock.sleep(pause)
 
+    async def send_together(self, together: Sequence[Packet]) -> None:
+        """Send several packets in one TLS record."""
+        for packet in together:
+            self._timeline.add("out", self.number, packet=packet)
+        await self._put(b"".join(map(packets.encode, together)))
+
+    async def send_raw(self, data: bytes, what: str) -> None:
+        """Send bytes that are no packet."""
+        self._timeline.add("note", self.number, f"sends {what}: {data.hex(' ')}")
+        await self._put(data)
+
+    @property
+    def renegotiations(self) -> int:
+        return self._tls.renegotiations
+
     async def renegotiate(self) -> None:
+        self._timeline.add("note", self.number, "asks to renegotiate")
         self._tls.renegotiate()
         await self._flush()
 
@@ -182,11 +223,17 @@ class Client:
     # What happens by itself
 
     def begin(self, manners: Manners) -> None:
+        assert manners.shown
         self.manners = manners
-        if not manners.stall:
-            assert manners.shown
-            self._tls = TlsServer(manners.shown, self._note_alert, tls12_only=manners.tls12_only)
-            self._task = asyncio.create_task(self._serve())
+        self._tls = TlsServer(manners.shown, self._note_alert, tls12_only=manners.tls12_only)
+        self._task = asyncio.create_task(self._ignore() if manners.stall else self._serve())
+
+    async def _ignore(self) -> None:
+        with contextlib.suppress(OSError):
+            while await self._reader.read(_PIECE):
+                pass
+        self._end("device", "closed")
+        await self._wake()
 
     async def _serve(self) -> None:
         try:
@@ -336,6 +383,12 @@ class Endpoint:
     def stop_listening(self) -> None:
         """From now on the port is closed, until ``listen_again``."""
         self._server.close()
+
+    async def move(self, address: str) -> None:
+        """Listen on another address from now on, on the same port, and no more on the old one."""
+        self.stop_listening()
+        self._address = address
+        await self.listen_again()
 
     async def listen_again(self) -> None:
         self._server = await asyncio.start_server(self._accept, self._address, self.port, limit=1 << 20)
