@@ -206,10 +206,9 @@ class Client:
         if not self.closed:
             self._end("server", how)
             if self.ready:
-                with contextlib.suppress(TlsFailed):
-                    self._tls.close()
-            with contextlib.suppress(OSError):
-                await self._flush()
+                self._tls.close()
+                with contextlib.suppress(OSError):
+                    await self._flush()
         await self._hang_up()
 
     async def reset(self) -> None:

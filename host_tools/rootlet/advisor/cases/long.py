@@ -92,7 +92,8 @@ def _backed_off(timeline: Timeline) -> Verdict:
     if began is None:
         return failed("it never came so far")
     attempts = [attempt for attempt in timeline.attempts() if attempt.began >= began.at]
-    waits = [after.began - before.ended for before, after in itertools.pairwise(attempts) if before.ended is not None]
+    refused = attempts[:REFUSALS]
+    waits = [after.began - before.ended for before, after in itertools.pairwise(refused) if before.ended is not None]
     kind = grading.classify([waits], grading.noise(timeline))
     return _judged(kind in (Backoff.JITTERED, Backoff.EXPONENTIAL), f"{kind}: {grading.show(waits)}")
 
@@ -107,7 +108,7 @@ def _judged(good: bool, evidence: str) -> Verdict:
 
 @case("Long_Duration", "Long duration", all_requirements, 26, timed=True, long=True, limit=6000)
 async def long_duration(stage: Stage) -> None:
-    """Withheld SUBACK and PUBACK, a large payload, a stored message, silence, drops, refusals, ten minutes without a server."""
+    """Withheld SUBACK and PUBACK, a large payload, a stored message, silence, drops, refusals, ten minutes' outage."""
     client = await stage.connection(Manners(withhold=frozenset({Publish, Subscribe})))
     subscribe = await client.packet(Subscribe)
     publish = await client.packet(Publish, lambda packet: packet.qos == 1, timeout=120)
