@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from rootlet.advisor import packets
 from rootlet.advisor.chains import Shown
@@ -38,6 +38,7 @@ LARGEST = 128 * 1024 + 1024
 """Bytes of the largest packet that is taken: AWS IoT's 128 KiB of payload, and its topic."""
 
 _PIECE = 65536
+_LOOK = 0.25  # seconds of the host's between two looks at whether the device still runs
 
 
 class Absent(Exception):  # noqa: N818 - reads as what it is
@@ -344,10 +345,14 @@ class Client:
 class Endpoint:
     """Listens from entering the context to leaving it. A connection waits until ``take`` asks for it."""
 
-    def __init__(self, address: str, port: int, usual: Shown, timeline: Timeline, clock: Clock) -> None:
+    def __init__(
+        self, address: str, port: int, usual: Shown, timeline: Timeline, clock: Clock, alive: Callable[[], bool]
+    ) -> None:
         self._address, self._wanted_port, self.usual = address, port, usual
         self._timeline, self._clock = timeline, clock
+        self._alive = alive
         self._waiting: asyncio.Queue[Client] = asyncio.Queue()
+        self._connected = asyncio.Event()
         self.clients: list[Client] = []
 
     async def __aenter__(self) -> Self:
@@ -365,19 +370,24 @@ class Endpoint:
 
     async def take(self, manners: Manners | None = None, timeout: float = 120) -> Client:
         """The device's next connection, from now on treated with these manners. Raises Absent."""
-        try:
-            client = await asyncio.wait_for(self._waiting.get(), self._clock.host(timeout))
-        except TimeoutError:
-            self._timeline.add("note", 0, f"waited for a connection: none came in {timeout:g} s")
-            raise Absent from None
+        deadline = self._clock.now() + timeout
+        while self._waiting.empty():
+            if self._clock.now() >= deadline:
+                self._absent(f"none came in {timeout:g} s")
+            if not self._alive():
+                self._absent("the device has ended")
+            with contextlib.suppress(TimeoutError):
+                left = min(_LOOK, self._clock.host(deadline - self._clock.now()))
+                await asyncio.wait_for(self._connected.wait(), max(0.0, left))
+        self._connected.clear()
+        client = self._waiting.get_nowait()
         manners = manners or Manners()
         client.begin(manners if manners.shown else replace(manners, shown=self.usual))
         return client
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the device has a connection open that nobody took."""
-        return not self._waiting.empty()
+    def _absent(self, why: str) -> NoReturn:
+        self._timeline.add("note", 0, f"waited for a connection: {why}")
+        raise Absent
 
     def stop_listening(self) -> None:
         """From now on the port is closed, until ``listen_again``."""
@@ -399,3 +409,4 @@ class Endpoint:
         self.clients.append(client)
         self._timeline.add("tcp", client.number)
         self._waiting.put_nowait(client)
+        self._connected.set()

@@ -55,65 +55,71 @@ class Backoff(StrEnum):
 
 
 NOISE = 0.3
-"""Seconds by which equal waits may differ: scheduling, DNS, TCP."""
-RELATIVE_NOISE = 0.1
+"""Seconds by which a wait may be later than the device meant it: scheduling, DNS, TCP."""
+RELATIVE_NOISE = 0.02
 GROWTH = 1.5
 """Jittered waits grow where the longest of the last ones is this many times the longest of the first ones."""
+_RATIOS = [1.2 + step / 50 for step in range(141)]
+"""Of one wait to the one before, in strictly exponential backoff: 1.2 to 4."""
+_LONGEST_OFFSET = 3
+"""Seconds that a device may add to each of its exponential waits."""
 
 
 def classify(rounds: Sequence[Sequence[float]], noise: float = NOISE) -> Backoff:
     """What the waits in ``rounds`` (seconds; each round a row of failures after a success) look like together.
 
-    A round of jittered waits may look like anything by chance; a device that does not randomise does so in no round.
+    A round of jittered waits may look like anything by chance; a device that does not randomise is regular in each.
     """
-    kinds = {_classify_round(waits, noise) for waits in rounds if len(waits) >= 3}
+    rounds = [waits for waits in rounds if len(waits) >= 3]
+    kinds = {_classify_round(waits, noise) for waits in rounds}
     if not kinds:
         return Backoff.TOO_FEW
-    if len(kinds) == 1 and Backoff.JITTERED not in kinds:
-        return kinds.pop()
-    if kinds <= {Backoff.CONSTANT, Backoff.EXPONENTIAL, Backoff.LINEAR}:
-        # A device that does not start over: first it grows, then it stays at its cap.
-        return _classify_round([wait for waits in rounds for wait in waits], noise)
-    first = sum(max(waits[:2]) for waits in rounds if len(waits) >= 3)
-    last = sum(max(waits[-2:]) for waits in rounds if len(waits) >= 3)
-    steady = all(max(waits) <= GROWTH * max(rounds[0]) for waits in rounds)
-    return Backoff.JITTERED if last > GROWTH * first or not steady else Backoff.ERRATIC
+    if Backoff.JITTERED not in kinds:
+        if len(kinds) == 1:
+            return kinds.pop()
+        # A device that does not start over after a success: it grows first, then it stays at its cap.
+        return Backoff.EXPONENTIAL if Backoff.EXPONENTIAL in kinds else Backoff.LINEAR
+    first = sum(max(waits[:2]) for waits in rounds)
+    last = sum(max(waits[-2:]) for waits in rounds)
+    grows_over_rounds = max(rounds[-1]) > GROWTH * max(rounds[0])
+    return Backoff.JITTERED if last > GROWTH * first or grows_over_rounds else Backoff.ERRATIC
 
 
 def _classify_round(waits: Sequence[float], noise: float) -> Backoff:
     if _equal(waits, noise):
         return Backoff.CONSTANT
-    steps = [after - before for before, after in itertools.pairwise(waits)]
-    # The tail may sit at a cap.
-    rising = list(waits)
-    while len(rising) > 3 and _equal(rising[-2:], noise) and rising[-1] >= max(waits) - _slack(max(waits), noise):
-        rising.pop()
-    rises = steps[: len(rising) - 1]
-    if min(rises) > noise / 2:
-        ratios = [after / max(before, noise) for before, after in itertools.pairwise(rising)]
-        if min(rises) * 1.3 < max(rises) and _geometric(rising, noise) and statistics.fmean(ratios) > 1.2:
-            return Backoff.EXPONENTIAL
-        if _equal(rises, noise):
+    for capped in range(len(waits) - 2):
+        head, tail = waits[: len(waits) - capped], waits[len(waits) - capped :]
+        if tail and not (_equal(tail, noise) and min(tail) >= head[-1] - noise and len(head) >= (4 if capped == 1 else 3)):
+            continue
+        if _fits(range(len(head)), head, noise) is not None:
             return Backoff.LINEAR
+        if _is_exponential(head, noise):
+            return Backoff.EXPONENTIAL
     return Backoff.JITTERED
 
 
-def _geometric(waits: Sequence[float], noise: float) -> bool:
-    # Each wait follows from the first two, whatever the constant part that the device adds to each.
-    steps = [after - before for before, after in itertools.pairwise(waits)]
-    ratio = steps[-1] / steps[-2] if len(steps) > 1 and steps[-2] > 0 else 0
-    return ratio > 1.2 and all(
-        abs(after - before * ratio) <= noise * (1 + ratio) + RELATIVE_NOISE * after
-        for before, after in itertools.pairwise(steps)
-    )
+def _is_exponential(waits: Sequence[float], noise: float) -> bool:
+    for ratio in _RATIOS:
+        offset = _fits([ratio**number for number in range(len(waits))], waits, noise)
+        if offset is not None and -noise <= offset <= _LONGEST_OFFSET:
+            return True
+    return False
+
+
+def _fits(places: Sequence[float], waits: Sequence[float], noise: float) -> float | None:
+    """Where a rising line through the waits at these places begins; None where they do not lie on one."""
+    slope, offset = statistics.linear_regression(places, waits)
+    near = all(abs(slope * x + offset - wait) <= _slack(wait, noise) for x, wait in zip(places, waits, strict=True))
+    return offset if slope > 0 and near else None
 
 
 def _equal(values: Sequence[float], noise: float) -> bool:
-    return max(values) - min(values) <= _slack(statistics.fmean(values), noise)
+    return max(values) - min(values) <= 2 * _slack(max(values), noise)
 
 
 def _slack(value: float, noise: float) -> float:
-    return 2 * noise + RELATIVE_NOISE * value
+    return 0.75 * noise + RELATIVE_NOISE * value
 
 
 def waits(timeline: Timeline) -> list[float]:

@@ -70,7 +70,7 @@ class Runner:
         return Outcome(one, verdict, timeline.events, repetition, speed, took, list(self.device.lines))
 
     async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> Verdict:
-        endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock)
+        endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock, lambda: self.device.alive)
         async with TimeServer() as time_server, endpoint:
             world = {"clock": time.time(), **one.world}
             bench = Bench(endpoint.port, time_server.port, clock.speed, self.seed + repetition, world)
