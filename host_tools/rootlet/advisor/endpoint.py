@@ -163,6 +163,10 @@ class Client:
         await self._until(lambda: Puback(identifier) in self.received or self.closed, timeout)
         return Puback(identifier) in self.received
 
+    async def refused(self, timeout: float) -> None:
+        """Wait until the device ends the connection, or says something on it, up to ``timeout`` seconds."""
+        await self._until(lambda: self.closed or bool(self.received), timeout)
+
     async def ended(self, timeout: float) -> bool:
         """Wait until the device ends the connection, up to ``timeout`` seconds; whether it did."""
         await self._until(lambda: self.closed, timeout)

@@ -59,6 +59,8 @@ NOISE = 0.3
 RELATIVE_NOISE = 0.02
 GROWTH = 1.5
 """Jittered waits grow where the longest of the last ones is this many times the longest of the first ones."""
+CLEAR_GROWTH = 2.5
+"""The same, where one round alone must show it."""
 _RATIOS = [1.2 + step / 50 for step in range(141)]
 """Of one wait to the one before, in strictly exponential backoff: 1.2 to 4."""
 _LONGEST_OFFSET = 3
@@ -79,10 +81,15 @@ def classify(rounds: Sequence[Sequence[float]], noise: float = NOISE) -> Backoff
             return kinds.pop()
         # A device that does not start over after a success: it grows first, then it stays at its cap.
         return Backoff.EXPONENTIAL if Backoff.EXPONENTIAL in kinds else Backoff.LINEAR
-    first = sum(max(waits[:2]) for waits in rounds)
-    last = sum(max(waits[-2:]) for waits in rounds)
-    grows_over_rounds = max(rounds[-1]) > GROWTH * max(rounds[0])
-    return Backoff.JITTERED if last > GROWTH * first or grows_over_rounds else Backoff.ERRATIC
+    return Backoff.JITTERED if _grows(rounds) else Backoff.ERRATIC
+
+
+def _grows(rounds: Sequence[Sequence[float]]) -> bool:
+    # A device that does not start over after a success is at its cap from the second round on, and grows no more.
+    first = [max(waits[:2]) for waits in rounds]
+    last = [max(waits[-2:]) for waits in rounds]
+    from_round_to_round = max(rounds[-1]) > GROWTH * max(rounds[0])
+    return sum(last) > GROWTH * sum(first) or from_round_to_round or last[0] > CLEAR_GROWTH * first[0]
 
 
 def _classify_round(waits: Sequence[float], noise: float) -> Backoff:

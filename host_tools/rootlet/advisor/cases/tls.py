@@ -115,18 +115,18 @@ async def large_size_server_cert(stage: Stage) -> None:
 async def unsecure_server_cert(stage: Stage) -> None:
     """The chain ends at a root of the right name and another key. The device must close the connection."""
     client = await stage.attempt(Manners(stage.chains.unknown_root))
-    await client.ended(30)
+    await client.refused(30)
 
 
 @case("TLS_Incorrect_Subject_Name_Server_Cert", "Server certificate for another name", refuses(), 6, starred=True)
 async def incorrect_subject_name_server_cert(stage: Stage) -> None:
     """The certificate is for another host name. The device must close the connection."""
     client = await stage.attempt(Manners(stage.chains.wrong_name))
-    await client.ended(30)
+    await client.refused(30)
 
 
 @case("TLS_Expired_Server_Cert", "Expired server certificate", refuses(alert_wanted=True), 7, starred=True)
 async def expired_server_cert(stage: Stage) -> None:
     """The server's certificate has expired. The device must close the connection, and should send a TLS alert."""
     client = await stage.attempt(Manners(stage.chains.expired))
-    await client.ended(30)
+    await client.refused(30)
