@@ -1,12 +1,15 @@
 # make demo   sets up, then runs the main job: mint, burn, boot, connect
 # make test   sets up, then lints, type-checks and runs the tests
 # make bench  measures beside the peers
+# make campaign  looks for what is rare: hours of seeded faults (a short slice of it is in make test)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
+SEED ?= 1
+RUNS ?= 10
 
-.PHONY: demo test lint types bench setup setup-dev clean help
+.PHONY: demo test lint types bench campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +49,10 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/issue_batch.py
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/ledger.py
+	$(BIN)/python bench/session.py
+
+campaign: $(VENV)/dev.stamp
+	$(BIN)/python tests/campaign/outages.py --seed $(SEED) --runs $(RUNS)
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,8 @@ class FaultyProxy:
 
     ``delay``: seconds, each way. ``fragment``: bytes a segment towards the client; 0 for whatever comes.
     ``stalled``: accepts and keeps connections, but nothing goes through (a half-open link). ``down``: connections are reset.
+    ``bytes_up`` and ``records_up`` (TLS records, where it is TLS) count what clients sent; ``accepted_at`` is the monotonic
+    time of the last connection that was let through.
     """
 
     def __init__(self, target: int) -> None:
@@ -24,6 +27,8 @@ class FaultyProxy:
         self.stalled = False
         self.connections = 0
         self.bytes_up = 0
+        self.records_up = 0
+        self.accepted_at: float | None = None
         self._target = target
         self._down = False
         self._open: set[asyncio.StreamWriter] = set()
@@ -77,6 +82,7 @@ class FaultyProxy:
             _reset(writer)
             return
         self._open.add(writer)
+        self.accepted_at = time.monotonic()
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
             self._open.add(up_writer)
@@ -105,8 +111,8 @@ class FaultyProxy:
             with contextlib.suppress(OSError):
                 sink.write_eof()
 
-        for stream in (sink,):
-            _no_delay(stream)
+        records = _Records()
+        _no_delay(sink)
         delivering = asyncio.create_task(deliver())
         data = b"?"
         while data:
@@ -116,10 +122,36 @@ class FaultyProxy:
                 data = b""
             if up:
                 self.bytes_up += len(data)
+                self.records_up += records.count(data)
             queue.put_nowait((self._loop.time() + self.delay, data))
         await delivering
         self._open.discard(sink)
         sink.close()
+
+
+class _Records:
+    """Counts the TLS records that begin in a stream (RFC 8446 section 5.1: type, version, length of 2 bytes)."""
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._left = 0
+
+    def count(self, data: bytes) -> int:
+        begun, at = 0, 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+                continue
+            missing = 5 - len(self._header)
+            self._header += data[at : at + missing]
+            at += missing
+            if len(self._header) == 5:
+                begun += 1
+                self._left = int.from_bytes(self._header[3:], "big")
+                self._header = b""
+        return begun
 
 
 def _no_delay(stream: asyncio.StreamWriter) -> None:

