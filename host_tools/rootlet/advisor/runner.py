@@ -86,6 +86,7 @@ class Runner:
             except Absent:
                 pass  # the timeline has a note of it
             finally:
+                timeline.over = True
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(self.device.stop)
         return one.grade(timeline)

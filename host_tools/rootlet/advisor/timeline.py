@@ -44,11 +44,14 @@ class Timeline:
     def __init__(self, clock: Callable[[], float], speed: float = 1) -> None:
         self._clock = clock
         self.speed = speed
+        self.over = False
         self.events: list[Event] = []
 
     def add(self, kind: str, connection: int = 0, text: str = "", *, packet: Packet | None = None, **facts: Any) -> Event:
+        """Record what happened now. Once the case is over, what follows is our doing and is not recorded."""
         event = Event(self._clock(), connection, kind, text, packet, facts)
-        self.events.append(event)
+        if not self.over:
+            self.events.append(event)
         return event
 
     def __iter__(self) -> Iterator[Event]:
