@@ -58,7 +58,7 @@ class Bench:
     def port(self, client: str) -> int:
         return self.broker.plain_port if client == "mqtt-async" else self.broker.port
 
-    def start(self, client: str, what: str, port: int, heapsize: str = "2M", **more: Any) -> "subprocess.Popen[str]":
+    def start(self, client: str, what: str, port: int, heapsize: str = "256K", **more: Any) -> "subprocess.Popen[str]":
         files = {name: str(self._directory / file) for name, file in self._files.items()}
         given = {"client": client, "what": what, "host": HOST, "port": port, **files, **more}
         path = [resources.FIRMWARE, resources.BOARDS / "virtual", frozen_directory(), directory_of(MQTT_ASYNC)]
@@ -72,7 +72,7 @@ class Bench:
         )
 
     def run(
-        self, client: str, what: str, port: int, heapsize: str = "2M", timeout: float = 900, **more: Any
+        self, client: str, what: str, port: int, heapsize: str = "256K", timeout: float = 900, **more: Any
     ) -> dict[str, Any] | None:
         """The client's answer; None where it failed, or gave none in ``timeout`` seconds."""
         process = self.start(client, what, port, heapsize, **more)
