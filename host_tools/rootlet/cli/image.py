@@ -144,7 +144,7 @@ def inspect(path: Path, as_json: bool) -> None:
         emit_json(facts)
     else:
         # rich crops a tree to its console's width; the terminal shall wrap long lines instead.
-        Console(width=1000, highlight=False).print(_tree(str(path), facts))
+        Console(width=1000, highlight=False, emoji=False).print(_tree(str(path), facts))
 
 
 @command.command(

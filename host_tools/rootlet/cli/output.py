@@ -6,8 +6,9 @@ from typing import Any
 from rich.console import Console
 
 # rich drops colour by itself when the stream is no terminal or NO_COLOR is set.
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# No emoji: rich would make one of the :AB: in a fingerprint.
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def emit_json(value: Any) -> None:

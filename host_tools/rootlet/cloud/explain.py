@@ -2,14 +2,14 @@
 
 import datetime as dt
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rootlet.cloud import policy_simulation
 from rootlet.cloud.client import errors
 from rootlet.trust.model import Certificate
 
@@ -100,46 +100,30 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
     arn = description["certificateArn"]
     things = iot.list_principal_things(principal=arn)["things"]
     names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    thing = things[0] if things else ""
     if not things:
         text = "no thing is attached: a policy that asks for iot:Connection.Thing.IsAttached denies it"
     else:
         text = f"{', '.join(things)} attached" + ("" if names and names[0] in things else f"; the certificate names {names}")
     found.rules.append(Rule("thing", bool(things) or None, text, "" if things else "rootlet cloud register DIRECTORY"))
-    found.rules += _policies(iot, arn, thing)
+    client_id = next(iter([*names, *things]), "")  # leaf's: the common name
+    found.rules += _policies(iot, found.certificate_id, client_id)
 
 
-def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:
-    attached = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
-    sources = dict.fromkeys(attached, "")
-    if thing:
-        for group in iot.list_thing_groups_for_thing(thingName=thing)["thingGroups"]:
-            for policy in iot.list_attached_policies(target=group["groupArn"])["policies"]:
-                sources.setdefault(policy["policyName"], f" (by group {group['groupName']})")
-    if not sources:
+def _policies(iot: "IoTClient", identifier: str, client_id: str) -> Iterator[Rule]:
+    device = policy_simulation.from_aws(iot, identifier, client_id=client_id)
+    if not device.policies:
         yield Rule("policies", False, "none is attached: everything is denied", "rootlet cloud register DIRECTORY")
         return
-    yield Rule("policies", True, ", ".join(name + where for name, where in sources.items()))
-    documents = [json.loads(iot.get_policy(policyName=name)["policyDocument"]) for name in sources]
-    allowed = [s for document in documents for s in _statements(document) if s["Effect"] == "Allow" and _connects(s)]
-    if not allowed:
-        yield Rule("connect", False, "no statement allows iot:Connect", "allow it in one of these policies")
-    else:
-        resources = ", ".join(resource for statement in allowed for resource in _listed(statement["Resource"]))
-        yield Rule("connect", True, f"allowed for {resources}")
-
-
-def _statements(document: Any) -> list[Any]:
-    statements = document.get("Statement", [])
-    return statements if isinstance(statements, list) else [statements]
-
-
-def _connects(statement: Any) -> bool:
-    return any(action in ("*", "iot:*", "iot:Connect") for action in _listed(statement.get("Action", [])))
-
-
-def _listed(value: Any) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value
+    yield Rule("policies", True, ", ".join(policy.name for policy in device.policies))
+    done = policy_simulation.simulate(device, "connect", client_id)
+    by = done.decision.by
+    way_out = "" if done.decision.allowed else f"allow it on {done.resource}; try it: rootlet cloud policy simulate"
+    if by:
+        yield Rule("connect", done.decision.allowed, f"as {client_id}: {by.title}, which is about {by.resource}", way_out)
+        return
+    why = "; ".join(f"{entry.title}: {entry.why_not}" for entry in done.decision.considered)
+    text = f"as {client_id}: no statement allows iot:Connect" + (f" (not {why})" if why else "")
+    yield Rule("connect", False, text, way_out)
 
 
 def _dates(certificate: x509.Certificate, at: dt.datetime) -> Rule:

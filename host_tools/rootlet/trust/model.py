@@ -61,7 +61,7 @@ class Certificate:
     @property
     def common_names(self) -> list[str]:
         """Every common name in the subject."""
-        return [str(found.value) for found in self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        return [printable(str(found.value)) for found in self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
     @property
     def serial(self) -> str:
@@ -144,7 +144,8 @@ class Certificate:
         found = self._extension(x509.SubjectAlternativeName)
         if not found:
             return []
-        return [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
+        dns = map(printable, found.get_values_for_type(x509.DNSName))
+        return [*dns, *map(str, found.get_values_for_type(x509.IPAddress))]
 
     @property
     def has_names(self) -> bool:
@@ -162,8 +163,8 @@ class Certificate:
         found = self._extension(x509.NameConstraints)
         if not found:
             return ""
-        permitted = [str(name.value) for name in found.permitted_subtrees or []]
-        excluded = [str(name.value) for name in found.excluded_subtrees or []]
+        permitted = [printable(str(name.value)) for name in found.permitted_subtrees or []]
+        excluded = [printable(str(name.value)) for name in found.excluded_subtrees or []]
         parts = [f"only {', '.join(permitted)}"] if permitted else []
         return "; ".join(parts + ([f"not {', '.join(excluded)}"] if excluded else []))
 
@@ -222,7 +223,7 @@ class Certificate:
 
     def _access(self, method: x509.ObjectIdentifier) -> list[str]:
         found = self._extension(x509.AuthorityInformationAccess)
-        return [str(entry.access_location.value) for entry in found or () if entry.access_method == method]
+        return [printable(str(entry.access_location.value)) for entry in found or () if entry.access_method == method]
 
 
 def _verify_sha1(key: object, child: x509.Certificate) -> None:
@@ -296,7 +297,12 @@ def readable(ders: Iterable[bytes]) -> list[Certificate]:
 
 
 def name_text(name: x509.Name) -> str:
-    return name.rfc4514_string() or "(no name)"
+    return printable(name.rfc4514_string()) or "(no name)"
+
+
+def printable(text: str) -> str:
+    """``text`` without what would steer a terminal: who made the certificate chose every character of it."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def colons(data: bytes) -> str:

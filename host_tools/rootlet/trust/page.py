@@ -75,13 +75,14 @@ def _picture(report: Report) -> str:
     columns = [end for end in report.ends if end.sent][:3]
     if not columns:
         return ""
-    tallest = max(len(end.drawn) for end in columns)
+    tallest = max(len(end.drawn) + _lacks_issuer(end) for end in columns)
     width = _MARGIN * 2 + len(columns) * _BOX + (len(columns) - 1) * _GAP * 2
     height = _MARGIN * 2 + 30 + tallest * _HEIGHT + (tallest - 1) * _GAP
     drawn = [_column(end, report, _MARGIN + number * (_BOX + _GAP * 2), tallest) for number, end in enumerate(columns)]
     label = escape("; ".join(f"{end.title}: {' over '.join(c.common_name for c in end.drawn)}" for end in columns))
     return (
-        f"<svg viewBox='0 0 {width} {height}' role=img aria-label='{label}' font-family='system-ui, sans-serif'>"
+        f"<svg viewBox='0 0 {width} {height}' style='max-width:{width * 1.3:.0f}px' role=img aria-label='{label}' "
+        "font-family='system-ui, sans-serif'>"
         "<defs><marker id=up viewBox='0 0 10 10' refX=9 refY=5 markerWidth=7 markerHeight=7 orient=auto>"
         "<path d='M0 0L10 5L0 10z' fill='#57606a'/></marker></defs>" + "".join(drawn) + "</svg>"
     )
@@ -89,20 +90,39 @@ def _picture(report: Report) -> str:
 
 def _column(end: End, report: Report, x: int, tallest: int) -> str:
     chain = end.drawn
-    top = _MARGIN + 30 + (tallest - len(chain)) * (_HEIGHT + _GAP)  # the ends of all columns stand on one line
+    top = _MARGIN + 30 + (tallest - len(chain)) * (_HEIGHT + _GAP)
+    # the ends of all columns stand on one line
     parts = [f"<text x={x} y={_MARGIN + 8} font-size=15 font-weight=600 fill='#1b1f24'>{escape(_cut(end.title, 44))}</text>"]
+    if _lacks_issuer(end):
+        parts.append(_ghost(chain[0], x, top - _HEIGHT - _GAP))
     for number, certificate in enumerate(chain):
         y = top + number * (_HEIGHT + _GAP)
         parts.append(_card(certificate, end, report, x, y))
-        if number:
-            parts.append(_arrow(certificate, chain[number - 1], x, y))
+        if number or _lacks_issuer(end):
+            parts.append(_arrow(certificate, chain[number - 1] if number else None, x, y))
     return "".join(parts)
+
+
+def _lacks_issuer(end: End) -> bool:
+    return end.verdict is not None and end.verdict.anchor is None and not end.drawn[0].self_issued
+
+
+def _ghost(child: Certificate, x: int, y: int) -> str:
+    # The issuer that would have to be there.
+    return (
+        f"<rect x={x} y={y} width={_BOX} height={_HEIGHT} rx=8 fill='#fff5f5' stroke='#c1121f' stroke-width=2 "
+        "stroke-dasharray='3 5' />"
+        f"<text x={x + 14} y={y + 24} font-size=15 font-weight=600 fill='#c1121f'>{escape(_cut(child.issuer, 40))}</text>"
+        f"<text x={x + 14} y={y + 46} font-size=12 fill='#c1121f'>not embedded, and not sent where the device looks</text>"
+    )
 
 
 def _card(certificate: Certificate, end: End, report: Report, x: int, y: int) -> str:
     is_anchor = certificate == end.anchor
     dated = certificate.not_before <= report.at <= certificate.not_after
+    refused = {rule.name for rule in end.verdict.broken} if end.verdict else set()
     unsound = not dated or (end.verdict is not None and certificate == end.drawn[0] and not is_anchor)
+    unsound = unsound or (certificate == end.sent[0] and bool(refused & {"host", "purpose"}))
     colour = "#c1121f" if unsound else "#1a7f37" if is_anchor else "#0b5cad"
     dash = "" if certificate in end.sent else " stroke-dasharray='7 5'"
     role = "embedded root" if is_anchor and end.verdict else "root" if certificate.self_issued else ""
@@ -113,7 +133,7 @@ def _card(certificate: Certificate, end: End, report: Report, x: int, y: int) ->
         (24, 15, 600, _cut(certificate.common_name, 40)),
         (46, 12, 400, f"{role} · {certificate.key}"),
         (64, 12, 400, f"until {certificate.not_after:%Y-%m-%d}" + ("" if dated else " — NOT VALID at this date")),
-        (82, 11, 400, f"SKI {_short(certificate.ski)}"),
+        (82, 11, 400, f"SKI {_short(certificate.ski)}" if certificate.ski else "no SKI"),
     ]
     texts = "".join(
         f"<text x={x + 14} y={y + dy} font-size={size} font-weight={weight} fill='#1b1f24'>{escape(text)}</text>"
@@ -123,9 +143,9 @@ def _card(certificate: Certificate, end: End, report: Report, x: int, y: int) ->
     return frame + texts
 
 
-def _arrow(child: Certificate, parent: Certificate, x: int, y: int) -> str:
+def _arrow(child: Certificate, parent: Certificate | None, x: int, y: int) -> str:
     middle = x + 40
-    fits = not child.aki or not parent.ski or child.aki == parent.ski
+    fits = parent is None or not child.aki or not parent.ski or child.aki == parent.ski
     text = f"AKI {_short(child.aki)}" + ("" if fits else " — points elsewhere") if child.aki else "by name only: no AKI"
     return (
         f"<line x1={middle} y1={y} x2={middle} y2={y - _GAP + 3} stroke='#57606a' stroke-width=2 marker-end='url(#up)' />"

@@ -7,7 +7,7 @@ from typing import Any
 
 from rootlet.trust.fetch import KeyType, Served
 from rootlet.trust.judge import Verdict, judge
-from rootlet.trust.links import Links, link
+from rootlet.trust.links import Finding, Links, link
 from rootlet.trust.model import Certificate
 from rootlet.trust.stores import whereabouts
 
@@ -80,10 +80,18 @@ def _end(
     links = link(sent, roots)
     if verdict is None:  # a device's own store, or a file: there a root is where it belongs
         links = Links(links.paths, tuple(finding for finding in links.findings if finding.kind != "superfluous"))
+    if verdict and not verdict.anchor and links.best.anchor and not any(f.kind == "reordered" for f in links.findings):
+        links = Links(links.paths, (*links.findings, _other_way(links)))
     anchor = verdict.anchor if verdict else links.best.anchor
     top = anchor or next((c for c in links.best.certificates[::-1] if c.self_issued), None)
     text = whereabouts(top, roots).text() if top and verdict else ""
     return End(title, facts, sent, links, verdict, anchor, text)
+
+
+def _other_way(links: Links) -> Finding:
+    names = " → ".join(certificate.common_name for certificate in links.best.whole)
+    text = f"a way up is there ({names}), but the device does not take it; it follows the first fitting issuer and no other"
+    return Finding("cross-signed", text)
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from rootlet.cli import chain as cli
+from rootlet.cli.output import out
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
 from rootlet.trust.links import link
@@ -21,7 +22,7 @@ from rootlet.trust.model import Certificate
 from rootlet.trust.stores import pinned
 from support import odd_chains
 from support.chains import HOST
-from support.defects import CASES, Case, sign
+from support.defects import CASES, Case, root, sign
 from support.device import Device
 
 Look = Callable[..., Result]
@@ -296,3 +297,23 @@ def test_two_ways_up_are_both_found() -> None:
 def test_the_command_itself_exits_with_what_it_found(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rootlet.cli.main", "chain"]
     assert subprocess.run([*command, "host:x"], capture_output=True, check=False).returncode == 2
+
+
+def test_a_way_up_that_the_device_does_not_take_is_named(look: Look) -> None:
+    result = look(odd_chains.cross_signed_wrong_one_first())
+    assert result.exit_code == 1
+    assert "a way up is there (server → Test Intermediate → Test Root), but the device does not take it" in result.output
+    assert "a way up is there" not in look("missing_intermediate").output
+
+
+def test_a_name_in_a_certificate_cannot_steer_the_terminal(look: Look) -> None:
+    evil = sign("nice\x1b[2J\u202e", root(), names=[HOST])
+    output = look(Case((evil.certificate,), evil.key, (root().certificate,), HOST, "", True)).output
+    assert "\x1b" not in output
+    assert "\u202e" not in output
+    assert "nice\\x1b" in output
+
+
+def test_an_identifier_is_shown_to_the_letter(capsys: pytest.CaptureFixture[str]) -> None:
+    out.print("AKI C7:AB:76:B2:1A:CC:SOS:44")
+    assert "C7:AB:76" in capsys.readouterr().out

@@ -96,7 +96,17 @@ def test_a_device_is_explained_from_unknown_to_accepted_to_deactivated(
     assert code == 0, rules
     assert rules["thing"]["text"] == "explained-1 attached"
     assert rules["policies"]["text"] == "rootlet-leaf"
-    assert "client/${iot:Connection.Thing.ThingName}" in str(rules["connect"]["text"])
+    assert "Allow by statement" in str(rules["connect"]["text"])
+    assert "client/explained-1" in str(rules["connect"]["text"])
+
+    statement = {"Effect": "Deny", "Action": "iot:Connect", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    aws.create_policy(policyName="out-of-service", policyDocument=document)
+    aws.attach_policy(policyName="out-of-service", target=done.certificate_arn)
+    code, rules, _ = explained(identity.certificate, tmp_path)
+    assert (code, rules["connect"]["ok"]) == (1, False)
+    assert "Deny by statement 1 of policy out-of-service" in str(rules["connect"]["text"])
+    aws.detach_policy(policyName="out-of-service", target=done.certificate_arn)
 
     aws.update_certificate(certificateId=identity.certificate_id, newStatus="INACTIVE")
     code, rules, _ = explained(identity.certificate, tmp_path)
