@@ -1,12 +1,13 @@
 # make demo   sets up, then runs the main job: mint, burn, boot, connect
 # make test   sets up, then lints, type-checks and runs the tests
 # make bench  measures beside the peers
-# make campaign  the long sweeps of faults, with many seeds
+# make campaign  looks for what is rare: hours of seeded faults (a short slice of it is in make test)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KEEP ?=
-RUNS ?= 20
+SEED ?= 1
+RUNS ?= 10
 
 .PHONY: demo test lint types bench campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
@@ -49,10 +50,11 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/factory.py
+	$(BIN)/python bench/session.py
 
 campaign: $(VENV)/dev.stamp
-	$(BIN)/python tests/campaign/factory_faults.py --runs $(RUNS)
-	$(BIN)/python tests/campaign/outages.py
+	$(BIN)/python tests/campaign/outages.py --seed $(SEED) --runs $(RUNS)
+	$(BIN)/python tests/campaign/factory_faults.py --seed $(SEED) --runs $(RUNS)
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

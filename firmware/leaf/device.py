@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import backoff, clock, commands, config, credentials, evidence, faults, guard, journal, tls, wifi
+from . import backoff, clock, commands, config, credentials, evidence, faults, guard, journal, state, tls, wifi
 from .commands import call, for_ever
 from .faults import Fault
 from .log import log
@@ -17,6 +17,7 @@ PRESENCE = "$aws/events/presence/disconnected/"
 _SILENCE = 300  # seconds; more than any one rung of the ladder may take
 _GRACE = 60  # seconds that an application's function may take beyond its period
 _TRY_AGAIN = 3600  # seconds in safe mode until the application gets another chance
+_SUBSCRIBED = "subscribed.json"  # the filters that the server has in our session
 _RESETS = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT")
 
 
@@ -233,17 +234,27 @@ class Device:
             starting.cancel()
 
     async def _start(self, session, present):
-        # What a new connection begins with. A present session has our subscriptions still.
+        # What a new connection begins with.
         try:
-            if not present:
-                topics = [self._requests] + ([self._presence] if self._presence else []) + sorted(self._handlers)
-                await session.subscribe([(topic, 1) for topic in topics])
+            await self._subscribe(session, present)
             log("mqtt", "subscribed to " + self._requests)
             await session.publish(self._out + "status", b'{"online": true}', True, 1)
             await self._tell()
         except Fault as fault:
             faults.report(fault)
             self._journal.add(fault)
+
+    async def _subscribe(self, session, present):
+        # A present session has our subscriptions, but only if a SUBACK came in it, in this boot or an earlier one: the
+        # connection that began the session may have ended before.
+        topics = sorted([self._requests] + ([self._presence] if self._presence else []) + list(self._handlers))
+        known = state.read(_SUBSCRIBED, [])
+        if present and known == topics:
+            return
+        if known:
+            state.write(_SUBSCRIBED, [])
+        await session.subscribe([(topic, 1) for topic in topics])
+        state.write(_SUBSCRIBED, topics)
 
     async def _tell(self):
         # What happened while the cloud could not see it. Survives, in flight, the end of this connection.

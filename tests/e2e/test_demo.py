@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.processes import survivors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,4 +63,4 @@ def test_kept_running_it_ends_with_ctrl_c_and_leaves_no_process(demo: list[str],
         os.killpg(running.pid, signal.SIGINT)
         running.stdout.read()
         assert running.wait(30) == 0
-    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    assert not survivors(started)

@@ -205,3 +205,10 @@ def test_aws_saying_who_took_the_connection_is_believed(device: Device, watcher:
         event = {"clientId": "thing-1", "eventType": "disconnected", "disconnectReason": "DUPLICATE_CLIENTID"}
         watcher.publish("$aws/events/presence/disconnected/thing-1", json.dumps(event).encode())
         assert "AWS IoT says so" in fault_line(board, "taken-over")
+
+
+def test_the_next_address_is_tried_when_one_is_dead(device: Device, watcher: Watcher) -> None:
+    device.resolve = {HOST: ["127.0.0.99", "127.0.0.1"]}  # type: ignore[dict-item]
+    with device.boot() as board:
+        watcher.wait_for(lambda: numbers(watcher))
+        assert not [line for line in board.lines if " fault: " in line]

@@ -7,6 +7,7 @@ import pytest
 from asn1crypto import keys as asn1_keys
 from mypy_boto3_iot import IoTClient
 from rootlet.board import secure_cert
+from rootlet.cloud import messages
 from rootlet.pki import keys
 from rootlet.pki.authority import Authority, Subject
 from rootlet.pki.identity import DeviceIdentity
@@ -103,3 +104,18 @@ def test_a_wrong_key_that_hides_its_public_half_is_refused_by_the_server(registe
     with device.boot() as board:
         fault_line(board, "device-certificate-refused")
         assert no_line(board, ["mqtt: connected"])
+
+
+def test_a_topic_that_the_policy_denies_is_given_up_and_the_rest_goes_on(
+    registered_with_less: Callable[[str, str], Device],
+) -> None:
+    device = registered_with_less("denied-topic", "/climate")
+    with device.boot() as board:
+        board.wait_for(r"outbox: dt/leaf/denied-topic/climate is given up until the next boot", 60)
+        since = len(board.lines)
+        board.wait_for("mqtt: subscribed", 60, since=since)
+        reply = messages.send_command("denied-topic", "echo", {"still": "here"}, application="leaf", timeout=10)
+        board.wait_for(r"telemetry|faults: offline", since=since)
+        later = [line for line in board.lines[since:] if " fault: " in line]
+    assert reply["result"] == {"still": "here"}
+    assert not later

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rootlet import resources
 from rootlet.board import config
+from rootlet.trust.roots import load_manifest
 
 from .conftest import RunLeaf
 
@@ -139,3 +140,28 @@ def test_the_device_finds_a_hint_by_its_word_alone(leaf: RunLeaf) -> None:
     path = str(resources.FIRMWARE / "leaf" / "faults.txt")
     found = leaf("from leaf.faults import hint\nanswer([hint(word, given) for word in ('tls', 'tcp', 'nothing')])", path)
     assert found == ["", "check that the network lets TCP through to this port", ""]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "offered"),
+    [
+        (["ECDSA"], ["TLS-ECDHE-ECDSA-WITH-AES-128-GCM-SHA256", "TLS-ECDHE-ECDSA-WITH-AES-256-GCM-SHA384"]),
+        (["RSA"], ["TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA256", "TLS-ECDHE-RSA-WITH-AES-256-GCM-SHA384"]),
+    ],
+)
+def test_only_suites_are_offered_whose_chain_can_end_at_an_embedded_root(
+    leaf: RunLeaf, kinds: list[str], offered: list[str]
+) -> None:
+    script = """
+import tls
+from leaf.tls import _fit
+known = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
+answer(sorted([name for name in known if _fit(name, given)]))
+"""
+    assert leaf(script, kinds) == offered
+
+
+def test_the_kind_of_a_roots_key_is_read_from_its_certificate(leaf: RunLeaf) -> None:
+    ders = {root.name: root.der().hex() for root in load_manifest().roots}
+    found = leaf("from leaf.x509 import is_ec\nanswer({n: is_ec(bytes.fromhex(d)) for n, d in given.items()})", ders)
+    assert found == {root.name: root.key_type.startswith("ec") for root in load_manifest().roots}

@@ -127,6 +127,57 @@ def test_umqtt_works_where_nothing_goes_wrong(leaf: RunLeaf) -> None:
         assert told.get(timeout=5) == 1
 
 
+NEWER = """
+import sys
+class MQTTClient:  # what umqtt.simple 1.4 and later have in common with 1.3.4, and no method that works
+    def __init__(self, client_id, server, port=0, user=None, password=None, keepalive=0, ssl=None):
+        self.client_id = client_id
+        self.sock = None
+        self.server = server
+        self.port = port
+        self.ssl = ssl
+        self.pid = 0
+        self.cb = None
+        self.user = user
+        self.pswd = password
+        self.keepalive = keepalive
+        self.lw_topic = None
+        self.lw_msg = None
+        self.lw_qos = 0
+        self.lw_retain = False
+    def set_last_will(self, topic, msg, retain=False, qos=0):
+        self.lw_topic = topic
+        self.lw_msg = msg
+        self.lw_qos = qos
+        self.lw_retain = retain
+class Module:
+    pass
+simple = Module()
+simple.MQTTClient = MQTTClient
+sys.modules["umqtt.simple"] = simple
+sys.modules["umqtt"] = Module()
+"""
+
+
+def test_a_session_needs_nothing_of_umqtt_but_its_settings_whatever_its_version(leaf: RunLeaf) -> None:
+    with server(acknowledging) as (port, told):
+        assert leaf(
+            NEWER
+            + SESSION
+            + """
+session.set_last_will("status", b"gone", retain=True, qos=1)
+async def main():
+    await connect()
+    await session.publish("t", b"x", False, 1)
+    await session.disconnect()
+    answer(MQTTClient is Session.__bases__[0])
+asyncio.run(main())
+""",
+            port,
+        )
+        assert told.get(timeout=5) == 1
+
+
 # --- the wait for a PUBACK has no bound
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 from rich.markup import escape
 
+from rootlet.cli.explain import command as explain
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.cli.subject import device_subject_options, subject_options
@@ -330,3 +331,6 @@ def _report(
         err.print(f"  not taken from the request: {escape(', '.join(left_out))}")
     if replaced:
         err.print(f"  the identity that was there is now in {escape(str(replaced))}/")
+
+
+command.add_command(explain)

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ca": ("rootlet.cli.ca", "Mint and look after certificate authorities."),
     "device": ("rootlet.cli.device", "Issue and explain device identities."),
     "roots": ("rootlet.cli.roots", "The trust anchors that an image embeds."),
+    "chain": ("rootlet.cli.chain", "Show a server's chain, and whether a device would connect."),
     "cloud": ("rootlet.cli.cloud", "Register devices with AWS IoT Core, or with the sandbox."),
     "sandbox": ("rootlet.cli.sandbox", "Run a local IoT Core."),
     "boards": ("rootlet.cli.boards", "List the boards that an image can be built for."),

@@ -1,12 +1,10 @@
 """The local IoT Core: on loopback, with a chain like Amazon's, gone when it is stopped."""
 
-import contextlib
 import signal
 import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
 from rootlet.sandbox.sandbox import Sandbox
 from rootlet.sandbox.server import Settings
+from support.processes import survivors
 
 
 def ports(sandbox: Sandbox) -> tuple[int, int]:
@@ -95,17 +94,7 @@ def test_a_sandbox_dies_with_the_process_that_started_it() -> None:
         assert owner.stdout
         pid = int(owner.stdout.readline())
         owner.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while alive(pid):
-        assert time.monotonic() < deadline, "the sandbox outlived its owner"
-        time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """A zombie that nobody has reaped yet is dead."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] != "Z"
-    return False
+    assert not survivors([pid]), "the sandbox outlived its owner"
 
 
 def test_state_survives_a_restart_and_its_key_is_private(tmp_path: Path, authority: Authority) -> None:

@@ -1,0 +1,54 @@
+"""``rootlet device explain``: would the cloud accept this device, and which rule says so."""
+
+import dataclasses
+import datetime as dt
+import sys
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import emit_json, out
+
+
+@click.command(
+    name="explain",
+    epilog="""\b
+Examples:
+  rootlet device explain devices/sensor-1
+  rootlet device explain sensor-1.crt --json
+\b
+Exit: 0 it would be accepted (at once, or after its first connection), 1 it would not.
+""",
+)
+@click.argument("device", type=click.Path(path_type=Path), metavar="DIRECTORY|CERTIFICATE")
+@click.option("--json", "as_json", is_flag=True, help="Print the rules as JSON.")
+def command(device: Path, as_json: bool) -> None:
+    """Say whether AWS IoT Core would accept a device's certificate, rule by rule. Nothing is changed."""
+    from rootlet.cloud import client
+    from rootlet.cloud.explain import explain
+    from rootlet.trust.stores import from_file
+
+    chain = from_file(device / "device.crt" if device.is_dir() else device)
+    found = explain(client.iot(), chain[0].parsed, dt.datetime.now(dt.UTC))
+    if as_json:
+        rules = [dataclasses.asdict(rule) for rule in found.rules]
+        emit_json(
+            {
+                "certificate_id": found.certificate_id,
+                "accepted": found.accepted,
+                "after_first_connection": found.first_time,
+                "rules": rules,
+            }
+        )
+    else:
+        out.print(f"{escape(chain[0].common_name)}, certificate {found.certificate_id}")
+        for rule in found.rules:
+            mark = {True: "[green]ok[/] ", False: "[red]NO[/] ", None: "--  "}[rule.ok]
+            out.print(f"  {mark} {rule.name:<11} {escape(rule.text)}")
+            if rule.way_out:
+                out.print(f"       {'':<11} [bold]way out:[/] {escape(rule.way_out)}")
+        verdict = "[bold green]would accept it[/]" if found.accepted else "[bold red]would refuse it[/]"
+        later = ", after dropping its first connection" if found.first_time and found.accepted else ""
+        out.print(f"AWS IoT Core {verdict}{later}.")
+    sys.exit(0 if found.accepted else 1)

@@ -1,0 +1,162 @@
+"""Whether AWS IoT Core would accept a device, and which rule says so. It only asks; nothing in the account changes."""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rootlet.cloud.client import errors
+from rootlet.trust.model import Certificate
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One question and its answer; ``ok`` None: it decides nothing here. ``way_out`` where it is not well."""
+
+    name: str
+    ok: bool | None
+    text: str
+    way_out: str = ""
+
+
+@dataclass
+class Explanation:
+    """``accepted``: the connection would be let in. ``first_time``: dropped once and registered, and then let in."""
+
+    certificate_id: str
+    rules: list[Rule] = field(default_factory=list)
+    first_time: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        return all(rule.ok is not False for rule in self.rules)
+
+
+def explain(iot: "IoTClient", certificate: x509.Certificate, at: dt.datetime) -> Explanation:
+    """Ask the account about a device's certificate. Raises RootletError where it cannot be asked."""
+    identifier = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    found = Explanation(identifier)
+    with errors():
+        description = _describe(iot, identifier)
+        authority = _authority(iot, certificate)
+        if description is None:
+            _unregistered(found, authority)
+        else:
+            _registered(iot, found, description, certificate)
+        found.rules.append(_dates(certificate, at))
+        found.rules.append(_issuer(certificate, authority))
+    return found
+
+
+def _describe(iot: "IoTClient", identifier: str) -> Any:
+    try:
+        return iot.describe_certificate(certificateId=identifier)["certificateDescription"]
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+
+
+def _authority(iot: "IoTClient", certificate: x509.Certificate) -> Any:
+    # The registered CA whose key made the signature.
+    for page in iot.get_paginator("list_ca_certificates").paginate():
+        for entry in page["certificates"]:
+            described = iot.describe_ca_certificate(certificateId=entry["certificateId"])
+            ca = x509.load_pem_x509_certificate(described["certificateDescription"]["certificatePem"].encode())
+            if Certificate(ca.public_bytes(Encoding.DER)).signed(Certificate(certificate.public_bytes(Encoding.DER))):
+                return described["certificateDescription"]
+    return None
+
+
+def _unregistered(found: Explanation, authority: Any) -> None:
+    waits = authority is not None and authority["status"] == "ACTIVE" and authority.get("autoRegistrationStatus") == "ENABLE"
+    if waits:
+        found.first_time = True
+        text = "not yet: its first connection is dropped and registers it, for its CA is registered with auto-registration"
+        found.rules.append(Rule("registered", None, text))
+    else:
+        way_out = "rootlet cloud register DIRECTORY, or register its CA with auto-registration"
+        found.rules.append(
+            Rule("registered", False, f"the account does not know certificate {found.certificate_id}", way_out)
+        )
+
+
+def _registered(iot: "IoTClient", found: Explanation, description: Any, certificate: x509.Certificate) -> None:
+    mode = description.get("certificateMode", "DEFAULT")
+    how = f"under CA {description['caCertificateId'][:16]}…" if description.get("caCertificateId") else "without a CA"
+    sni = "; the device must send SNI" if mode == "SNI_ONLY" else ""
+    found.rules.append(Rule("registered", True, f"{how}{sni}"))
+    status = description["status"]
+    way_out = (
+        "rootlet cloud register DIRECTORY --activate" if status in ("INACTIVE", "PENDING_ACTIVATION") else "issue a new one"
+    )
+    found.rules.append(Rule("status", status == "ACTIVE", status, "" if status == "ACTIVE" else way_out))
+    arn = description["certificateArn"]
+    things = iot.list_principal_things(principal=arn)["things"]
+    names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    thing = things[0] if things else ""
+    if not things:
+        text = "no thing is attached: a policy that asks for iot:Connection.Thing.IsAttached denies it"
+    else:
+        text = f"{', '.join(things)} attached" + ("" if names and names[0] in things else f"; the certificate names {names}")
+    found.rules.append(Rule("thing", bool(things) or None, text, "" if things else "rootlet cloud register DIRECTORY"))
+    found.rules += _policies(iot, arn, thing)
+
+
+def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:
+    attached = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
+    sources = dict.fromkeys(attached, "")
+    if thing:
+        for group in iot.list_thing_groups_for_thing(thingName=thing)["thingGroups"]:
+            for policy in iot.list_attached_policies(target=group["groupArn"])["policies"]:
+                sources.setdefault(policy["policyName"], f" (by group {group['groupName']})")
+    if not sources:
+        yield Rule("policies", False, "none is attached: everything is denied", "rootlet cloud register DIRECTORY")
+        return
+    yield Rule("policies", True, ", ".join(name + where for name, where in sources.items()))
+    documents = [json.loads(iot.get_policy(policyName=name)["policyDocument"]) for name in sources]
+    allowed = [s for document in documents for s in _statements(document) if s["Effect"] == "Allow" and _connects(s)]
+    if not allowed:
+        yield Rule("connect", False, "no statement allows iot:Connect", "allow it in one of these policies")
+    else:
+        resources = ", ".join(resource for statement in allowed for resource in _listed(statement["Resource"]))
+        yield Rule("connect", True, f"allowed for {resources}")
+
+
+def _statements(document: Any) -> list[Any]:
+    statements = document.get("Statement", [])
+    return statements if isinstance(statements, list) else [statements]
+
+
+def _connects(statement: Any) -> bool:
+    return any(action in ("*", "iot:*", "iot:Connect") for action in _listed(statement.get("Action", [])))
+
+
+def _listed(value: Any) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _dates(certificate: x509.Certificate, at: dt.datetime) -> Rule:
+    if at > certificate.not_valid_after_utc:
+        return Rule("dates", False, f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}", "issue and register a new one")
+    if at < certificate.not_valid_before_utc:
+        return Rule(
+            "dates", False, f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}Z", "wait, or check clocks"
+        )
+    return Rule("dates", True, f"until {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+def _issuer(certificate: x509.Certificate, authority: Any) -> Rule:
+    name = certificate.issuer.rfc4514_string()
+    if authority is None:
+        return Rule(
+            "issuer", None, f"{name}: not among the account's registered CAs, which a certificate of its own needs not"
+        )
+    auto = authority.get("autoRegistrationStatus", "DISABLE")
+    return Rule("issuer", None, f"{name}: registered, {authority['status']}, auto-registration {auto}")

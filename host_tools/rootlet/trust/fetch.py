@@ -1,0 +1,191 @@
+"""What a server shows in its handshake, before anybody verifies anything."""
+
+import ipaddress
+import select
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from rootlet.errors import BadInput, RootletError
+from rootlet.trust.model import Certificate, readable
+
+KeyType = Literal["ecdsa", "rsa"]
+MQTT_PORT = 8883
+
+DEVICE_SUITES = {
+    "ecdsa": ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    "rsa": ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384"),
+}
+"""The suites that ``leaf`` offers (firmware/leaf/tls.py), by the key type of the chain that they ask for. TLS 1.2 only."""
+
+_SIGNATURES = {
+    "ecdsa": "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512",
+    "rsa": "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512",
+}
+_VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a client offers. ``key_types`` choose the chain; ``ciphers``, an OpenSSL cipher string, replaces the suites."""
+
+    key_types: Sequence[KeyType] = ("ecdsa", "rsa")
+    version: str = "1.2"
+    ciphers: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came. ``chain`` is in the order sent; ``failure`` says why the handshake did not finish, or is empty."""
+
+    host: str
+    port: int
+    offer: Offer
+    chain: tuple[Certificate, ...]
+    unreadable: int
+    version: str
+    cipher: str
+    failure: str
+    message_size: int
+    """Bytes of the TLS Certificate message (RFC 5246 section 7.4.2)."""
+
+
+def parse_target(text: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
+    """``HOST[:PORT]``; an IPv6 address with a port stands in brackets. Raises BadInput."""
+    host, port = text, ""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or "/" in host or any(character.isspace() for character in host):
+        raise BadInput(f"{text!r} is no HOST[:PORT]", way_out="for example example-ats.iot.eu-west-1.amazonaws.com:8883")
+    if not port:
+        return host, default_port
+    if not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise BadInput(f"{text!r}: {port!r} is no port", way_out="a port is a number from 1 to 65535")
+    return host, int(port)
+
+
+def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to: str | None = None) -> Served:
+    """Connect and return what the server shows. ``connect_to`` is an address that stands in for DNS.
+
+    Raises RootletError where there is no server, or no TLS, or no answer in ``timeout`` seconds; BadInput for a bad offer.
+    """
+    context = _context(offer)
+    deadline = time.monotonic() + timeout
+    try:
+        plain = socket.create_connection((connect_to or host, port), timeout)
+    except socket.gaierror as error:
+        raise RootletError(
+            f"{host} has no address ({error.strerror})", way_out="check the name: rootlet cloud endpoint"
+        ) from None
+    except OSError as error:
+        reason = error.strerror or "no answer"
+        raise RootletError(
+            f"{host} port {port} does not let us connect: {reason}",
+            way_out="check port and firewall: MQTT over TLS is on 8883",
+        ) from None
+    with plain:
+        plain.setblocking(False)
+        connection = SSL.Connection(context, plain)
+        if not _is_address(host):
+            connection.set_tlsext_host_name(host.encode("idna"))
+        connection.set_connect_state()
+        failure = _handshake(connection, plain, deadline, f"{host} port {port}", timeout)
+        sent = connection.get_peer_cert_chain(as_cryptography=True) or []
+        ders = [certificate.public_bytes(Encoding.DER) for certificate in sent]
+        if failure and not ders:
+            raise RootletError(f"{host} port {port} showed no certificate: {failure}", way_out=_way_out(offer))
+        chain = readable(ders)
+        return Served(
+            host,
+            port,
+            offer,
+            tuple(chain),
+            len(ders) - len(chain),
+            connection.get_protocol_version_name(),
+            connection.get_cipher_name() or "",
+            failure,
+            4 + 3 + sum(3 + len(der) for der in ders),
+        )
+
+
+def _context(offer: Offer) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_verify(SSL.VERIFY_NONE)  # to see a chain that does not verify is what this is for; nothing is sent
+    context.set_min_proto_version(_VERSIONS["1.2"] if offer.version == "any" else _VERSIONS[offer.version])
+    context.set_max_proto_version(_VERSIONS["1.3"] if offer.version == "any" else _VERSIONS[offer.version])
+    suites = offer.ciphers or ":".join(suite for kind in offer.key_types for suite in DEVICE_SUITES[kind])
+    try:
+        # Level 0: a chain with SHA-1 or a short key must be seen to be judged.
+        context.set_cipher_list(f"{suites}:@SECLEVEL=0".encode())
+    except SSL.Error:
+        raise BadInput(f"OpenSSL knows no cipher in {suites!r}", way_out="see: openssl ciphers -v") from None
+    if not offer.ciphers:
+        # TLS 1.3 chooses the chain by the signature algorithms; pyOpenSSL has no call for them, the library below has.
+        names = ":".join(_SIGNATURES[kind] for kind in offer.key_types)
+        SSL._lib.SSL_CTX_set1_sigalgs_list(context._context, names.encode())  # type: ignore[attr-defined]
+    if offer.certificate:
+        try:
+            context.use_certificate_chain_file(str(offer.certificate))
+            context.use_privatekey_file(str(offer.key))
+            context.check_privatekey()
+        except (SSL.Error, OSError):
+            raise BadInput(
+                f"{offer.certificate} and {offer.key} are no certificate and key that belong together",
+                way_out="give device.crt and device.key of one device, in PEM",
+            ) from None
+    return context
+
+
+def _handshake(connection: SSL.Connection, plain: socket.socket, deadline: float, where: str, timeout: float) -> str:
+    # Returns why it did not finish, or ''.
+    while True:
+        try:
+            connection.do_handshake()
+            return ""
+        except (SSL.WantReadError, SSL.WantWriteError) as want:
+            writing = [plain] if isinstance(want, SSL.WantWriteError) else []
+            if not any(select.select([plain], writing, [], max(0.0, deadline - time.monotonic()))):
+                if connection.get_peer_cert_chain():
+                    return f"the server went silent after its certificates ({timeout:g} s)"
+                raise RootletError(
+                    f"{where} did not answer the handshake in {timeout:g} s", way_out="check that TLS is spoken on this port"
+                ) from None
+        except SSL.ZeroReturnError:
+            return "the server ended TLS before the handshake was over"
+        except SSL.SysCallError as error:
+            return f"the server closed the connection in the handshake ({error.args[-1]})"
+        except SSL.Error as error:
+            return _reason(error)
+
+
+def _reason(error: SSL.Error) -> str:
+    reasons = [entry[2] for entry in error.args[0]] if error.args and error.args[0] else []
+    text = reasons[0] if reasons else "unknown"
+    if "wrong version number" in text or "http request" in text or "packet length too long" in text:
+        return f"it does not speak TLS ({text})"
+    return text
+
+
+def _way_out(offer: Offer) -> str:
+    if len(offer.key_types) == 1 and not offer.ciphers:
+        return f"it may have no {offer.key_types[0].upper()} chain: try --key-type both, or another --tls"
+    return "check host and port; MQTT over TLS is on 8883"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,210 @@
+"""Whether a device would connect: mbedTLS's rules (3.6, as MicroPython sets it up) applied to what a server showed.
+
+The tests hold every verdict against a real mbedTLS, the Unix port's, and against OpenSSL. Where the two libraries differ,
+the device's is the one that counts here; docs/trust.md says where and why.
+"""
+
+import datetime as dt
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from rootlet.trust.model import Certificate
+
+MAX_CHAIN = 10  # certificates that mbedTLS follows: 8 intermediates and both ends (MBEDTLS_X509_MAX_INTERMEDIATE_CA)
+MAX_MESSAGE = 16384  # bytes of a handshake message: it must fit the input buffer (MBEDTLS_SSL_IN_CONTENT_LEN)
+_HASHES = ("sha256", "sha384", "sha512")  # mbedtls_x509_crt_profile_default
+_CURVES = ("secp256r1", "secp384r1", "secp521r1", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1")
+_RSA_BITS = 2048
+_UNDERSTOOD = {"basicConstraints", "keyUsage", "subjectAltName", "extendedKeyUsage", "certificatePolicies"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One question and its answer. ``word`` is the fault that the device would name where ``ok`` is false."""
+
+    name: str
+    ok: bool
+    text: str
+    word: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``path`` is how the device would climb; ``anchor`` the embedded root it ends at, or None."""
+
+    rules: tuple[Rule, ...]
+    path: tuple[Certificate, ...]
+    anchor: Certificate | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the device would go on and connect."""
+        return all(rule.ok for rule in self.rules)
+
+    @property
+    def broken(self) -> list[Rule]:
+        return [rule for rule in self.rules if not rule.ok]
+
+
+def judge(
+    sent: Sequence[Certificate], roots: Sequence[Certificate], host: str | None, at: dt.datetime, size: int = 0
+) -> Verdict:
+    """Judge the certificates in the order sent. ``host`` None: not asked; ``size`` is that of the TLS message, in bytes."""
+    if not sent:
+        return Verdict((Rule("chain", False, "no certificate was shown", "tls-no-tls"),), (), None)
+    path, anchor, why = _climb(sent, roots, at)
+    whole = [*path, anchor] if anchor and anchor not in path else [*path]
+    rules = [
+        _parses(sent),
+        Rule("chain", anchor is not None, why, "tls-failed" if len(path) >= MAX_CHAIN - 1 else "tls-untrusted-root"),
+        *_dates(whole, at),
+        _strength(path, anchor),
+        _purpose(sent[0]),
+        Rule(
+            "size",
+            size <= MAX_MESSAGE,
+            f"the certificates take {size or sum(len(c.der) + 3 for c in sent) + 7} of {MAX_MESSAGE} bytes",
+            "tls-failed",
+        ),
+    ]
+    if host is not None:
+        rules.insert(3, _host(sent[0], host))
+    return Verdict(tuple(rules), tuple(path), anchor)
+
+
+def _climb(
+    sent: Sequence[Certificate], roots: Sequence[Certificate], at: dt.datetime
+) -> tuple[list[Certificate], Certificate | None, str]:
+    # As mbedTLS: an embedded root first, else a certificate that was sent later than the child; no second thoughts.
+    path = [sent[0]]
+    while True:
+        child = path[-1]
+        if child in roots:
+            return path, child, f"ends at the embedded {child.common_name}"
+        if (parent := _parent(child, roots, path, at)) is not None:
+            return path, parent, f"ends at the embedded {parent.common_name}"
+        if len(path) >= MAX_CHAIN - 1:
+            return path, None, f"longer than the {MAX_CHAIN} certificates that the device follows"
+        later = sent[sent.index(child) + 1 :]
+        parent = _parent(child, later, path, at)
+        if parent is None:
+            return path, None, _why_not(child, sent, roots, path)
+        path.append(parent)
+
+
+def _parent(
+    child: Certificate, candidates: Sequence[Certificate], path: Sequence[Certificate], at: dt.datetime
+) -> Certificate | None:
+    fallback = None
+    for candidate in candidates:
+        if candidate in path or not _may_sign(candidate) or not _long_enough(candidate, path) or not candidate.signed(child):
+            continue
+        if candidate.not_before <= at <= candidate.not_after:
+            return candidate
+        fallback = fallback or candidate
+    return fallback
+
+
+def _may_sign(candidate: Certificate) -> bool:
+    return candidate.is_authority and (not candidate.key_usage or "key cert sign" in candidate.key_usage)
+
+
+def _long_enough(candidate: Certificate, path: Sequence[Certificate]) -> bool:
+    # RFC 5280 section 4.2.1.9: intermediates below it, those that issued themselves not counted.
+    if candidate.path_length is None:
+        return True
+    below = [certificate for certificate in path[1:] if not certificate.self_issued]
+    return len(below) <= candidate.path_length
+
+
+def _why_not(
+    child: Certificate, sent: Sequence[Certificate], roots: Sequence[Certificate], path: Sequence[Certificate]
+) -> str:
+    for candidate in (*roots, *sent):
+        if candidate == child or candidate.parsed.subject != child.parsed.issuer:
+            continue
+        if not candidate.signed(child):
+            continue
+        if not _may_sign(candidate):
+            return f"{candidate.common_name}, which signed {child.common_name}, is no CA that may sign certificates"
+        if not _long_enough(candidate, path):
+            return f"{candidate.common_name} allows a path of {candidate.path_length} CAs below it; there are more"
+        return (
+            f"{candidate.common_name} was sent before {child.common_name}, which it signed: the device looks behind it only"
+        )
+    if child.self_issued:
+        return f"{child.common_name} " + ("signed itself" if len(path) == 1 else "is a root that is not embedded")
+    return f"{child.issuer}, the issuer of {child.common_name}, was not sent and is no embedded root"
+
+
+def _parses(sent: Sequence[Certificate]) -> Rule:
+    for certificate in sent:
+        for extension in certificate.critical_extensions:
+            if extension not in _UNDERSTOOD:
+                text = f"{certificate.common_name} has a critical {extension}, which the device does not know"
+                return Rule("extensions", False, text, "tls-failed")
+    return Rule("extensions", True, "nothing critical that the device does not know")
+
+
+def _dates(whole: Sequence[Certificate], at: dt.datetime) -> list[Rule]:
+    for certificate in whole:
+        if at > certificate.not_after:
+            text = f"{certificate.common_name} expired on {certificate.not_after:%Y-%m-%d %H:%M}Z"
+            return [Rule("dates", False, text, "tls-expired")]
+        if at < certificate.not_before:
+            text = f"{certificate.common_name} is not valid before {certificate.not_before:%Y-%m-%d %H:%M}Z"
+            return [Rule("dates", False, text, "tls-not-yet-valid")]
+    first = min(whole, key=lambda certificate: certificate.not_after)
+    days = first.days_left(at)
+    return [Rule("dates", True, f"valid; the first to end is {first.common_name}, in {days} days")]
+
+
+def _host(server: Certificate, host: str) -> Rule:
+    names = server.names or [server.common_name]
+    if any(_matches(name, host) for name in names):
+        return Rule("host", True, f"{host} is one of: {', '.join(names)}")
+    return Rule("host", False, f"{host} is none of: {', '.join(names)}", "tls-hostname")
+
+
+def _matches(name: str, host: str) -> bool:
+    # RFC 6125 section 6.4.3: a wildcard stands for one whole label, the first. An address matches an address.
+    try:
+        return ipaddress.ip_address(host) == ipaddress.ip_address(name)
+    except ValueError:
+        pass
+    name, host = name.lower().rstrip("."), host.lower().rstrip(".")
+    if name.startswith("*."):
+        _, _, rest = host.partition(".")
+        return rest == name[2:] and "." in rest
+    return name == host
+
+
+def _strength(path: Sequence[Certificate], anchor: Certificate | None) -> Rule:
+    for certificate in path:
+        if certificate == anchor:
+            continue  # a root's own signature proves nothing, and is not looked at
+        if certificate.hash_name not in _HASHES:
+            text = f"{certificate.common_name} is signed with {certificate.hash_name or certificate.signature}"
+            return Rule("strength", False, text, "tls-failed")
+    for certificate in [*path, *([anchor] if anchor else [])]:
+        public = certificate.parsed.public_key()
+        weak = isinstance(public, rsa.RSAPublicKey) and public.key_size < _RSA_BITS
+        strange = isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name not in _CURVES
+        if weak or strange or not isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+            text = f"the key of {certificate.common_name} is {certificate.key}, which the device refuses"
+            return Rule("strength", False, text, "tls-failed")
+    keys = ", ".join(dict.fromkeys(certificate.key for certificate in path))
+    return Rule("strength", True, f"keys {keys}; hashes SHA-256 or longer")
+
+
+def _purpose(server: Certificate) -> Rule:
+    usages = server.extended_key_usage
+    if usages and not {"serverAuth", "anyExtendedKeyUsage"} & set(usages):
+        text = f"{server.common_name} is for {', '.join(usages)}, not for a server"
+        return Rule("purpose", False, text, "tls-failed")
+    if server.key_usage and "digital signature" not in server.key_usage:
+        return Rule("purpose", False, f"{server.common_name} may not make digital signatures", "tls-failed")
+    return Rule("purpose", True, "the server's certificate may be used for a server")
