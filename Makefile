@@ -49,8 +49,8 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/issue_batch.py
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/ledger.py
-	$(BIN)/python bench/factory.py
 	$(BIN)/python bench/session.py
+	$(BIN)/python bench/factory.py
 
 campaign: $(VENV)/dev.stamp
 	$(BIN)/python tests/campaign/outages.py --seed $(SEED) --runs $(RUNS)

@@ -38,6 +38,16 @@ def iot() -> "IoTClient":
     raise AssertionError  # errors() never swallows
 
 
+def arn_prefix() -> str:
+    """What the ARNs of AWS IoT begin with here: ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
+    with errors():
+        sts = boto3.client("sts")
+        caller = sts.get_caller_identity()
+        partition = caller["Arn"].split(":")[1]  # aws, aws-cn, aws-us-gov
+        return f"arn:{partition}:iot:{sts.meta.region_name}:{caller['Account']}"
+    raise AssertionError  # errors() never swallows
+
+
 @contextlib.contextmanager
 def errors() -> Iterator[None]:
     """Turn what boto3 raises into RootletError, one line with a way out."""
