@@ -50,9 +50,7 @@ def statements(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(st.lists(statements(), min_size=1, max_size=3), min_size=1, max_size=2), WORDS, WORDS)
-def test_both_decide_alike(given_statements: list[list[dict[str, Any]]], topic: str, one: str) -> None:
+def both_decide_alike(given_statements: list[list[dict[str, Any]]], topic: str, one: str) -> bool:
     documents = [json.dumps({"Version": "2012-10-17", "Statement": entry}) for entry in given_statements]
     values = {"iot:one": (one,), "iot:many": ("a", "b")}
     mine = decide([parse("p", entry) for entry in documents], "iot:Publish", PREFIX + topic, Variables(values))
@@ -66,4 +64,17 @@ def test_both_decide_alike(given_statements: list[list[dict[str, Any]]], topic: 
         service_context={"iot:one": one, "iot:many": ["a", "b"]},
     )
     theirs = evaluator.evaluate(context, [evaluator.parse_policy_document(entry) for entry in documents])
-    assert mine.allowed == (theirs.decision == "Allow")
+    return mine.allowed == (theirs.decision == "Allow")
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.lists(statements(), min_size=1, max_size=3), min_size=1, max_size=2), WORDS, WORDS)
+def test_policies_are_decided_alike(given_statements: list[list[dict[str, Any]]], topic: str, one: str) -> None:
+    assert both_decide_alike(given_statements, topic, one)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(conditions(), WORDS)
+def test_conditions_are_judged_alike(condition: dict[str, dict[str, Any]], one: str) -> None:
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition}
+    assert both_decide_alike([[statement]], "a", one)
