@@ -11,7 +11,11 @@ import vfs
 world = json.loads(os.getenv("ROOTLET_VIRTUAL_BOARD"))
 os.unsetenv("ROOTLET_VIRTUAL_BOARD")
 
-import esp32  # noqa: E402 - the shim beside this file
+import laboratory  # noqa: E402 - the shim beside this file
+
+laboratory.power_on(world)
+
+import esp32  # noqa: E402
 
 esp32.power_on(world["flash"], world.get("power_cut"))
 
@@ -20,7 +24,7 @@ import network  # noqa: E402
 
 machine.power_on(world)
 network.power_on(world)
-sys.modules["socket"] = network.Sockets(world.get("resolve", {}), world.get("ports", {}))
+sys.modules["socket"] = network.Sockets(world.get("resolve", {}), world.get("ports", {}), world.get("resolve_later"))
 
 # Frozen in the official ESP32 firmware, so it is in RAM here and nowhere in the flash image.
 sys.path.insert(0, world["frozen"])

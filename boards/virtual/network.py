@@ -74,12 +74,15 @@ class WLAN:
 class Sockets:
     """The module `socket`, with the emulator's answers to DNS in front of the host's."""
 
-    def __init__(self, table, ports):
-        self._table = table
+    def __init__(self, table, ports, later=None):
+        self._table = dict(table)
+        self._later = later  # what DNS answers for a known name from the second time on
         self._ports = ports  # well-known ports that a test's server cannot bind, and where it listens instead
 
     def getaddrinfo(self, host, port, *rest):
         address = self._table.get(host, host)
+        if self._later and host in self._table:
+            self._table[host] = self._later
         if isinstance(address, list):  # several, as a server behind several addresses has
             return [entry for one in address for entry in _real.getaddrinfo(one, port, *rest)]
         return _real.getaddrinfo(address, self._ports.get(str(port), port), *rest)

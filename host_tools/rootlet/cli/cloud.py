@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli import cloud_ca, cloud_devices
 from rootlet.cli import policy as policy_commands
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
@@ -124,3 +125,7 @@ def send(thing: str, name: str, arguments: str, application: str, timeout: float
         out.print(f"{escape(thing)} answered: {escape(json.dumps(reply.get('result')))}")
     if reply.get("status") != "ok":
         raise RootletError(f"{thing} answered: {reply.get('error')}", way_out="see the device's log")
+
+
+for more in (*cloud_ca.COMMANDS, *cloud_devices.COMMANDS):
+    command.add_command(more)

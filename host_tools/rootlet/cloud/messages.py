@@ -1,11 +1,13 @@
 """Talking to a device from the cloud's side: MQTT over WebSocket, signed with the user's AWS credentials (SigV4)."""
 
+import contextlib
 import json
 import os
 import queue
 import secrets
 import time
 import urllib.parse
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import boto3
@@ -59,6 +61,35 @@ def send_command(thing: str, command: str, arguments: Any, *, application: str, 
         request = {"id": identifier, "command": command, "arguments": arguments}
         client.publish(prefix + "request", json.dumps(request), qos=1)
         return _get(replies, deadline, f"{thing} did not answer within {timeout:g} s")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@contextlib.contextmanager
+def listening(topic: str, news: Callable[[Any], None]) -> Iterator[None]:
+    """While in the context, hand every JSON message on ``topic`` to ``news``, on another thread. Raises RootletError."""
+    ready: queue.Queue[str] = queue.Queue()
+    client = _client()
+
+    def on_connect(_client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
+        if reason.is_failure:
+            ready.put(f"refused: {reason}")
+        else:
+            client.subscribe(topic, qos=1)  # again after each reconnect, which paho does by itself
+
+    def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        with contextlib.suppress(ValueError):
+            news(json.loads(message.payload))
+
+    client.on_connect = on_connect
+    client.on_message = on_message
+    client.on_subscribe = lambda *_: ready.put("")
+    client.loop_start()
+    try:
+        if problem := _get(ready, time.monotonic() + 10, "the cloud did not let us in"):
+            raise RootletError(f"the connection to the cloud was {problem}", way_out="check iot:Connect in your IAM policy")
+        yield
     finally:
         client.disconnect()
         client.loop_stop()

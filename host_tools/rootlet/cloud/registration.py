@@ -4,18 +4,31 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.cloud import policy as policies
 from rootlet.cloud.client import errors
 from rootlet.errors import RootletError
-from rootlet.pki.identity import DeviceIdentity
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
+
+
+class Certified(Protocol):
+    """What registration needs of a device: everything but its key."""
+
+    @property
+    def thing(self) -> str: ...
+    @property
+    def certificate(self) -> x509.Certificate: ...
+    @property
+    def certificate_id(self) -> str: ...
+    @property
+    def issuers(self) -> tuple[x509.Certificate, ...]: ...
 
 
 @dataclass
@@ -38,7 +51,7 @@ def endpoint(iot: "IoTClient") -> str:
 
 def register(
     iot: "IoTClient",
-    identity: DeviceIdentity,
+    identity: Certified,
     *,
     application: str,
     streams: Sequence[str],
@@ -54,17 +67,36 @@ def register(
     """
     done = Registration(identity.thing, identity.certificate_id)
     with errors():
-        done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
-        _thing(iot, identity.thing, done.changes)
-        prefix = done.certificate_arn.rpartition(":")[0]
-        done.policy = policy or f"rootlet-{application}"
-        if policy is None:
-            _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
-        _attach(iot, done)
+        try:
+            _register(iot, identity, done, application, streams, policy, with_ca, activate)
+        except ClientError as error:
+            # Somebody was quicker between our look and our write, or our own first request arrived and its answer did not.
+            if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
+                raise
+            _register(iot, identity, done, application, streams, policy, with_ca, activate)
     return done
 
 
-def _certificate(iot: "IoTClient", identity: DeviceIdentity, with_ca: bool, activate: bool, changes: list[str]) -> str:
+def _register(
+    iot: "IoTClient",
+    identity: Certified,
+    done: Registration,
+    application: str,
+    streams: Sequence[str],
+    policy: str | None,
+    with_ca: bool,
+    activate: bool,
+) -> None:
+    done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
+    _thing(iot, identity.thing, done.changes)
+    prefix = done.certificate_arn.rpartition(":")[0]
+    done.policy = policy or f"rootlet-{application}"
+    if policy is None:
+        _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
+    _attach(iot, done)
+
+
+def _certificate(iot: "IoTClient", identity: Certified, with_ca: bool, activate: bool, changes: list[str]) -> str:
     with _absent():
         description = iot.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
         status = description["status"]

@@ -1,0 +1,158 @@
+"""Device Advisor's cases of CONNECT and of coming back: how long a device waits, and how its waits grow."""
+
+import itertools
+
+from rootlet.advisor import grading
+from rootlet.advisor.cases.tls import acknowledges, why_no_handshake
+from rootlet.advisor.grading import Backoff, Grade, Verdict, failed, passed, warned
+from rootlet.advisor.packets import Connect, Puback, Publish
+from rootlet.advisor.stage import Manners, Stage, case
+from rootlet.advisor.timeline import Timeline
+
+SILENCE = 5
+"""Seconds for which the server leaves a CONNECT without its CONNACK before it hangs up."""
+ROUND = 5
+LEAST = 1
+"""Seconds that a device must wait at least after a connection that had succeeded."""
+SHORT_BY = 0.05
+"""Seconds that a wait may seem shorter than it was."""
+
+NO_CONNACK = Manners(withhold=frozenset({Connect}))
+
+
+def sends_connect(timeline: Timeline) -> Verdict:
+    connects = timeline.received(Connect)
+    if not connects:
+        malformed = timeline.of("malformed")
+        return failed(malformed[0].text if malformed else why_no_handshake(timeline))
+    packet = connects[0].packet
+    assert isinstance(packet, Connect)
+    session = "clean" if packet.clean_session else "persistent"
+    return passed(f"client id {packet.client_id}, keep-alive {packet.keep_alive} s, {session} session")
+
+
+def backs_off(needed: int, *, jitter: bool) -> Grade:
+    """Constant and linear waits fail; strictly exponential ones warn where jitter is wanted."""
+
+    def grade(timeline: Timeline) -> Verdict:
+        attempts = timeline.attempts()
+        if len(attempts) < needed:
+            return failed(f"{len(attempts)} connections, {needed} are needed; waits {_shown(timeline)}")
+        kind = grading.classify(rounds(timeline), grading.noise(timeline))
+        evidence = f"{kind}: waits {_shown(timeline)}"
+        match kind:
+            case Backoff.JITTERED:
+                return passed(evidence)
+            case Backoff.EXPONENTIAL:
+                return warned(evidence + "; add jitter") if jitter else passed(evidence)
+            case Backoff.ERRATIC:
+                return warned(evidence)
+            case _:
+                return failed(evidence)
+
+    return grade
+
+
+def rounds(timeline: Timeline) -> list[list[float]]:
+    """The waits, cut where the server accepted a connection and meant it."""
+    found: list[list[float]] = [[]]
+    cuts = {event.connection for event in timeline.of("note") if event.text == ACCEPTED}
+    attempts = timeline.attempts()
+    for before, after in itertools.pairwise(attempts):
+        if before.connection in cuts:
+            found.append([])
+        elif before.ended is not None:
+            found[-1].append(max(0.0, after.began - before.ended))
+    return found
+
+
+ACCEPTED = "CONNACK: this one is allowed"
+
+
+def waits_a_second(timeline: Timeline) -> Verdict:
+    found = grading.waits(timeline)
+    if not found:
+        return failed("it never reconnected" if timeline.attempts() else "it never connected")
+    evidence = f"waits {grading.show(found)}"
+    return passed(evidence) if min(found) >= LEAST - SHORT_BY else failed(evidence + f"; at least {LEAST} s are asked for")
+
+
+def _shown(timeline: Timeline) -> str:
+    return " | ".join(grading.show(waits) for waits in rounds(timeline) if waits) or "none"
+
+
+@case("MQTT_Connect", "Sends CONNECT", sends_connect, 8, starred=True)
+async def connect(stage: Stage) -> None:
+    """The server is as it should be. The device must send a CONNECT that is right."""
+    await stage.connection()
+
+
+@case("MQTT_Client_Puback_QoS1", "Acknowledges QoS 1 messages", acknowledges, 9)
+async def client_puback_qos1(stage: Stage) -> None:
+    """Messages of 0, 100 and 4096 bytes. The device must acknowledge each."""
+    client = await stage.connection()
+    topic = await stage.subscribed(client)
+    for identifier, size in ((1, 0), (2, 100), (65535, stage.options.get("payload", 4096))):
+        await client.send(Publish(topic, b"x" * size, 1, identifier))
+        await client.packet(Puback)
+
+
+@case(
+    "MQTT_Connect_Jitter_Backoff_Retries", "Jitter backoff without CONNACK", backs_off(12, jitter=True), 10,
+    starred=True, timed=True,
+)  # fmt: skip
+async def connect_jitter_backoff_retries(stage: Stage) -> None:
+    """Five CONNECTs get no CONNACK, the sixth gets one; then all of it again. The device's waits must grow, with jitter."""
+    for _ in range(2):
+        await leave_waiting(stage, ROUND)
+        client = await stage.connection()
+        stage.note(ACCEPTED, client.number)
+        await stage.pause(2)
+        await client.close()
+
+
+@case("MQTT_Connect_Exponential_Backoff_Retries", "Exponential backoff without CONNACK", backs_off(6, jitter=False), 11,
+      timed=True)  # fmt: skip
+async def connect_exponential_backoff_retries(stage: Stage) -> None:
+    """Six CONNECTs get no CONNACK. The device's waits must grow exponentially; with or without jitter."""
+    await leave_waiting(stage, ROUND + 1)
+    await stage.connection()
+
+
+@case("MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect", "Backoff when the server disconnects",
+      backs_off(8, jitter=False), 12, timed=True)  # fmt: skip
+async def reconnect_backoff_on_server_disconnect(stage: Stage) -> None:
+    """The server hangs up two seconds after CONNACK, seven times. The device's waits must grow."""
+    for _ in range(7):
+        client = await stage.connection()
+        await client.ended(2)
+        await client.close()
+    await stage.connection()
+
+
+@case("MQTT_Reconnect_Wait_After_Success", "Waits a second before it reconnects", waits_a_second, 13, timed=True)
+async def reconnect_wait_after_success(stage: Stage) -> None:
+    """The server hangs up on a connection that had worked for 40 seconds. The device must wait a second at least."""
+    for _ in range(2):
+        client = await stage.connection()
+        await client.ended(40)
+        await client.close()
+    await stage.connection()
+
+
+@case("MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection", "Backoff on an unstable connection",
+      backs_off(8, jitter=False), 14, timed=True)  # fmt: skip
+async def reconnect_backoff_on_unstable_connection(stage: Stage) -> None:
+    """The connection breaks right after CONNACK, seven times. The device's waits must grow: CONNACK is no success."""
+    for _ in range(7):
+        client = await stage.connection()
+        await client.reset()
+    await stage.connection()
+
+
+async def leave_waiting(stage: Stage, times: int) -> None:
+    """That many CONNECTs without an answer; the server hangs up where the device does not."""
+    for _ in range(times):
+        client = await stage.connection(NO_CONNACK)
+        await client.ended(SILENCE)
+        await client.close()

@@ -1,0 +1,200 @@
+"""Device Advisor's cases of PUBLISH, SUBSCRIBE, PINGREQ and the persistent session."""
+
+from rootlet.advisor.cases.tls import why_no_handshake
+from rootlet.advisor.grading import Grade, Verdict, failed, not_run, passed, warned
+from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe, name_of
+from rootlet.advisor.stage import Manners, Stage, case
+from rootlet.advisor.timeline import Event, Timeline
+
+MESSAGE = 77
+"""The packet identifier of the server's message."""
+WITHIN = 90
+"""Seconds that a retry may take."""
+
+
+def sends(kind: type[Packet], what: str) -> Grade:
+    def grade(timeline: Timeline) -> Verdict:
+        found = timeline.received(kind)
+        if not found:
+            return failed(f"no {what}" if timeline.received(Connect) else why_no_handshake(timeline))
+        return passed(f"{found[0].at:.1f} s: {describe(found[0])}")
+
+    return grade
+
+
+def describe(event: Event) -> str:
+    packet = event.packet
+    match packet:
+        case Publish():
+            again = ", DUP" if packet.duplicate else ""
+            number = f" {packet.identifier}" if packet.qos else ""
+            return f"PUBLISH{number} to {packet.topic}, QoS {packet.qos}, {len(packet.payload)} bytes{again}"
+        case Subscribe():
+            return f"SUBSCRIBE {packet.identifier} to {', '.join(name for name, _ in packet.filters)}"
+        case None:
+            return event.text
+    return name_of(packet)
+
+
+def retries(kind: type[Publish] | type[Subscribe], within: float = WITHIN) -> Grade:
+    """The same packet again: same identifier, same connection."""
+
+    def grade(timeline: Timeline) -> Verdict:
+        numbered = [event for event in timeline.received(kind) if identifier(event)]
+        if not numbered:
+            name = kind.__name__.upper()
+            if kind is Publish and timeline.received(kind):
+                return not_run("it publishes with QoS 0 only, which has no acknowledgement")
+            return failed(f"no {name}" if timeline.received(Connect) else why_no_handshake(timeline))
+        first = numbered[0]
+        again = [event for event in numbered[1:] if event.connection == first.connection and _same(first, event)]
+        what = describe(first)
+        if again and again[0].at - first.at <= within:
+            evidence = f"{what}; again after {again[0].at - first.at:.1f} s with the same identifier"
+            packet = again[0].packet
+            if isinstance(packet, Publish) and not packet.duplicate:
+                return warned(evidence + ", but without DUP (MQTT 3.1.1 §3.3.1.1)")
+            return passed(evidence)
+        if again:
+            return failed(f"{what}; again only after {again[0].at - first.at:.1f} s")
+        elsewhere = [event for event in numbered[1:] if content(event) == content(first)]
+        if elsewhere:
+            where = "on a new connection" if elsewhere[0].connection != first.connection else "with another identifier"
+            return failed(f"{what}; again {where}: {describe(elsewhere[0])}")
+        return failed(f"{what}; never again on this connection")
+
+    return grade
+
+
+def identifier(event: Event) -> int:
+    return getattr(event.packet, "identifier", 0)
+
+
+def content(event: Event) -> object:
+    packet = event.packet
+    return (packet.topic, packet.payload) if isinstance(packet, Publish) else getattr(packet, "filters", None)
+
+
+def _same(first: Event, other: Event) -> bool:
+    return identifier(first) == identifier(other) and content(first) == content(other)
+
+
+def gives_up_without_pingresp(timeline: Timeline) -> Verdict:
+    connects = timeline.received(Connect)
+    if not connects or not isinstance(connects[0].packet, Connect):
+        return failed(why_no_handshake(timeline))
+    keep_alive = connects[0].packet.keep_alive
+    if not keep_alive:
+        return failed("its keep-alive is 0: it would never notice that the connection is dead")
+    pings = timeline.received(Pingreq)
+    if not pings:
+        others = len(timeline.received(Publish))
+        return not_run(f"no PINGREQ with a keep-alive of {keep_alive} s; it sent {others} PUBLISH in that time instead")
+    end = [event for event in timeline.of("closed") if event.connection == pings[0].connection]
+    if not end or end[0].facts["by"] != "device":
+        return failed(f"PINGREQ at {pings[0].at:.1f} s got no PINGRESP, and the device kept the connection")
+    return passed(f"ended the connection {end[0].at - pings[0].at:.1f} s after PINGREQ; keep-alive {keep_alive} s")
+
+
+def keeps_session(timeline: Timeline) -> Verdict:
+    problem = _no_session(timeline)
+    if problem:
+        return problem
+    second = timeline.received(Connect)[1].connection
+    again = timeline.received(Subscribe, second)
+    if again:
+        return failed(f"session-present was 1, and it subscribed again: {describe(again[0])}")
+    answers = [event for event in timeline.received(Puback, second) if identifier(event) == MESSAGE]
+    if not answers:
+        return failed(f"the stored message (PUBLISH {MESSAGE}) got no PUBACK")
+    return passed(f"the stored message got its PUBACK at {answers[0].at:.1f} s; no new SUBSCRIBE")
+
+
+def renews_session(timeline: Timeline) -> Verdict:
+    problem = _no_session(timeline)
+    if problem:
+        return problem
+    second = timeline.received(Connect)[1]
+    again = timeline.received(Subscribe, second.connection)
+    if not again:
+        return failed("session-present was 0, and it did not subscribe again")
+    return passed(f"{describe(again[0])}, {again[0].at - second.at:.1f} s after the CONNECT that found no session")
+
+
+def _no_session(timeline: Timeline) -> Verdict | None:
+    connects = timeline.received(Connect)
+    if not connects:
+        return failed(why_no_handshake(timeline))
+    if not timeline.received(Subscribe):
+        return failed("it never subscribed")
+    if len(connects) < 2:
+        return failed("it never came back")
+    if any(isinstance(event.packet, Connect) and event.packet.clean_session for event in connects):
+        return failed("CONNECT asks for a clean session: the server keeps nothing for this device")
+    return None
+
+
+@case("MQTT_Publish", "Publishes", sends(Publish, "PUBLISH"), 15, starred=True)
+async def publish(stage: Stage) -> None:
+    """The server is as it should be. The device must publish something."""
+    client = await stage.connection()
+    await client.packet(Publish, timeout=120)
+
+
+@case("MQTT_Publish_Retry_No_Puback", "Publishes again without PUBACK", retries(Publish), 16, timed=True)
+async def publish_retry_no_puback(stage: Stage) -> None:
+    """A QoS 1 PUBLISH gets no PUBACK. The same must come again, on this connection, with the same identifier."""
+    client = await stage.connection(Manners(withhold=frozenset({Publish})))
+    first = await client.packet(Publish, lambda packet: packet.qos == 1, timeout=120)
+    await client.packet(Publish, lambda packet: packet.identifier == first.identifier, timeout=WITHIN)
+
+
+@case("MQTT_Subscribe_Retry_No_Suback", "Subscribes again without SUBACK", retries(Subscribe), 17, timed=True)
+async def subscribe_retry_no_suback(stage: Stage) -> None:
+    """A SUBSCRIBE gets no SUBACK. The same must come again, on this connection, with the same identifier."""
+    client = await stage.connection(Manners(withhold=frozenset({Subscribe})))
+    first = await client.packet(Subscribe)
+    await client.packet(Subscribe, lambda packet: packet.identifier == first.identifier, timeout=WITHIN)
+
+
+@case("MQTT_Subscribe", "Subscribes", sends(Subscribe, "SUBSCRIBE"), 18, starred=True)
+async def subscribe(stage: Stage) -> None:
+    """The server is as it should be. The device must subscribe to something."""
+    client = await stage.connection()
+    await client.packet(Subscribe, timeout=120)
+
+
+@case("MQTT_No_Ack_PingResp", "Gives up without PINGRESP", gives_up_without_pingresp, 19, timed=True, limit=4000)
+async def no_ack_pingresp(stage: Stage) -> None:
+    """PINGREQ gets no PINGRESP. The device must end the connection."""
+    client = await stage.attempt(Manners(withhold=frozenset({Pingreq})))
+    keep_alive = (await client.packet(Connect)).keep_alive
+    await client.packet(Pingreq, timeout=2 * keep_alive or 60)
+    await client.ended(1.5 * keep_alive)
+
+
+@case("MQTT_Persistent_Session_Happy_Case", "Persistent session", keeps_session, 20, timed=True)
+async def persistent_session_happy_case(stage: Stage) -> None:
+    """The session is there after a reconnect, with a message in it. It must be acknowledged, and no SUBSCRIBE must come."""
+    topic = await lose_connection(stage)
+    client = await stage.connection(Manners(session_present=True))
+    await client.send(Publish(topic, b"{}", 1, MESSAGE))
+    await client.packet(Puback, lambda packet: packet.identifier == MESSAGE)
+    await client.ended(5)
+
+
+@case("MQTT_Expired_Persistent_Session", "Expired persistent session", renews_session, 21, timed=True)
+async def expired_persistent_session(stage: Stage) -> None:
+    """After a reconnect the session is gone. The device must subscribe again."""
+    await lose_connection(stage)
+    client = await stage.connection(Manners(session_present=False))
+    await client.packet(Subscribe)
+
+
+async def lose_connection(stage: Stage) -> str:
+    """Let the device connect and subscribe, then hang up; returns a topic that it subscribed to."""
+    client = await stage.connection()
+    topic = await stage.subscribed(client)
+    await client.ended(2)
+    await client.close()
+    return topic

@@ -1,0 +1,274 @@
+"""Cases beyond Device Advisor's: what devices meet in the field, and how servers misbehave on purpose."""
+
+from rootlet.advisor.cases.connect import waits_a_second
+from rootlet.advisor.cases.messages import MESSAGE, identifier, renews_session
+from rootlet.advisor.cases.tls import acknowledges, completes_handshake, why_no_handshake
+from rootlet.advisor.grading import Verdict, failed, passed, warned
+from rootlet.advisor.packets import Connack, Connect, Pingreq, Puback, Publish, Suback, Subscribe
+from rootlet.advisor.stage import Client, Manners, Stage, case
+from rootlet.advisor.timeline import Timeline
+
+LARGEST = 128 * 1024
+"""Bytes of payload that AWS IoT Core takes at most."""
+CLOCK_AT_POWER_ON = 946684800
+"""1 January 2000: where an ESP32's clock begins."""
+SETTLED = 10
+"""Seconds after which what a device says is no echo of before."""
+ELSEWHERE = "127.0.0.2"
+PROVEN = "from here on it must work again"
+
+
+def comes_back(timeline: Timeline) -> Verdict:
+    """After the trouble, a connection with a CONNECT, and a message acknowledged where the case sent one."""
+    marks = [event for event in timeline.of("note") if event.text == PROVEN]
+    if not marks:
+        return failed("it did not come so far" if timeline.received(Connect) else why_no_handshake(timeline))
+    later = [event for event in timeline.received(Connect) if event.at >= marks[0].at]
+    if not later:
+        return failed("it never came back")
+    messages = [event for event in timeline.sent(Publish) if event.at >= marks[0].at]
+    acknowledged = [event for event in timeline.received(Puback) if event.at >= marks[0].at]
+    if messages and not acknowledged:
+        return failed(f"it came back after {later[0].at - marks[0].at:.1f} s, but acknowledges nothing")
+    return passed(f"it came back {later[0].at - marks[0].at:.1f} s after the trouble" + (", and works" if messages else ""))
+
+
+def gives_up(timeline: Timeline) -> Verdict:
+    attempts = timeline.attempts()
+    if not attempts:
+        return failed("it never connected")
+    ended = [event for event in timeline.of("closed") if event.connection == attempts[0].connection]
+    if not ended or ended[0].facts["by"] != "device":
+        return failed("it waited for ever")
+    waited = ended[0].at - attempts[0].began
+    again = f"; tried again {attempts[1].began - ended[0].at:.1f} s later" if len(attempts) > 1 else ""
+    return passed(f"gave up after {waited:.1f} s{again}") if again else failed(f"gave up after {waited:.1f} s, for good")
+
+
+def takes_or_survives(timeline: Timeline) -> Verdict:
+    """Acknowledging is best; ending the connection and coming back is something; the rest is failure."""
+    sent = timeline.sent(Publish)
+    if not sent:
+        return failed("it never subscribed" if timeline.received(Connect) else why_no_handshake(timeline))
+    size = len(getattr(sent[0].packet, "payload", b""))
+    acknowledged = [event for event in timeline.received(Puback) if identifier(event) == MESSAGE]
+    if acknowledged:
+        return passed(f"PUBLISH of {size} bytes: PUBACK after {acknowledged[0].at - sent[0].at:.1f} s")
+    ended = [event for event in timeline.of("closed") if event.at > sent[0].at and event.facts["by"] == "device"]
+    back = [event for event in timeline.received(Connect) if event.at > sent[0].at]
+    if ended and back:
+        return warned(
+            f"PUBLISH of {size} bytes: ended the connection, and came back after {back[0].at - ended[0].at:.1f} s; "
+            "a persistent session would deliver the message again, and again"
+        )
+    return failed(f"PUBLISH of {size} bytes: " + ("ended the connection for good" if ended else "no answer"))
+
+
+def keeps_working_meanwhile(timeline: Timeline) -> Verdict:
+    began = next((event for event in timeline.sent(Publish)), None)
+    if began is None:
+        return failed("it never subscribed" if timeline.received(Connect) else why_no_handshake(timeline))
+    meanwhile = [
+        event
+        for event in (*timeline.received(Publish), *timeline.received(Pingreq))
+        if event.at > began.at + SETTLED and event.connection == began.connection
+    ]
+    if meanwhile:
+        return passed(f"{len(meanwhile)} packets of its own while the message dripped in, the first "
+                      f"{meanwhile[0].at - began.at:.1f} s after it began")  # fmt: skip
+    ended = [event for event in timeline.of("closed") if event.facts["by"] == "device" and event.at > began.at]
+    if ended and len(timeline.received(Connect)) > 1:
+        return passed(f"ended the connection after {ended[0].at - began.at:.1f} s, and came back")
+    return failed("it said nothing more while the message dripped in: the read blocks all else")
+
+
+def asks_the_time(timeline: Timeline) -> Verdict:
+    asked = next((event.facts["queries"] for event in timeline.of("note") if "queries" in event.facts), 0)
+    if not timeline.received(Connect):
+        return failed(f"it never connected; it asked the time server {asked} times")
+    if not asked:
+        return failed("it connected without asking for the time: a chip would judge certificates by the year 2000")
+    return passed(f"its clock was set by the time server ({asked} queries), then it connected")
+
+
+def all_handshakes(timeline: Timeline) -> Verdict:
+    done = [(event.text, bool(event.facts.get("ok"))) for event in timeline.of("note") if "ok" in event.facts]
+    missing = [text for text, ok in done if not ok]
+    if missing or len(done) < 3:
+        return failed(f"refused: {', '.join(missing) or 'it did not come back'}; {why_no_handshake(timeline)}")
+    return passed("trusted " + ", ".join(text for text, _ in done))
+
+
+@case("Ours_Huge_Server_Cert", "Server certificates of 15 KiB", completes_handshake)
+async def huge_server_cert(stage: Stage) -> None:
+    """The server's certificates fill a TLS record. The device must complete the handshake."""
+    await stage.attempt(Manners(stage.chains.huge))
+
+
+@case("Ours_Root_Rollover", "RSA root, ECDSA root, and back", all_handshakes, timed=True)
+async def root_rollover(stage: Stage) -> None:
+    """The server's chain ends at the RSA root, then at the ECDSA root, then at the RSA root. All must be trusted."""
+    for shown in (stage.chains.good, stage.chains.ecdsa, stage.chains.good):
+        client = await stage.attempt(Manners(shown))
+        stage.timeline.add("note", client.number, shown.name, ok=client.ready)
+        await client.ended(2)
+        await client.close()
+
+
+@case("Ours_Clock_Unset", "Clock unset at power-on", asks_the_time, virtual_only=True, world={"clock": CLOCK_AT_POWER_ON})
+async def clock_unset(stage: Stage) -> None:
+    """The device's clock begins in 2000, and a time server answers. The device must set it, and connect."""
+    try:
+        await stage.connection()
+    finally:
+        stage.timeline.add("note", text="the time server", queries=stage.time_server.queries)
+
+
+@case("Ours_Takeover", "Another client with the same id", waits_a_second, timed=True)
+async def takeover(stage: Stage) -> None:
+    """Somebody else takes this client id every 35 s, so that the server hangs up. The device must not retry at once."""
+    for _ in range(4):
+        client = await stage.connection()
+        await client.ended(35)
+        await client.close("taken over")
+    await stage.connection()
+
+
+@case("Ours_DNS_Change", "The endpoint moves to another address", comes_back, virtual_only=True, timed=True,
+      world={"resolve_later": ELSEWHERE})  # fmt: skip
+async def dns_change(stage: Stage) -> None:
+    """The endpoint's name gets another address, and the old one is dead. The device must ask DNS again."""
+    client = await stage.connection()
+    await client.ended(2)
+    await stage.endpoint.move(ELSEWHERE)
+    await client.close()
+    stage.note(PROVEN)
+    await works(stage)
+
+
+@case(
+    "Ours_Session_Expires_Offline", "The session expires during an outage", renews_session, timed=True, long=True, limit=4000
+)
+async def session_expires_offline(stage: Stage) -> None:
+    """The server is away for ten minutes, and the session with it. The device must come back and subscribe again."""
+    client = await stage.connection()
+    await stage.subscribed(client)
+    stage.endpoint.stop_listening()
+    await client.reset()
+    await stage.pause(600)
+    await stage.endpoint.listen_again()
+    client = await stage.connection()
+    await client.packet(Subscribe)
+
+
+@case("Ours_Payload_128_KiB", "The largest payload", takes_or_survives, timed=True)
+async def payload_128_kib(stage: Stage) -> None:
+    """A message of 128 KiB, AWS IoT's largest. The device should acknowledge it, and must survive it."""
+    await large_message(stage, LARGEST)
+
+
+@case("Ours_Payload_128_KiB_And_A_Byte", "One byte more than the largest", takes_or_survives, timed=True)
+async def payload_128_kib_and_a_byte(stage: Stage) -> None:
+    """A message of 128 KiB and a byte, which no server of AWS's sends. The device must survive it."""
+    await large_message(stage, LARGEST + 1)
+
+
+@case("Ours_Slow_Loris", "A message that drips in", keeps_working_meanwhile, timed=True)
+async def slow_loris(stage: Stage) -> None:
+    """A message arrives at one byte in three seconds. The device must go on with everything else."""
+    client = await stage.connection()
+    topic = await stage.subscribed(client)
+    await client.packet(Publish, timeout=120)
+    await client.send_slowly(Publish(topic, b"x" * 100, 1, MESSAGE), pause=3, count=50)
+
+
+@case("Ours_Split_Packets", "Packets split at each byte", acknowledges)
+async def split_packets(stage: Stage) -> None:
+    """Every packet of the server's arrives byte by byte, each in its own TLS record. The device must understand it all."""
+    client = await stage.attempt(Manners(withhold=frozenset({Connect, Subscribe})))
+    await client.packet(Connect)
+    await client.send_slowly(Connack(), pause=0.02)
+    packet = await client.packet(Subscribe)
+    await client.send_slowly(Suback(packet.identifier, (1,) * len(packet.filters)), pause=0.02)
+    await client.send_slowly(Publish(packet.filters[0][0], b"{}", 1, MESSAGE), pause=0.02)
+    await client.packet(Puback)
+
+
+@case("Ours_Coalesced_Packets", "Many packets in one record", acknowledges)
+async def coalesced_packets(stage: Stage) -> None:
+    """Twenty messages arrive in one TLS record. The device must acknowledge each."""
+    client = await stage.connection()
+    topic = await stage.subscribed(client)
+    messages = [Publish(topic, b"{}", 1, number) for number in range(1, 21)]
+    await client.send_together(messages)
+    for _ in messages:
+        await client.packet(Puback)
+
+
+@case("Ours_Renegotiation", "The server asks to renegotiate TLS", comes_back, timed=True)
+async def renegotiation(stage: Stage) -> None:
+    """The server sends a HelloRequest (TLS 1.2). The device may refuse or hang up, but must work afterwards."""
+    client = await stage.connection(Manners(tls12_only=True))
+    await stage.subscribed(client)
+    await client.renegotiate()
+    await client.ended(10)
+    renegotiated = client.renegotiations
+    stage.note(f"the device {'renegotiated' if renegotiated else 'hung up' if client.closed else 'refused'}")
+    await client.close()
+    stage.note(PROVEN)
+    await works(stage)
+
+
+@case("Ours_Silent_Server", "TCP, and then nothing", gives_up, timed=True)
+async def silent_server(stage: Stage) -> None:
+    """The server accepts TCP and says nothing. The device must give up within two minutes, and try again."""
+    client = await stage.endpoint.take(Manners(stall=True))
+    await client.ended(120)
+    await stage.attempt()
+
+
+@case("Ours_No_Connack", "CONNACK never comes", gives_up, timed=True)
+async def no_connack(stage: Stage) -> None:
+    """CONNECT gets no answer, and the server does not hang up. The device must give up within two minutes, and try again."""
+    client = await stage.connection(Manners(withhold=frozenset({Connect})))
+    await client.ended(120)
+    await stage.attempt()
+
+
+@case("Ours_Malformed_Packet", "A malformed packet", comes_back, timed=True)
+async def malformed_packet(stage: Stage) -> None:
+    """The server sends a PUBLISH with QoS 3. The device must end the connection, come back, and work."""
+    client = await stage.connection()
+    await stage.subscribed(client)
+    await client.send_raw(b"\x36\x05\x00\x01tab", "PUBLISH with QoS 3")
+    stage.note(PROVEN)
+    await client.ended(30)
+    await client.close()
+    await works(stage)
+
+
+@case("Ours_Power_Cut", "Power off and on", comes_back, timed=True)
+async def power_cut(stage: Stage) -> None:
+    """The device loses its power while it is connected. It must come back and work."""
+    client = await stage.connection()
+    await client.ended(2)
+    stage.note(PROVEN)
+    await stage.power_cycle()
+    await works(stage)
+
+
+async def large_message(stage: Stage, size: int) -> None:
+    client = await stage.connection()
+    topic = await stage.subscribed(client)
+    await client.send(Publish(topic, b"x" * size, 1, MESSAGE))
+    if not await client.acknowledged(MESSAGE) and client.closed:
+        await stage.connection()
+
+
+async def works(stage: Stage) -> Client:
+    """The device's next connection, on which a message is sent; it waits for its PUBACK."""
+    client = await stage.connection()
+    topic = await stage.subscribed(client)
+    await client.send(Publish(topic, b"{}", 1, MESSAGE + 1))
+    await client.packet(Puback)
+    return client

@@ -1,0 +1,276 @@
+"""Device Advisor's cases of shadows, jobs and policies."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from rootlet.advisor.cases.tls import why_no_handshake
+from rootlet.advisor.grading import Verdict, failed, not_run, passed, warned
+from rootlet.advisor.packets import Connect, Packet, Publish, Subscribe
+from rootlet.advisor.stage import Client, Clock, Stage, case
+from rootlet.advisor.timeline import Event, Timeline
+
+SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/[^/]+)?/(?P<what>.+)")
+JOBS = re.compile(r"\$aws/things/(?P<thing>[^/]+)/jobs/(?P<what>.+)")
+JOB = "advisor-job"
+FINISHED = ("SUCCEEDED", "FAILED", "REJECTED")
+QUIET = 60
+"""Seconds without a sign of a service after which the device is taken not to use it."""
+
+
+def reports_state(timeline: Timeline) -> Verdict:
+    unused = _unused(timeline, SHADOW, "shadow")
+    if unused:
+        return unused
+    reports = [event for event in timeline.received(Publish) if reported(event) is not None]
+    if not reports:
+        return failed("it uses the shadow, and published no state.reported")
+    return passed(f"{reports[0].at:.1f} s: {_topic(reports[0])} reports {json.dumps(reported(reports[0]))[:120]}")
+
+
+def follows_desired_state(timeline: Timeline) -> Verdict:
+    unused = _unused(timeline, SHADOW, "shadow")
+    if unused:
+        return unused
+    deltas = [event for event in timeline.sent(Publish) if _topic(event).endswith("/update/delta")]
+    if not deltas:
+        return failed("it never subscribed to its shadow's update/delta")
+    assert isinstance(deltas[0].packet, Publish)
+    wanted = json.loads(deltas[0].packet.payload)["state"]
+    after = [event for event in timeline.received(Publish) if event.at > deltas[0].at and reported(event) is not None]
+    for event in after:
+        state = reported(event) or {}
+        if all(state.get(key) == value for key, value in wanted.items()):
+            return passed(f"desired {json.dumps(wanted)[:80]}: reported {event.at - deltas[0].at:.1f} s later")
+    return failed(f"desired {json.dumps(wanted)[:80]} was not reported; {len(after)} reports said something else")
+
+
+def finishes_job(timeline: Timeline) -> Verdict:
+    unused = _unused(timeline, JOBS, "jobs")
+    if unused:
+        return unused
+    statuses = [status for event in timeline.received(Publish) if (status := _job_status(event))]
+    if not statuses:
+        return failed(f"it uses jobs, and published no status of {JOB}")
+    shown = " → ".join(statuses)
+    if statuses[-1] == "SUCCEEDED":
+        return passed(shown)
+    return (warned if statuses[-1] in FINISHED else failed)(shown + ": the job was not done")
+
+
+def least_privilege(timeline: Timeline) -> Verdict:
+    """What Device Advisor warns about: actions and resources that say more than this device needs."""
+    notes = [event for event in timeline.of("note") if "policy" in event.facts]
+    if not notes:
+        return not_run("a device does not show its policy: give it with --policy")
+    errors, warnings = policy_problems(notes[0].facts["policy"])
+    if errors:
+        return failed("; ".join(errors))
+    return warned("; ".join(warnings)) if warnings else passed("no wildcard in actions, topics or client ids")
+
+
+def policy_problems(document: Any) -> tuple[list[str], list[str]]:
+    """What is too wide in a policy document, and what is doubtful."""
+    errors, warnings = [], []
+    statements = document.get("Statement", []) if isinstance(document, dict) else []
+    if not statements:
+        return ["the document has no statement"], []
+    for statement in statements if isinstance(statements, list) else [statements]:
+        if statement.get("Effect") != "Allow":
+            continue
+        for action in _list(statement.get("Action")):
+            if "*" in action:
+                errors.append(f"allows {action}")
+        for resource in _list(statement.get("Resource")):
+            _, _, what = resource.partition(":topic") if ":topic" in resource else resource.partition(":client")
+            if resource == "*" or what in ("/*", "filter/*", "filter/#", "/#"):
+                errors.append(f"allows every resource: {resource}")
+            elif "*" in what.replace("${", ""):
+                warnings.append(f"has a wildcard in {resource}")
+        if "NotAction" in statement or "NotResource" in statement:
+            errors.append("allows all but what it names")
+    return errors, warnings
+
+
+@case("Shadow_Publish_Reported_State", "Reports its state to the shadow", reports_state, 22, timed=True)
+async def shadow_publish_reported_state(stage: Stage) -> None:
+    """The server answers for the shadow. A device that uses it must report its state after connecting."""
+    client = await stage.connection()
+    broker = Broker(client, stage.clock)
+    await broker.until(lambda packet: reported_state(packet) is not None)
+
+
+@case("Shadow_Update_Reported_State", "Follows the shadow's desired state", follows_desired_state, 23, timed=True)
+async def shadow_update_reported_state(stage: Stage) -> None:
+    """A desired state differs from the reported one. A device that uses the shadow must report the desired state."""
+    client = await stage.connection()
+    broker = Broker(client, stage.clock)
+    await broker.until(lambda _: any(topic.endswith("/update/delta") for topic in broker.subscribed))
+    delta = next((topic for topic in broker.subscribed if topic.endswith("/update/delta")), None)
+    if delta is None:
+        return
+    if "desired" not in stage.options:
+        await broker.until(lambda packet: reported_state(packet) is not None)
+    wanted = stage.options.get("desired") or _changed(broker.state)
+    body = {"version": 2, "timestamp": 0, "state": wanted, "metadata": {}}
+    await client.send(Publish(delta, json.dumps(body).encode(), 1, 501))
+    await broker.until(lambda packet: (reported_state(packet) or {}).items() >= wanted.items())
+
+
+@case("Job_Execution", "Executes a job", finishes_job, 24, timed=True)
+async def job_execution(stage: Stage) -> None:
+    """A job is queued. A device that uses jobs must take it and say that it succeeded."""
+    client = await stage.connection()
+    broker = Broker(client, stage.clock)
+    await broker.until(lambda packet: _status_of(packet) in FINISHED)
+
+
+@case("Security_Device_Policies", "Policies without wildcards", least_privilege, 25)
+async def security_device_policies(stage: Stage) -> None:
+    """The device's policy document is read. It must not allow more than the device's own topics."""
+    if document := stage.options.get("policy"):
+        stage.timeline.add("note", text="the device's policy", policy=document)
+
+
+class Broker:
+    """Answers on the topics of shadow and jobs as AWS IoT Core does, to what the device publishes there."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client, self._clock = client, clock
+        self.subscribed: list[str] = []
+        self.state: dict[str, Any] = {}
+        self._identifier = 600
+
+    async def until(self, done: Callable[[Packet], bool], timeout: float = QUIET) -> None:
+        """Serve until ``done`` says so of a packet, or nothing on a service's topic came for ``timeout`` seconds."""
+        deadline = self._clock.now() + timeout
+        while (packet := await self._client.any_packet((Publish, Subscribe), deadline - self._clock.now())) is not None:
+            if isinstance(packet, Subscribe):
+                self.subscribed += [name for name, _ in packet.filters]
+                await self._announce(packet)
+            elif isinstance(packet, Publish):
+                await self._reply(packet)
+            if done(packet):
+                return
+            if _topics(packet):
+                deadline = self._clock.now() + timeout
+
+    async def _announce(self, packet: Subscribe) -> None:
+        for name, _ in packet.filters:
+            found = JOBS.fullmatch(name)
+            if found and found["what"] in ("notify-next", "notify"):
+                await self._send(name, {"timestamp": 0, "execution": _execution(found["thing"])})
+
+    async def _reply(self, packet: Publish) -> None:
+        try:
+            body = json.loads(packet.payload or b"{}")
+        except ValueError:
+            body = {}
+        token = {"clientToken": body["clientToken"]} if isinstance(body, dict) and "clientToken" in body else {}
+        shadow, job = SHADOW.fullmatch(packet.topic), JOBS.fullmatch(packet.topic)
+        if shadow and shadow["what"] == "update":
+            self.state |= reported_state(packet) or {}
+            await self._send(packet.topic + "/accepted", {"state": body.get("state"), "version": 1, "timestamp": 0, **token})
+        elif shadow and shadow["what"] == "get":
+            await self._send(
+                packet.topic + "/rejected", {"code": 404, "message": "No shadow exists", "timestamp": 0, **token}
+            )
+        elif job and job["what"] in ("start-next", "$next/get"):
+            execution = _execution(job["thing"], "IN_PROGRESS" if job["what"] == "start-next" else "QUEUED")
+            await self._send(packet.topic + "/accepted", {"execution": execution, "timestamp": 0, **token})
+        elif job and job["what"] == "get":
+            queued = [{"jobId": JOB, "queuedAt": 0, "lastUpdatedAt": 0, "executionNumber": 1, "versionNumber": 1}]
+            await self._send(packet.topic + "/accepted", {"queuedJobs": queued, "inProgressJobs": [], **token})
+        elif job and job["what"].endswith("/get"):
+            await self._send(packet.topic + "/accepted", {"execution": _execution(job["thing"]), "timestamp": 0, **token})
+        elif job and job["what"].endswith("/update"):
+            state = {"status": body.get("status"), "statusDetails": {}, "versionNumber": 2}
+            await self._send(packet.topic + "/accepted", {"executionState": state, "timestamp": 0, **token})
+
+    async def _send(self, topic: str, body: dict[str, Any]) -> None:
+        self._identifier += 1
+        await self._client.send(Publish(topic, json.dumps(body).encode(), 1, self._identifier))
+
+
+def reported(event: Event) -> dict[str, Any] | None:
+    return reported_state(event.packet)
+
+
+def reported_state(packet: Packet | None) -> dict[str, Any] | None:
+    """The state that a PUBLISH reports to a shadow; None for every other packet."""
+    if not isinstance(packet, Publish) or not (found := SHADOW.fullmatch(packet.topic)) or found["what"] != "update":
+        return None
+    try:
+        state = json.loads(packet.payload)["state"]["reported"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def _unused(timeline: Timeline, topics: re.Pattern[str], name: str) -> Verdict | None:
+    if not timeline.received(Connect):
+        return failed(why_no_handshake(timeline))
+    touched = [event for event in timeline.received(Publish) if topics.fullmatch(_topic(event))]
+    asked = [
+        topic
+        for event in timeline.received(Subscribe)
+        if isinstance(event.packet, Subscribe)
+        for topic, _ in event.packet.filters
+        if topics.fullmatch(topic)
+    ]
+    if touched or asked:
+        return None
+    return not_run(f"the device uses no topic of its {name} within {QUIET} s of connecting")
+
+
+def _topics(packet: Packet) -> list[str]:
+    """The topics of shadow and jobs that a packet is about."""
+    named = [packet.topic] if isinstance(packet, Publish) else [n for n, _ in getattr(packet, "filters", ())]
+    return [topic for topic in named if SHADOW.fullmatch(topic) or JOBS.fullmatch(topic)]
+
+
+def _topic(event: Event) -> str:
+    return event.packet.topic if isinstance(event.packet, Publish) else ""
+
+
+def _status_of(packet: Packet | None) -> str | None:
+    if not isinstance(packet, Publish) or not (found := JOBS.fullmatch(packet.topic)):
+        return None
+    if not found["what"].endswith("/update"):
+        return None
+    try:
+        return str(json.loads(packet.payload)["status"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _job_status(event: Event) -> str | None:
+    return _status_of(event.packet)
+
+
+def _execution(thing: str, status: str = "QUEUED") -> dict[str, Any]:
+    return {
+        "jobId": JOB,
+        "thingName": thing,
+        "status": status,
+        "queuedAt": 0,
+        "lastUpdatedAt": 0,
+        "versionNumber": 1,
+        "executionNumber": 1,
+        "jobDocument": {"operation": "advisor"},
+    }
+
+
+def _changed(state: dict[str, Any]) -> dict[str, Any]:
+    """The first reported value that can be another one, changed."""
+    for key, value in state.items():
+        if isinstance(value, bool):
+            return {key: not value}
+        if isinstance(value, int | float):
+            return {key: value + 1}
+    return {"advisor": 1}
+
+
+def _list(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [] if value is None else [str(value)]

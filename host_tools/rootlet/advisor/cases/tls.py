@@ -1,0 +1,132 @@
+"""Device Advisor's TLS cases. Its servers show RSA certificates, and so do these."""
+
+from dataclasses import replace
+
+from rootlet.advisor import hello
+from rootlet.advisor.grading import Grade, Verdict, failed, passed, warned
+from rootlet.advisor.packets import Connect, Puback, Publish, Subscribe, encode
+from rootlet.advisor.stage import Manners, Stage, case
+from rootlet.advisor.timeline import Timeline
+
+RECORD = 16384
+"""Bytes: the most that a TLS record may carry (RFC 5246 §6.2.1)."""
+
+
+def completes_handshake(timeline: Timeline) -> Verdict:
+    done = timeline.of("tls")
+    if not done:
+        return failed(why_no_handshake(timeline))
+    facts = done[0].facts
+    evidence = f"{facts['version']}, {facts['suite']}, certificate of {facts['certificate']}"
+    hellos = timeline.of("hello")
+    if hellos and not hellos[0].facts["server_name"]:
+        return warned(evidence + "; it sends no server name (SNI), which AWS IoT needs for some accounts' features")
+    return passed(evidence)
+
+
+def why_no_handshake(timeline: Timeline) -> str:
+    alerts = [f"alert {event.text}" for event in timeline.of("alert-in")]
+    reasons = [event.text for event in timeline.of("tls-failed")]
+    notes = [event.text for event in timeline.of("note")]
+    return "no handshake: " + ("; ".join([*alerts, *reasons] or notes) or "the connection ended")
+
+
+def offers_suites(timeline: Timeline) -> Verdict:
+    if not timeline.of("hello"):
+        return failed("no ClientHello came")
+    facts = timeline.of("hello")[0].facts
+    names, others = facts["suites"], facts["other_suites"]
+    if not names:
+        return failed(f"none of AWS IoT's suites is offered; only {', '.join(others) or 'none at all'}")
+    evidence = f"{len(names)} of AWS IoT's {len(hello.SUITES)}: {', '.join(names)}"
+    return passed(evidence + (f"; {len(others)} that it does not take" if others else ""))
+
+
+def refuses(alert_wanted: bool = False) -> Grade:
+    """The device must end the connection before it says a word of MQTT."""
+
+    def grade(timeline: Timeline) -> Verdict:
+        attempts = timeline.attempts()
+        if not attempts:
+            return failed("it never connected")
+        if connects := timeline.received(Connect):
+            return failed(f"it trusted this server and sent CONNECT at {connects[0].at:.1f} s")
+        if timeline.of("tls") and not timeline.of("alert-in"):
+            return failed("it completed the handshake with this server")
+        ended = attempts[0].ended
+        if ended is None:
+            return failed("it neither completed nor ended the handshake")
+        alerts = [event.text for event in timeline.of("alert-in")]
+        evidence = f"closed after {ended - attempts[0].began:.1f} s, "
+        if alerts:
+            return passed(evidence + f"alert {alerts[0]}")
+        return (warned if alert_wanted else passed)(evidence + "without a TLS alert")
+
+    return grade
+
+
+def acknowledges(timeline: Timeline) -> Verdict:
+    """Every QoS 1 message from the server got its PUBACK."""
+    sent = timeline.sent(Publish)
+    if not timeline.received(Subscribe):
+        return failed("it never subscribed" if timeline.received(Connect) else why_no_handshake(timeline))
+    answers = {event.packet.identifier: event.at for event in timeline.received(Puback) if isinstance(event.packet, Puback)}
+    found, missing = [], []
+    for event in sent:
+        packet = event.packet
+        assert isinstance(packet, Publish)
+        what = f"PUBLISH {packet.identifier} of {len(packet.payload)} bytes"
+        if packet.identifier in answers:
+            found.append(f"{what}: PUBACK after {answers[packet.identifier] - event.at:.1f} s")
+        else:
+            missing.append(f"{what}: no PUBACK")
+    return failed("; ".join(missing)) if missing or not sent else passed("; ".join(found))
+
+
+@case("TLS_Connect", "TLS Connect", completes_handshake, 1, starred=True)
+async def tls_connect(stage: Stage) -> None:
+    """The server is as it should be. The device must complete the handshake."""
+    await stage.attempt()
+
+
+@case("TLS_Receive_Maximum_Size_Fragments", "Receive maximum size fragments", acknowledges, 2, starred=True)
+async def receive_maximum_size_fragments(stage: Stage) -> None:
+    """A message that fills one TLS record of 16 KiB. The device must acknowledge it."""
+    client = await stage.connection()
+    message = Publish(await stage.subscribed(client), qos=1, identifier=16384)
+    room = RECORD - len(encode(message)) - 2  # a longer packet says its length in two bytes more
+    await client.send(replace(message, payload=b"x" * room))
+    await client.packet(Puback)
+
+
+@case("TLS_Support_Aws_IoT_Cipher_Suites", "Support of AWS IoT's cipher suites", offers_suites, 3, starred=True)
+async def support_aws_iot_cipher_suites(stage: Stage) -> None:
+    """The server reads the ClientHello. At least one suite of AWS IoT's must be in it."""
+    await stage.attempt()
+
+
+@case("TLS_Large_Size_Server_Cert", "Large server certificate", completes_handshake, 4, starred=True)
+async def large_size_server_cert(stage: Stage) -> None:
+    """The server's certificates are 20 bytes larger than usual. The device must complete the handshake."""
+    await stage.attempt(Manners(stage.chains.large))
+
+
+@case("TLS_Unsecure_Server_Cert", "Server certificate of an unknown CA", refuses(), 5, starred=True)
+async def unsecure_server_cert(stage: Stage) -> None:
+    """The chain ends at a root of the right name and another key. The device must close the connection."""
+    client = await stage.attempt(Manners(stage.chains.unknown_root))
+    await client.refused(30)
+
+
+@case("TLS_Incorrect_Subject_Name_Server_Cert", "Server certificate for another name", refuses(), 6, starred=True)
+async def incorrect_subject_name_server_cert(stage: Stage) -> None:
+    """The certificate is for another host name. The device must close the connection."""
+    client = await stage.attempt(Manners(stage.chains.wrong_name))
+    await client.refused(30)
+
+
+@case("TLS_Expired_Server_Cert", "Expired server certificate", refuses(alert_wanted=True), 7, starred=True)
+async def expired_server_cert(stage: Stage) -> None:
+    """The server's certificate has expired. The device must close the connection, and should send a TLS alert."""
+    client = await stage.attempt(Manners(stage.chains.expired))
+    await client.refused(30)

@@ -1,0 +1,161 @@
+"""The certificates that the endpoint shows: right ones, shaped like Amazon's RSA and ECDSA chains, and wrong ones."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from rootlet.files import make_private_directory, write_atomic, write_secret
+from rootlet.pki import certificates, keys
+from rootlet.pki.certificates import Issuer, PrivateKey
+from rootlet.pki.identity import load_certificates
+
+Kind = Literal["rsa", "ec"]
+KINDS: tuple[Kind, ...] = ("rsa", "ec")
+ROOTS = "advisor-roots.crt"
+HOST = "a1advisor-ats.iot.eu-west-1.localhost"
+"""What the virtual board is told to connect to; shaped like an account's endpoint."""
+
+ROOT_DAYS = 3650
+ROOT_AGE = dt.timedelta(days=60)
+SERVER_DAYS = 90
+LARGER = 20
+"""By how many bytes the large certificate exceeds the usual one (Device Advisor, TLS Large Size Server Cert)."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a server shows in a handshake: its certificate first, then what is above it, without the root."""
+
+    name: str
+    sent: tuple[x509.Certificate, ...]
+    key: PrivateKey = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of DER on the wire."""
+        return sum(len(certificate.public_bytes(Encoding.DER)) for certificate in self.sent)
+
+
+class Chains:
+    """All chains of one endpoint, made when they are first asked for. ``names``: host names and addresses it answers to."""
+
+    def __init__(self, roots: dict[Kind, Issuer], names: list[str]) -> None:
+        self._roots = roots
+        self._names = names
+        self._keys: dict[Kind, PrivateKey] = {}
+        self._between: dict[Kind, Issuer] = {}
+
+    @classmethod
+    def mint(cls, names: list[str]) -> Self:
+        """With roots of their own, whose keys are never written anywhere."""
+        return cls({kind: _root(kind) for kind in KINDS}, names)
+
+    @classmethod
+    def kept(cls, directory: Path, names: list[str]) -> Self:
+        """With the roots in ``directory`` (made where there are none), so that a device which trusts them still does."""
+        make_private_directory(directory)
+        roots: dict[Kind, Issuer] = {}
+        for kind in KINDS:
+            certificate, key = directory / f"root-{kind}.crt", directory / f"root-{kind}.key"
+            if not (certificate.exists() and key.exists()):
+                made = _root(kind)
+                write_secret(key, keys.pem(made.key))
+                write_atomic(certificate, made.certificate.public_bytes(Encoding.PEM))
+            roots[kind] = Issuer(load_certificates(certificate)[0], keys.load(key))
+        chains = cls(roots, names)
+        write_atomic(directory / ROOTS, chains.roots_pem)
+        return chains
+
+    def root(self, kind: Kind) -> x509.Certificate:
+        return self._roots[kind].certificate
+
+    @property
+    def roots_pem(self) -> bytes:
+        return b"".join(self.root(kind).public_bytes(Encoding.PEM) for kind in KINDS)
+
+    @cached_property
+    def good(self) -> Shown:
+        """RSA, as all of Device Advisor's are."""
+        return self._chain("good", "rsa")
+
+    @cached_property
+    def ecdsa(self) -> Shown:
+        return self._chain("good-ecdsa", "ec")
+
+    @cached_property
+    def unknown_root(self) -> Shown:
+        """Right in all but the root, which has the right name and a key that nobody trusts."""
+        stranger = Chains({"rsa": _root("rsa")}, self._names)
+        return stranger._chain("unknown-root", "rsa")
+
+    @cached_property
+    def wrong_name(self) -> Shown:
+        return self._chain("wrong-name", "rsa", ["wrong-name.example"])
+
+    @cached_property
+    def expired(self) -> Shown:
+        return self._chain("expired", "rsa", now=dt.datetime.now(dt.UTC) - dt.timedelta(days=9), days=1)
+
+    @cached_property
+    def large(self) -> Shown:
+        return self._padded("large", self.good.size + LARGER)
+
+    @cached_property
+    def huge(self) -> Shown:
+        """As large as a Certificate message in one record may be, nearly: 15 KiB."""
+        return self._padded("huge", 15 * 1024)
+
+    def _padded(self, name: str, size: int) -> Shown:
+        # More host names are as good as any padding: each takes two bytes and itself, and a device must read over it.
+        pads: list[str] = []
+        missing = size - self.good.size
+        while missing > 0:
+            length = max(18, min(missing - 2, 60))
+            pads.append(f"{len(pads):03}".ljust(length - 8, "x") + ".example")
+            missing -= 2 + length
+        return self._chain(name, "rsa", [*self._names, *pads])
+
+    def _chain(
+        self,
+        name: str,
+        kind: Kind,
+        names: list[str] | None = None,
+        *,
+        now: dt.datetime | None = None,
+        days: int = SERVER_DAYS,
+    ) -> Shown:
+        if kind not in self._between:
+            key = self._keys[kind] = _key(kind)
+            between_key = _key(kind)
+            between = certificates.intermediate(
+                _name(f"Rootlet Advisor {kind.upper()} M01"),
+                between_key.public_key(),
+                self._roots[kind],
+                days=ROOT_DAYS,
+                now=dt.datetime.now(dt.UTC) - ROOT_AGE,
+            )
+            self._between[kind] = Issuer(between, between_key)
+        key, issuer = self._keys[kind], self._between[kind]
+        server = certificates.server(names or self._names, key.public_key(), issuer, days=days, now=now)
+        return Shown(name, (server, issuer.certificate), key)
+
+
+def _root(kind: Kind) -> Issuer:
+    key = _key(kind)
+    past = dt.datetime.now(dt.UTC) - ROOT_AGE
+    return Issuer(certificates.root(_name(f"Rootlet Advisor Root {kind.upper()}"), key, days=ROOT_DAYS, now=past), key)
+
+
+def _key(kind: Kind) -> PrivateKey:
+    return keys.generate("rsa-2048" if kind == "rsa" else "ec-p256")
+
+
+def _name(common: str) -> x509.Name:
+    organization = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Rootlet Advisor")
+    return x509.Name([organization, x509.NameAttribute(NameOID.COMMON_NAME, common)])

@@ -1,0 +1,299 @@
+"""What can be put through the cases: a virtual board, any command line client, a device on the network."""
+
+import os
+import shlex
+import subprocess
+import tempfile
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rootlet import resources
+from rootlet.advisor.chains import HOST, KINDS, Chains
+from rootlet.board import filesystem, image, inspection, secure_cert
+from rootlet.board.definition import load_board
+from rootlet.board.partitions import SECURE_CERT, find
+from rootlet.cloud import policy
+from rootlet.emulator.virtual_board import Settings, VirtualBoard
+from rootlet.errors import BadInput
+from rootlet.files import write_secret
+from rootlet.pki import certificates, keys
+from rootlet.pki.certificates import Issuer
+from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.subject import Subject
+from rootlet.trust.roots import load_manifest
+
+THING = "advisor-1"
+QUALIFICATION = resources.FIRMWARE / "apps" / "qualification"
+"""The application that leaf is qualified with: it publishes seldom enough that its keep-alive can be seen."""
+QUALIFICATION_CONFIG = {"keep_alive": 30}
+PREFIX = "ROOTLET_ADVISOR_"
+"""Of the environment variables that a command line client gets."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the device stands in a case: ``port`` and ``time_port`` are the endpoint's and the time server's."""
+
+    port: int
+    time_port: int
+    speed: float = 1
+    seed: int = 0
+    world: Mapping[str, Any] = field(default_factory=dict)
+    """More settings of a virtual board (boards/virtual), which other devices do not have."""
+
+
+class Device(ABC):
+    """A device under test. ``lines`` is what it printed since the last start."""
+
+    virtual = False
+    """Whether its time can be compressed, and its clock and DNS be set."""
+    host: str
+    thing: str | None = None
+    """Where it is known before it connects."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @property
+    @abstractmethod
+    def description(self) -> str: ...
+
+    @abstractmethod
+    def start(self, bench: Bench) -> None:
+        """Bring it up, as from power-on. Raises RootletError."""
+
+    @abstractmethod
+    def stop(self) -> None: ...
+
+    def restart(self, bench: Bench) -> bool:
+        """Pull the plug and power it on again, with what it had kept; False where that cannot be done from here."""
+        self.stop()
+        self.start(bench)
+        return True
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs, as far as can be known."""
+        return True
+
+    def close(self) -> None:  # noqa: B027 - most leave nothing
+        """Remove what it left on this machine."""
+
+
+class VirtualDevice(Device):
+    """A flash image on the virtual board. Each start is of a fresh copy; a restart keeps what the device wrote."""
+
+    virtual = True
+
+    def __init__(self, flash: bytes, host: str, thing: str, what: str) -> None:
+        super().__init__()
+        self.host, self.thing, self._what = host, thing, what
+        self._flash = flash
+        self._directory = tempfile.TemporaryDirectory(prefix="rootlet-advisor-")
+        self._path = Path(self._directory.name, "flash.bin")
+        self._board: VirtualBoard | None = None
+
+    @property
+    def description(self) -> str:
+        return f"virtual board, {self._what}"
+
+    def start(self, bench: Bench) -> None:
+        write_secret(self._path, self._flash)
+        self.lines = []
+        self._boot(bench)
+
+    def stop(self) -> None:
+        if self._board:
+            self._board.stop()
+            self._board = None
+
+    def restart(self, bench: Bench) -> bool:
+        self.stop()
+        self._boot(bench)
+        return True
+
+    def close(self) -> None:
+        self.stop()
+        self._directory.cleanup()
+
+    @property
+    def alive(self) -> bool:
+        return self._board is not None and self._board.exit_code is None
+
+    def _boot(self, bench: Bench) -> None:
+        config = inspection.inspect(self._flash).json_file("/config.json")
+        names = {self.host, *config.get("ntp", ("time.aws.com", "pool.ntp.org"))}
+        world = {
+            "ports": {str(config.get("port", 8883)): bench.port, "123": bench.time_port},
+            "speed": bench.speed,
+            "seed": bench.seed,
+            **bench.world,
+        }
+        resolve = dict.fromkeys(names, "127.0.0.1")
+        self._board = VirtualBoard(self._path, Settings(resolve=resolve, extra=world), self.lines.append)
+        self._board.start()
+
+
+def own_policy(application: Path, config: Path | None) -> dict[str, Any] | None:
+    """The policy that ``rootlet cloud register`` would give to leaf with the qualification application; else None."""
+    if application != QUALIFICATION or config:
+        return None
+    return policy.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["reading"])
+
+
+def build_image(application: Path, config: Mapping[str, Any], board: str = "esp32_generic") -> tuple[bytes, str, str]:
+    """An image of ``leaf`` with ``application`` and an identity made for the occasion; its endpoint and thing."""
+    settings = {"endpoint": HOST, **(QUALIFICATION_CONFIG if application == QUALIFICATION else {}), **config}
+    made = image.build(load_board(board), settings, application, load_manifest().defaults(), identity=make_identity())
+    return made.flash, settings["endpoint"], THING
+
+
+def open_image(path: Path) -> tuple[bytes, str, str]:
+    """A user's image; its endpoint and thing. A golden image gets an identity. Raises BadInput."""
+    flash = inspection.read(path)
+    found = inspection.inspect(flash)
+    endpoint = found.json_file("/config.json").get("endpoint")
+    if found.vfs is None or not isinstance(endpoint, str):
+        raise BadInput(
+            f"{path} has no config.json with an endpoint: {found.vfs_problem or 'it is no image of rootlet'}",
+            way_out="build one with rootlet image build, or give --app and let the advisor build it",
+        )
+    if found.identity:
+        return flash, endpoint, found.identity.thing
+    slot, changed = find(found.partitions, SECURE_CERT), bytearray(flash)
+    changed[slot.offset : slot.end] = secure_cert.from_identity(make_identity()).ljust(slot.size, b"\xff")
+    return bytes(changed), endpoint, THING
+
+
+def with_roots(flash: bytes, chains: Chains) -> bytes:
+    """The same image, trusting the endpoint's two roots as well. Nothing else of it changes."""
+    found = inspection.inspect(flash)
+    assert found.vfs
+    files = dict(found.files)
+    for kind in KINDS:
+        files[f"/roots/advisor-{kind}.der"] = chains.root(kind).public_bytes(Encoding.DER)
+    changed = bytearray(flash)
+    changed[found.vfs.offset : found.vfs.end] = filesystem.build(files, found.vfs.size)
+    return bytes(changed)
+
+
+def make_identity(thing: str = THING) -> DeviceIdentity:
+    """A key and certificate that no cloud knows."""
+    ca_key, key = keys.generate(), keys.generate()
+    ca = certificates.root(Subject(organization="Rootlet Advisor").name("Advisor Device CA"), ca_key, days=365)
+    subject = Subject(organization="Rootlet Advisor").name(thing)
+    return DeviceIdentity(thing, certificates.device(subject, key.public_key(), Issuer(ca, ca_key), days=90), key, (ca,))
+
+
+class CommandDevice(Device):
+    """Any client that a command line starts: placeholders in it, and the environment, say where to connect to."""
+
+    host = "localhost"
+    thing = THING
+
+    def __init__(self, command: str, chains: Chains, on_line: Callable[[str], None] | None = None) -> None:
+        super().__init__()
+        self._command, self._on_line = command, on_line
+        self._directory = tempfile.TemporaryDirectory(prefix="rootlet-advisor-")
+        home = Path(self._directory.name)
+        identity = make_identity()
+        write_secret(home / "roots.crt", chains.roots_pem)
+        write_secret(home / "device.crt", identity.certificate.public_bytes(Encoding.PEM))
+        write_secret(home / "device.key", keys.pem(identity.key))
+        for kind in KINDS:
+            write_secret(home / f"root-{kind}.der", chains.root(kind).public_bytes(Encoding.DER))
+        write_secret(home / "device.crt.der", identity.certificate_der())
+        write_secret(home / "device.key.der", identity.key_der())
+        self._home = home
+        self._process: subprocess.Popen[str] | None = None
+        try:
+            self._arguments(0)
+        except (KeyError, IndexError, ValueError) as error:
+            raise BadInput(
+                f"--exec {command}: {error}",
+                way_out="known placeholders are {host} {port} {root} {certificate} {key} {client_id}; write {{ for a brace",
+            ) from None
+
+    @property
+    def description(self) -> str:
+        return f"command, {self._command}"
+
+    def start(self, bench: Bench) -> None:
+        self.lines = []
+        values = {PREFIX + name.upper(): value for name, value in self._values(bench.port).items()}
+        try:
+            self._process = subprocess.Popen(
+                self._arguments(bench.port),
+                env={**os.environ, **values, PREFIX + "DIRECTORY": str(self._home)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BadInput(f"cannot start {self._command}: {error.strerror}", way_out="check the command") from None
+        assert self._process.stdout
+        threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        self._directory.cleanup()
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _values(self, port: int) -> dict[str, str]:
+        return {
+            "host": self.host,
+            "port": str(port),
+            "root": str(self._home / "roots.crt"),
+            "certificate": str(self._home / "device.crt"),
+            "key": str(self._home / "device.key"),
+            "client_id": THING,
+        }
+
+    def _arguments(self, port: int) -> list[str]:
+        return [part.format(**self._values(port)) for part in shlex.split(self._command)]
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self.lines.append(line.rstrip())
+            if self._on_line:
+                self._on_line(line.rstrip())
+
+
+class NetworkDevice(Device):
+    """A device that somebody else powers: it connects when it does."""
+
+    def __init__(self, host: str, on_wait: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.host = host
+        self._on_wait = on_wait
+
+    @property
+    def description(self) -> str:
+        return f"a device on the network, connecting to {self.host}"
+
+    def start(self, bench: Bench) -> None:  # noqa: ARG002 - it has its own power
+        self._on_wait()
+
+    def stop(self) -> None:
+        return
+
+    def restart(self, bench: Bench) -> bool:  # noqa: ARG002
+        return False

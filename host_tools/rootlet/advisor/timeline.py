@@ -1,0 +1,87 @@
+"""What was seen and what was done, in order: the only thing that a case is graded on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rootlet.advisor.packets import Packet, name_of
+
+
+@dataclass(frozen=True)
+class Event:
+    """``at`` is in seconds of the device's time since the case began; ``connection`` counts from 1, 0 is none.
+
+    ``kind`` is one of:
+    tcp (the device connected) · hello (its ClientHello: facts) · tls (handshake done: facts) · tls-failed (text)
+    · alert-in, alert-out (text, fatal) · in, out (packet) · malformed (text) · closed (by: device or server; how)
+    · renegotiated · note (what the case does, or waits for in vain; text)
+    """
+
+    at: float
+    connection: int
+    kind: str
+    text: str = ""
+    packet: Packet | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One connection's life. ``ended`` is when either side ended it; None where the case did."""
+
+    connection: int
+    began: float
+    ended: float | None
+    connect: float | None
+    """When CONNECT came."""
+    accepted: bool
+    """Whether CONNACK said yes."""
+
+
+class Timeline:
+    """Events in the order in which they happened. ``speed`` is that of the device's time."""
+
+    def __init__(self, clock: Callable[[], float], speed: float = 1) -> None:
+        self._clock = clock
+        self.speed = speed
+        self.over = False
+        self.events: list[Event] = []
+
+    def add(self, kind: str, connection: int = 0, text: str = "", *, packet: Packet | None = None, **facts: Any) -> Event:
+        """Record what happened now. Once the case is over, what follows is our doing and is not recorded."""
+        event = Event(self._clock(), connection, kind, text, packet, facts)
+        if not self.over:
+            self.events.append(event)
+        return event
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+    def of(self, *kinds: str) -> list[Event]:
+        return [event for event in self.events if event.kind in kinds]
+
+    def received(self, kind: type[Packet] | None = None, connection: int | None = None) -> list[Event]:
+        """Packets from the device."""
+        return [
+            event
+            for event in self.of("in")
+            if (kind is None or isinstance(event.packet, kind)) and connection in (None, event.connection)
+        ]
+
+    def sent(self, kind: type[Packet]) -> list[Event]:
+        return [event for event in self.of("out") if isinstance(event.packet, kind)]
+
+    def attempts(self) -> list[Attempt]:
+        """The device's connections, in order."""
+        found = []
+        for opened in self.of("tcp"):
+            mine = [event for event in self.events if event.connection == opened.connection]
+            ended = next((event.at for event in mine if event.kind in ("closed", "tls-failed")), None)
+            connect = next((e.at for e in mine if e.kind == "in" and name_of_event(e) == "CONNECT"), None)
+            accepted = any(event.kind == "out" and name_of_event(event) == "CONNACK" for event in mine)
+            found.append(Attempt(opened.connection, opened.at, ended, connect, accepted))
+        return found
+
+
+def name_of_event(event: Event) -> str:
+    return name_of(event.packet) if event.packet else event.kind

@@ -1,0 +1,231 @@
+"""``rootlet advisor``: put a device through AWS IoT Device Advisor's cases, and ours, at the desk."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from rootlet.cli.output import emit_json, err, out
+from rootlet.errors import BadInput
+
+if TYPE_CHECKING:
+    from rootlet.advisor.chains import Chains
+    from rootlet.advisor.devices import Device
+    from rootlet.advisor.runner import Outcome
+
+_COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red", "not run": "dim"}
+
+
+@click.group(name="advisor")
+def command() -> None:
+    """Qualify a device: AWS IoT Device Advisor's catalogue, without an AWS account."""
+
+
+@command.command(
+    name="list",
+    epilog="""\b
+Examples:
+  rootlet advisor list
+  rootlet advisor list --suite qualification --json
+""",
+)
+@click.option("--suite", type=click.Choice(["qualification", "all", "long"]), help="Only the cases of this suite.")
+@click.option("--json", "as_json", is_flag=True, help="Print the cases as JSON.")
+def list_(suite: str | None, as_json: bool) -> None:
+    """List the cases: what is done to the device, and what must be seen."""
+    from rootlet.advisor import cases, runner
+
+    chosen = runner.select((), suite) if suite else list(cases.catalogue().values())
+    if as_json:
+        emit_json(
+            [
+                {"id": one.id, "number": one.number, "title": one.title, "group": one.group, "qualification": one.starred,
+                 "long": one.long, "timed": one.timed, "virtual_only": one.virtual_only, "summary": one.summary}
+                for one in chosen
+            ]
+        )  # fmt: skip
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "case", "what is done, and what must be seen"):
+        table.add_column(heading, overflow="fold")
+    for one in chosen:
+        star = "★" if one.starred else "long" if one.long else ""
+        number = f"{one.number}" if one.number else "ours"
+        table.add_row(f"{number} {star}", one.id, escape(one.summary))
+    out.print(table)
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet advisor run                                       leaf and the qualification app, on the virtual board
+  rootlet advisor run --image flash.bin --suite all --html report.html
+  rootlet advisor run MQTT_Connect_Jitter_Backoff_Retries 12 14 --app my_app/ --repeat 5
+  rootlet advisor run --exec 'python client.py --host {host} --port {port} --ca {root}
+      --cert {certificate} --key {key}' --junit report.xml
+  rootlet advisor run --listen 192.168.1.20:8883            a board on the network: prints what to give it
+"""
+)
+@click.argument("names", nargs=-1, metavar="[CASE]...")
+@click.option("--suite", type=click.Choice(["qualification", "all", "long"]), help="Without CASE. [default: qualification]")
+@click.option("--image", type=click.Path(path_type=Path), help="A flash image, for the virtual board.")
+@click.option("--app", type=click.Path(path_type=Path), help="An application, to build an image of.")
+@click.option("--config", type=click.Path(path_type=Path), help="With --app: a config.json; its endpoint may be any.")
+@click.option(
+    "--exec", "command_line", help="A client's command line; placeholders {host} {port} {root} {certificate} {key}."
+)
+@click.option("--listen", metavar="ADDRESS:PORT", help="Wait there for a device on the network.")
+@click.option("--name", help="With --listen: the host name that the device connects to. [default: the address]")
+@click.option("--state", type=click.Path(path_type=Path), help="With --listen: where the roots are kept between runs.")
+@click.option("--speed", type=click.FloatRange(1, 100), default=10, show_default=True, help="Of the virtual board's time.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the virtual board's randomness.")
+@click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run each case so often.")
+@click.option(
+    "--policy", type=click.Path(path_type=Path), help="The device's policy document, for Security_Device_Policies."
+)
+@click.option("--desired", metavar="JSON", help="A desired state that the device knows, for the shadow cases.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results, with all that was seen, as JSON.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with a timeline for each case.")
+def run(
+    names: tuple[str, ...],
+    suite: str | None,
+    image: Path | None,
+    app: Path | None,
+    config: Path | None,
+    command_line: str | None,
+    listen: str | None,
+    name: str | None,
+    state: Path | None,
+    speed: float,
+    seed: int,
+    repeat: int,
+    policy: Path | None,
+    desired: str | None,
+    as_json: bool,
+    junit: Path | None,
+    html: Path | None,
+) -> None:
+    """Run cases against a device; exit code 1 where one fails.
+
+    The device is the virtual board unless --exec or --listen is given. By default it runs leaf with an application made
+    for this, and its time runs ten times as fast in the cases that are about waiting.
+    """
+    from rootlet.advisor import report, runner
+    from rootlet.files import write_atomic
+
+    chosen = runner.select(names, suite)
+    options: dict[str, Any] = {}
+    if policy:
+        options["policy"] = _json(policy.read_text() if policy.is_file() else "", f"--policy {policy}")
+    if desired:
+        options["desired"] = _json(desired, "--desired")
+    device, chains, address, port = _device(image, app, config, command_line, listen, name, state, options)
+    outcomes: list[Outcome] = []
+    try:
+        running = runner.Runner(device, chains, address, port, speed, seed, options)
+        with err.status("starting") as status:
+            for outcome in running.run(
+                chosen, repeat=repeat, on_start=lambda one: status.update(f"{one.id}: {one.summary}")
+            ):
+                outcomes.append(outcome)
+                if not as_json:
+                    _line(outcome)
+    finally:
+        device.close()
+    facts = report.facts(outcomes, device.description, speed, seed)
+    if junit:
+        write_atomic(junit, report.junit(outcomes, device.description))
+    if html:
+        from rootlet.advisor import page
+
+        write_atomic(html, page.render(facts).encode())
+    if as_json:
+        emit_json(facts)
+    else:
+        _summary(outcomes, device.virtual)
+    if runner.worst(outcomes) == "fail":
+        raise SystemExit(1)
+
+
+def _device(
+    image: Path | None,
+    app: Path | None,
+    config: Path | None,
+    command_line: str | None,
+    listen: str | None,
+    name: str | None,
+    state: Path | None,
+    options: dict[str, Any],
+) -> "tuple[Device, Chains, str, int]":
+    from rootlet.advisor import devices
+    from rootlet.advisor.chains import Chains
+
+    if sum(map(bool, (image, app, command_line, listen))) > 1:
+        raise BadInput("more than one device is given", way_out="choose one of --image, --app, --exec and --listen")
+    if listen:
+        return _network_device(listen, name, state)
+    if command_line:
+        chains = Chains.mint(["localhost", "127.0.0.1"])
+        return devices.CommandDevice(command_line, chains), chains, "127.0.0.1", 0
+    if image:
+        flash, host, thing = devices.open_image(image)
+    else:
+        application = app or devices.QUALIFICATION
+        flash, host, thing = devices.build_image(application, _config(config) if config else {})
+        options.setdefault("policy", devices.own_policy(application, config))
+    chains = Chains.mint([host])
+    what = str(image or app or "leaf with its qualification application")
+    return devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what), chains, "127.0.0.1", 0
+
+
+def _network_device(listen: str, name: str | None, state: Path | None) -> "tuple[Device, Chains, str, int]":
+    import platformdirs
+
+    from rootlet.advisor import devices
+    from rootlet.advisor.chains import ROOTS, Chains
+
+    address, _, port = listen.rpartition(":")
+    if not address or not port.isdecimal():
+        raise BadInput(f"--listen {listen}: not of the form ADDRESS:PORT", way_out="for example --listen 192.168.1.20:8883")
+    directory = state or platformdirs.user_data_path("rootlet") / "advisor"
+    host = name or address
+    chains = Chains.kept(directory, [host])
+    out.print(f"endpoint  {escape(host)} port {port}")
+    out.print(f"roots     {escape(str(directory / ROOTS))} (the RSA one alone: {escape(str(directory / 'root-rsa.crt'))})")
+    out.print("Give these to the device, with any certificate and key, and start it. Between cases it may go on running.")
+    return devices.NetworkDevice(host), chains, address, int(port)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    from rootlet.board.config import load_config
+
+    return load_config(path)
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise BadInput(f"{what} is no JSON", way_out="check the file or the quotes") from None
+
+
+def _line(outcome: "Outcome") -> None:
+    result = outcome.verdict.result
+    again = f" #{outcome.repetition + 1}" if outcome.repetition else ""
+    out.print(f"[{_COLOURS[result]}]{result:<7}[/] {outcome.case.id}{again}  [dim]{outcome.seconds:.1f} s[/]")
+    out.print(f"        {escape(outcome.verdict.evidence)}")
+
+
+def _summary(outcomes: "Sequence[Outcome]", virtual: bool) -> None:
+    counts = {result: sum(outcome.verdict.result == result for outcome in outcomes) for result in _COLOURS}
+    shown = ", ".join(f"[{_COLOURS[result]}]{count} {result}[/]" for result, count in counts.items() if count)
+    out.print(f"\n{len(outcomes)} results: {shown}")
+    fast = sorted({outcome.case.id for outcome in outcomes if outcome.speed != 1})
+    if virtual and fast:
+        out.print(f"[dim]The device's time was compressed in {', '.join(fast)}: waits are in its own seconds, in which a "
+                  "handshake seems longer than it is.[/]")  # fmt: skip

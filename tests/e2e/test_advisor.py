@@ -1,0 +1,240 @@
+"""The advisor against real clients: leaf on the virtual board, and clients that do what devices should not."""
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+from rootlet.advisor import cases, devices, page, report, runner
+from rootlet.advisor.chains import Chains
+from rootlet.advisor.devices import CommandDevice, VirtualDevice
+from rootlet.advisor.grading import Result
+from rootlet.advisor.runner import Outcome, Runner
+from rootlet.cli.main import rootlet
+
+SPEED = 25
+BAD = """
+import os, socket, ssl, sys, time
+given = {name: os.environ["ROOTLET_ADVISOR_" + name] for name in ("HOST", "PORT", "ROOT", "CERTIFICATE", "KEY")}
+CONNECT = b"\\x10\\x0d\\x00\\x04MQTT\\x04\\x02\\x00\\x1e\\x00\\x01a"
+def connect(verify):
+    context = ssl.create_default_context(cafile=given["ROOT"]) if verify else ssl._create_unverified_context()
+    context.load_cert_chain(given["CERTIFICATE"], given["KEY"])
+    raw = socket.create_connection((given["HOST"], int(given["PORT"])))
+    return context.wrap_socket(raw, server_hostname=given["HOST"])
+"""
+
+
+@pytest.fixture(scope="module")
+def chains() -> Chains:
+    return Chains.mint([devices.HOST, "localhost"])
+
+
+@pytest.fixture(scope="module")
+def leaf(chains: Chains) -> Iterator[VirtualDevice]:
+    flash, host, thing = devices.build_image(devices.QUALIFICATION, {})
+    device = VirtualDevice(devices.with_roots(flash, chains), host, thing, "leaf")
+    yield device
+    device.close()
+
+
+def run(device: devices.Device, chains: Chains, *names: str) -> dict[str, Outcome]:
+    options = {"policy": devices.own_policy(devices.QUALIFICATION, None)}
+    outcomes = Runner(device, chains, speed=SPEED, seed=3, options=options).run(runner.select(names, None))
+    return {outcome.case.id: outcome for outcome in outcomes}
+
+
+def client(tmp_path: Path, chains: Chains, body: str) -> CommandDevice:
+    script = tmp_path / "client.py"
+    script.write_text(BAD + textwrap.dedent(body))
+    return CommandDevice(f"{sys.executable} {script}", chains)
+
+
+def verdict(device: devices.Device, chains: Chains, name: str) -> tuple[Result, str]:
+    (outcome,) = run(device, chains, name).values()
+    device.close()
+    return outcome.verdict.result, outcome.verdict.evidence
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TLS_Connect",
+        pytest.param(
+            "TLS_Receive_Maximum_Size_Fragments",
+            marks=pytest.mark.xfail(reason="leaf runs out of a 160K heap on a message of 16 KiB", strict=False),
+        ),
+        "TLS_Support_Aws_IoT_Cipher_Suites",
+        "TLS_Large_Size_Server_Cert",
+        "TLS_Unsecure_Server_Cert",
+        "TLS_Incorrect_Subject_Name_Server_Cert",
+        "TLS_Expired_Server_Cert",
+        "MQTT_Connect",
+        "MQTT_Connect_Jitter_Backoff_Retries",
+        "MQTT_Publish",
+        "MQTT_Subscribe",
+    ],
+)
+def test_leaf_qualifies(leaf: VirtualDevice, chains: Chains, name: str) -> None:
+    outcome = run(leaf, chains, name)[name]
+    assert outcome.verdict.result is Result.PASS, outcome.verdict.evidence
+
+
+def test_those_are_the_eleven() -> None:
+    starred = [one.number for one in cases.catalogue().values() if one.starred]
+    assert starred == [1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 18]
+    assert sorted(one.number for one in cases.catalogue().values() if one.number) == list(range(1, 27))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MQTT_Client_Puback_QoS1",
+        "MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection",
+        "MQTT_Reconnect_Wait_After_Success",
+        "MQTT_Publish_Retry_No_Puback",
+        "MQTT_Subscribe_Retry_No_Suback",
+        "MQTT_No_Ack_PingResp",
+        "MQTT_Persistent_Session_Happy_Case",
+        "MQTT_Expired_Persistent_Session",
+        "Security_Device_Policies",
+        "Ours_Clock_Unset",
+        "Ours_DNS_Change",
+        "Ours_Root_Rollover",
+        "Ours_Huge_Server_Cert",
+        "Ours_Split_Packets",
+        "Ours_Coalesced_Packets",
+        "Ours_Renegotiation",
+        "Ours_Silent_Server",
+        "Ours_No_Connack",
+        "Ours_Malformed_Packet",
+        "Ours_Power_Cut",
+    ],
+)
+def test_leaf_passes_the_other_cases(leaf: VirtualDevice, chains: Chains, name: str) -> None:
+    outcome = run(leaf, chains, name)[name]
+    assert outcome.verdict.result is Result.PASS, outcome.verdict.evidence
+
+
+@pytest.mark.parametrize(
+    "name", ["TLS_Unsecure_Server_Cert", "TLS_Incorrect_Subject_Name_Server_Cert", "TLS_Expired_Server_Cert"]
+)
+def test_a_client_that_does_not_verify_is_found_out(tmp_path: Path, chains: Chains, name: str) -> None:
+    bad = client(tmp_path, chains, "s = connect(False); s.sendall(CONNECT); time.sleep(30)")
+    result, evidence = verdict(bad, chains, name)
+    assert result is Result.FAIL
+    assert "CONNECT" in evidence or "handshake" in evidence
+
+
+def test_a_client_that_offers_no_suite_of_awss_is_found_out(tmp_path: Path, chains: Chains) -> None:
+    bad = client(
+        tmp_path,
+        chains,
+        """
+        context = ssl._create_unverified_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("DHE-RSA-AES256-GCM-SHA384")
+        context.wrap_socket(socket.create_connection((given["HOST"], int(given["PORT"]))), server_hostname="localhost")
+        """,
+    )
+    result, evidence = verdict(bad, chains, "TLS_Support_Aws_IoT_Cipher_Suites")
+    assert result is Result.FAIL
+    assert "0x009F" in evidence
+
+
+def test_a_client_that_sends_nonsense_for_connect_is_found_out(tmp_path: Path, chains: Chains) -> None:
+    bad = client(
+        tmp_path, chains, 's = connect(True); s.sendall(CONNECT.replace(b"\\x04\\x02", b"\\x09\\x02")); time.sleep(9)'
+    )
+    result, evidence = verdict(bad, chains, "MQTT_Connect")
+    assert result is Result.FAIL
+    assert "level 9" in evidence
+
+
+def test_a_client_that_hurries_back_is_found_out(tmp_path: Path, chains: Chains) -> None:
+    bad = client(
+        tmp_path,
+        chains,
+        """
+        while True:
+            try:
+                s = connect(True); s.sendall(CONNECT)
+                while s.recv(100): pass
+            except OSError: pass
+        """,
+    )
+    result, evidence = verdict(bad, chains, "MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection")
+    assert result is Result.FAIL
+    assert "constant" in evidence
+
+
+def test_a_client_that_ends_at_once_is_not_waited_for(tmp_path: Path, chains: Chains) -> None:
+    result, evidence = verdict(client(tmp_path, chains, ""), chains, "MQTT_Publish")
+    assert result is Result.FAIL
+    assert "ended" in evidence
+
+
+def test_the_same_seed_gives_the_same_waits(leaf: VirtualDevice, chains: Chains) -> None:
+    name = "MQTT_Connect_Exponential_Backoff_Retries"
+    first, second = (_pauses(run(leaf, chains, name)[name]) for _ in range(2))
+    assert first[:4] == second[:4]
+    assert len(first) >= 4
+
+
+def _pauses(outcome: Outcome) -> list[str]:
+    return [line.split("backoff: ")[1].split(" ms")[0] for line in outcome.output if "backoff: " in line]
+
+
+def test_every_report_tells_the_same(leaf: VirtualDevice, chains: Chains) -> None:
+    outcomes = list(run(leaf, chains, "MQTT_Connect", "TLS_Unsecure_Server_Cert").values())
+    facts = json.loads(json.dumps(report.facts(outcomes, leaf.description, SPEED, 3), default=str))
+    assert facts["results"]["pass"] == 2
+    kinds = {event["kind"] for case in facts["cases"] for event in case["events"]}
+    assert {"tcp", "hello", "tls", "alert-in", "in", "out", "closed"} <= kinds
+    suite = ElementTree.fromstring(report.junit(outcomes, leaf.description))
+    assert suite.get("tests") == "2"
+    assert {element.get("name") for element in suite.iter("testcase")} == {"MQTT_Connect", "TLS_Unsecure_Server_Cert"}
+    html = page.render(facts)
+    assert html.count("<svg") == 2
+    assert "unknown_ca" in html
+    assert "http" not in html.replace("http-equiv", "")  # it needs nothing from anywhere
+
+
+def test_the_command_builds_runs_and_reports(tmp_path: Path) -> None:
+    html, junit = tmp_path / "report.html", tmp_path / "report.xml"
+    done = CliRunner().invoke(rootlet, ["advisor", "run", "8", "--html", str(html), "--junit", str(junit)])
+    assert done.exit_code == 0, done.output
+    assert "pass    MQTT_Connect" in done.output
+    assert html.exists()
+    assert junit.exists()
+
+
+def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
+    flash, _, _ = devices.build_image(devices.QUALIFICATION, {"endpoint": "abc-ats.iot.eu-west-1.amazonaws.com"})
+    image = tmp_path / "flash.bin"
+    image.write_bytes(flash)
+    done = CliRunner().invoke(rootlet, ["advisor", "run", "1", "--image", str(image), "--json"])
+    assert done.exit_code == 0, done.output
+    hello = next(event for event in json.loads(done.stdout)["cases"][0]["events"] if event["kind"] == "hello")
+    assert hello["server_name"] == "abc-ats.iot.eu-west-1.amazonaws.com"
+    assert image.read_bytes() == flash
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["NoSuchCase"], "unknown case"),
+        (["1", "--listen", "8883"], "ADDRESS:PORT"),
+        (["1", "--exec", "true {nothing}"], "placeholders"),
+        (["1", "--image", "a", "--app", "b"], "more than one device"),
+        (["25", "--policy", "/dev/null"], "no JSON"),
+    ],
+)
+def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> None:
+    done = CliRunner().invoke(rootlet, ["advisor", "run", *arguments])
+    assert done.exit_code != 0
+    assert what in str(getattr(done.exception, "what", "")) + str(getattr(done.exception, "way_out", ""))
