@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
 from rootlet.pki import certificates, keys
@@ -128,6 +129,13 @@ def test_a_payload_of_128_kib_is_taken_and_one_byte_more_is_not(
         assert client.is_on()
         assert client.may("publish", "a", bytes(128 * 1024))
         assert not client.may("publish", "a", bytes(128 * 1024 + 1))
+
+
+def test_the_limit_holds_over_http_too(aws: IoTClient) -> None:
+    publisher = boto3.client("iot-data")
+    publisher.publish(topic="a", payload=bytes(128 * 1024))
+    with pytest.raises(ClientError, match="RequestEntityTooLarge"):
+        publisher.publish(topic="a", payload=bytes(128 * 1024 + 1))
 
 
 def test_quality_of_service_2_ends_the_connection(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
