@@ -136,8 +136,8 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], connect: str | N
         named = [label for label, root in known.items() if root in ends]
         needed[kind] = named[0] if named else ""
         if not named:
-            top = served.chain[-1]
-            problems.append(f"the {kind.upper()} chain ends at {top.issuer}, which is no root known here")
+            end = served.chain[-1].issuer if served.chain else "something that is no certificate"
+            problems.append(f"the {kind.upper()} chain ends at {end}, which is no root known here")
     if not needed:
         raise RootletError(f"{host} served no chain to look at", way_out="; ".join(problems))
     owners = {_organization(known[label]) for label in needed.values() if label}

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.trust.model import Certificate, readable
 
 KeyType = Literal["ecdsa", "rsa"]
 MQTT_PORT = 8883
+LONGEST_WAIT = 3600.0  # seconds
 
 DEVICE_SUITES = {
     "ecdsa": ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"),
@@ -68,6 +70,7 @@ def parse_target(text: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
         host, _, port = text.partition(":")
     if not host or "/" in host or any(character.isspace() for character in host):
         raise BadInput(f"{text!r} is no HOST[:PORT]", way_out="for example example-ats.iot.eu-west-1.amazonaws.com:8883")
+    _check_name(host)
     if not port:
         return host, default_port
     if not port.isdigit() or not 1 <= int(port) <= 65535:
@@ -80,6 +83,12 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
 
     Raises RootletError where there is no server, or no TLS, or no answer in ``timeout`` seconds; BadInput for a bad offer.
     """
+    if not 0 < timeout <= LONGEST_WAIT:
+        raise BadInput(
+            f"{timeout:g} s is no time to wait", way_out=f"give seconds: more than 0, {LONGEST_WAIT:g} at the most"
+        )
+    if connect_to is not None:
+        _check_name(connect_to)
     context = _context(offer)
     deadline = time.monotonic() + timeout
     try:
@@ -101,8 +110,9 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
             connection.set_tlsext_host_name(host.encode("idna"))
         connection.set_connect_state()
         failure = _handshake(connection, plain, deadline, f"{host} port {port}", timeout)
-        sent = connection.get_peer_cert_chain(as_cryptography=True) or []
-        ders = [certificate.public_bytes(Encoding.DER) for certificate in sent]
+        # Not as cryptography's objects: one that it cannot read would hide all the others.
+        sent = connection.get_peer_cert_chain() or []
+        ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in sent]
         if failure and not ders:
             raise RootletError(f"{host} port {port} showed no certificate: {failure}", way_out=_way_out(offer))
         chain = readable(ders)
@@ -134,15 +144,16 @@ def _context(offer: Offer) -> SSL.Context:
         # TLS 1.3 chooses the chain by the signature algorithms; pyOpenSSL has no call for them, the library below has.
         names = ":".join(_SIGNATURES[kind] for kind in offer.key_types)
         SSL._lib.SSL_CTX_set1_sigalgs_list(context._context, names.encode())  # type: ignore[attr-defined]
-    if offer.certificate:
+    if offer.certificate and offer.key:
         try:
             context.use_certificate_chain_file(str(offer.certificate))
-            context.use_privatekey_file(str(offer.key))
+            # Not by its file's name: OpenSSL would ask on the terminal for the passphrase of an encrypted one.
+            context.use_privatekey(load_pem_private_key(offer.key.read_bytes(), None))  # type: ignore[arg-type]
             context.check_privatekey()
-        except (SSL.Error, OSError):
+        except (SSL.Error, OSError, ValueError, TypeError, UnsupportedAlgorithm):
             raise BadInput(
                 f"{offer.certificate} and {offer.key} are no certificate and key that belong together",
-                way_out="give device.crt and device.key of one device, in PEM",
+                way_out="give device.crt and device.key of one device, in PEM, the key not encrypted",
             ) from None
     return context
 
@@ -181,6 +192,13 @@ def _way_out(offer: Offer) -> str:
     if len(offer.key_types) == 1 and not offer.ciphers:
         return f"it may have no {offer.key_types[0].upper()} chain: try --key-type both, or another --tls"
     return "check host and port; MQTT over TLS is on 8883"
+
+
+def _check_name(host: str) -> None:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise BadInput(f"{host!r} is no host name", way_out="its parts have 1 to 63 characters, between dots") from None
 
 
 def _is_address(host: str) -> bool:

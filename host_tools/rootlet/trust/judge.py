@@ -9,7 +9,9 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from rootlet.trust.model import Certificate
 
@@ -18,7 +20,17 @@ MAX_MESSAGE = 16384  # bytes of a handshake message: it must fit the input buffe
 _HASHES = ("sha256", "sha384", "sha512")  # mbedtls_x509_crt_profile_default
 _CURVES = ("secp256r1", "secp384r1", "secp521r1", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1")
 _RSA_BITS = 2048
-_UNDERSTOOD = {"basicConstraints", "keyUsage", "subjectAltName", "extendedKeyUsage", "certificatePolicies"}
+_UNDERSTOOD = {
+    "basicConstraints",
+    "keyUsage",
+    "subjectAltName",
+    "extendedKeyUsage",
+    "certificatePolicies",
+    "authorityKeyIdentifier",
+    "subjectKeyIdentifier",
+    "nsCertType",
+}
+_ANY_POLICY = "2.5.29.32.0"
 
 
 @dataclass(frozen=True)
@@ -50,15 +62,25 @@ class Verdict:
 
 
 def judge(
-    sent: Sequence[Certificate], roots: Sequence[Certificate], host: str | None, at: dt.datetime, size: int = 0
+    sent: Sequence[Certificate],
+    roots: Sequence[Certificate],
+    host: str | None,
+    at: dt.datetime,
+    size: int = 0,
+    unreadable: int = 0,
 ) -> Verdict:
-    """Judge the certificates in the order sent. ``host`` None: not asked; ``size`` is that of the TLS message, in bytes."""
+    """Judge the certificates in the order sent. ``host`` None: not asked; ``size`` is that of the TLS message, in bytes.
+
+    ``unreadable`` others were sent, which no parser here reads: then no verdict can be a good one.
+    """
+    if unreadable and not sent:
+        return Verdict((_parses(sent, unreadable),), (), None)
     if not sent:
         return Verdict((Rule("chain", False, "no certificate was shown", "tls-no-tls"),), (), None)
     path, anchor, why = _climb(sent, roots, at)
     whole = [*path, anchor] if anchor and anchor not in path else [*path]
     rules = [
-        _parses(sent),
+        _parses(sent, unreadable),
         Rule("chain", anchor is not None, why, "tls-failed" if len(path) >= MAX_CHAIN - 1 else "tls-untrusted-root"),
         *_dates(whole, at),
         _strength(path, anchor),
@@ -82,9 +104,9 @@ def _climb(
     path = [sent[0]]
     while True:
         child = path[-1]
-        if child in roots:
+        if child in roots and (child.self_issued or len(path) > 1):  # an embedded leaf counts only if it signed itself
             return path, child, f"ends at the embedded {child.common_name}"
-        if (parent := _parent(child, roots, path, at)) is not None:
+        if (parent := _parent(child, roots, path, at, embedded=True)) is not None:
             return path, parent, f"ends at the embedded {parent.common_name}"
         if len(path) >= MAX_CHAIN - 1:
             return path, None, f"longer than the {MAX_CHAIN} certificates that the device follows"
@@ -96,11 +118,18 @@ def _climb(
 
 
 def _parent(
-    child: Certificate, candidates: Sequence[Certificate], path: Sequence[Certificate], at: dt.datetime
+    child: Certificate,
+    candidates: Sequence[Certificate],
+    path: Sequence[Certificate],
+    at: dt.datetime,
+    *,
+    embedded: bool = False,
 ) -> Certificate | None:
     fallback = None
     for candidate in candidates:
-        if candidate in path or not _may_sign(candidate) or not _long_enough(candidate, path) or not candidate.signed(child):
+        if candidate in path or not _may_sign(candidate, embedded) or not _long_enough(candidate, path):
+            continue
+        if not candidate.signed(child):
             continue
         if candidate.not_before <= at <= candidate.not_after:
             return candidate
@@ -108,7 +137,9 @@ def _parent(
     return fallback
 
 
-def _may_sign(candidate: Certificate) -> bool:
+def _may_sign(candidate: Certificate, embedded: bool) -> bool:
+    if embedded and candidate.parsed.version == x509.Version.v1:
+        return True  # it cannot say that it is a CA; that somebody embedded it says so
     return candidate.is_authority and (not candidate.key_usage or "key cert sign" in candidate.key_usage)
 
 
@@ -128,7 +159,9 @@ def _why_not(
             continue
         if not candidate.signed(child):
             continue
-        if not _may_sign(candidate):
+        if candidate in path:
+            continue
+        if not _may_sign(candidate, candidate in roots):
             return f"{candidate.common_name}, which signed {child.common_name}, is no CA that may sign certificates"
         if not _long_enough(candidate, path):
             return f"{candidate.common_name} allows a path of {candidate.path_length} CAs below it; there are more"
@@ -140,12 +173,17 @@ def _why_not(
     return f"{child.issuer}, the issuer of {child.common_name}, was not sent and is no embedded root"
 
 
-def _parses(sent: Sequence[Certificate]) -> Rule:
+def _parses(sent: Sequence[Certificate], unreadable: int) -> Rule:
+    if unreadable:
+        return Rule("extensions", False, f"{unreadable} certificates cannot be read: they are no X.509", "tls-failed")
     for certificate in sent:
         for extension in certificate.critical_extensions:
             if extension not in _UNDERSTOOD:
                 text = f"{certificate.common_name} has a critical {extension}, which the device does not know"
                 return Rule("extensions", False, text, "tls-failed")
+        if "certificatePolicies" in certificate.critical_extensions and set(certificate.policies) - {_ANY_POLICY}:
+            text = f"{certificate.common_name} has a critical certificate policy, which the device does not know"
+            return Rule("extensions", False, text, "tls-failed")
     return Rule("extensions", True, "nothing critical that the device does not know")
 
 
@@ -163,22 +201,23 @@ def _dates(whole: Sequence[Certificate], at: dt.datetime) -> list[Rule]:
 
 
 def _host(server: Certificate, host: str) -> Rule:
-    names = server.names or [server.common_name]
+    names = server.names if server.has_names else server.common_names
     if any(_matches(name, host) for name in names):
         return Rule("host", True, f"{host} is one of: {', '.join(names)}")
-    return Rule("host", False, f"{host} is none of: {', '.join(names)}", "tls-hostname")
+    return Rule("host", False, f"{host} is none of: {', '.join(names) or '(no name at all)'}", "tls-hostname")
 
 
 def _matches(name: str, host: str) -> bool:
-    # RFC 6125 section 6.4.3: a wildcard stands for one whole label, the first. An address matches an address.
+    # As mbedTLS: a wildcard stands for one whole label, the first, and may stand right below a top level. A dot at the end
+    # is part of the name.
     try:
         return ipaddress.ip_address(host) == ipaddress.ip_address(name)
     except ValueError:
         pass
-    name, host = name.lower().rstrip("."), host.lower().rstrip(".")
+    name, host = name.lower(), host.lower()
     if name.startswith("*."):
-        _, _, rest = host.partition(".")
-        return rest == name[2:] and "." in rest
+        first, _, rest = host.partition(".")
+        return bool(first) and rest == name[2:]
     return name == host
 
 
@@ -186,6 +225,9 @@ def _strength(path: Sequence[Certificate], anchor: Certificate | None) -> Rule:
     for certificate in path:
         if certificate == anchor:
             continue  # a root's own signature proves nothing, and is not looked at
+        if certificate.parsed.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS:
+            text = f"{certificate.common_name} is signed with RSASSA-PSS, which MicroPython's Mbed TLS is built without"
+            return Rule("strength", False, text, "tls-failed")
         if certificate.hash_name not in _HASHES:
             text = f"{certificate.common_name} is signed with {certificate.hash_name or certificate.signature}"
             return Rule("strength", False, text, "tls-failed")

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -55,8 +56,12 @@ class Certificate:
     @property
     def common_name(self) -> str:
         """The subject's common name, or its whole name."""
-        found = self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return str(found[0].value) if found else self.subject
+        return next(iter(self.common_names), self.subject)
+
+    @property
+    def common_names(self) -> list[str]:
+        """Every common name in the subject."""
+        return [str(found.value) for found in self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
     @property
     def serial(self) -> str:
@@ -82,7 +87,7 @@ class Certificate:
     @property
     def signature(self) -> str:
         """Such as ``ecdsa-with-SHA256``; ``SHA1`` in it means SHA-1."""
-        return self.parsed.signature_algorithm_oid._name
+        return _oid_name(self.parsed.signature_algorithm_oid)
 
     @property
     def hash_name(self) -> str:
@@ -113,7 +118,7 @@ class Certificate:
     @property
     def extended_key_usage(self) -> list[str]:
         usage = self._extension(x509.ExtendedKeyUsage)
-        return [oid._name for oid in usage] if usage else []
+        return [_oid_name(oid) for oid in usage] if usage else []
 
     @property
     def is_authority(self) -> bool:
@@ -140,6 +145,17 @@ class Certificate:
         if not found:
             return []
         return [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether there is a subject alternative name at all, be it an e-mail address: then no common name counts."""
+        return self._extension(x509.SubjectAlternativeName) is not None
+
+    @property
+    def policies(self) -> list[str]:
+        """The certificate policies, as dotted object identifiers."""
+        found = self._extension(x509.CertificatePolicies)
+        return [policy.policy_identifier.dotted_string for policy in found or ()]
 
     @property
     def name_constraints(self) -> str:
@@ -180,7 +196,7 @@ class Certificate:
 
     @property
     def critical_extensions(self) -> list[str]:
-        return [extension.oid._name for extension in self.parsed.extensions if extension.critical]
+        return [_oid_name(extension.oid) for extension in self.parsed.extensions if extension.critical]
 
     def signed(self, other: "Certificate") -> bool:
         """Whether this certificate's key made the other's signature, and the names match."""
@@ -221,6 +237,13 @@ def _verify_sha1(key: object, child: x509.Certificate) -> None:
         raise ValueError("no key that signs with SHA-1")
 
 
+def _oid_name(oid: x509.ObjectIdentifier) -> str:
+    if oid.dotted_string in _OIDS:
+        return _OIDS[oid.dotted_string]
+    return oid.dotted_string if oid._name == "Unknown OID" else oid._name
+
+
+_OIDS = {"2.5.29.37.0": "anyExtendedKeyUsage", "2.16.840.1.113730.1.1": "nsCertType"}  # which cryptography does not name
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
@@ -254,7 +277,10 @@ def _plain(block: bytes) -> str:
 def checked(der: bytes) -> Certificate:
     """A certificate that can be read whole. Raises ValueError."""
     certificate = Certificate(der)
-    _ = certificate.parsed.extensions, certificate.key_bytes, certificate.serial
+    try:
+        _ = certificate.parsed.extensions, certificate.key_bytes, certificate.serial
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from None
     return certificate
 
 

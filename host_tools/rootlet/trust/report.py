@@ -61,7 +61,7 @@ def server_end(title: str, served: Served, roots: Sequence[Certificate], at: dt.
         facts.append(("handshake", f"not finished: {served.failure}"))
     if served.unreadable:
         facts.append(("unreadable", f"{served.unreadable} certificates could not be read"))
-    verdict = judge(served.chain, roots, served.host, at, served.message_size)
+    verdict = judge(served.chain, roots, served.host, at, served.message_size, served.unreadable)
     return _end(title, tuple(facts), served.chain, roots, verdict)
 
 

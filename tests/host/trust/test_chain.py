@@ -12,15 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from rootlet.cli import chain as cli
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
 from rootlet.trust.links import link
 from rootlet.trust.model import Certificate
 from rootlet.trust.stores import pinned
+from support import odd_chains
 from support.chains import HOST
-from support.defects import CASES, Case
+from support.defects import CASES, Case, sign
 from support.device import Device
 
 Look = Callable[..., Result]
@@ -194,6 +195,10 @@ def refuse(*arguments: str) -> RootletError:
         (["host", "--root", "amazon-root-ca-9"], "no pinned root and no file"),
         (["host", "--ciphers", "NONSENSE"], "OpenSSL knows no cipher"),
         (["host", "--cert", "x"], "go together"),
+        (["a..b"], "is no host name"),
+        (["a" * 70 + ".example"], "is no host name"),
+        (["localhost", "--connect", "a..b"], "is no host name"),
+        *((["localhost", "--timeout", seconds], "is no time to wait") for seconds in ("0", "-1", "nan", "1e99")),
         (["host", "--aws"], "--aws and a host"),
         (["host", "--root", "amazon-root-ca-3", "--key-type", "rsa"], "offers no such suite"),
     ],
@@ -203,6 +208,23 @@ def test_wrong_input_is_named_and_exits_2(arguments: list[str], words: str) -> N
     assert isinstance(error, BadInput)
     assert words in error.what
     assert error.way_out
+
+
+def test_an_encrypted_key_is_refused_and_not_asked_for(tmp_path: Path) -> None:
+    signed = sign("device")
+    (tmp_path / "crt").write_bytes(signed.certificate.public_bytes(Encoding.PEM))
+    encryption = BestAvailableEncryption(b"secret")
+    (tmp_path / "key").write_bytes(signed.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    error = refuse("localhost", "--cert", str(tmp_path / "crt"), "--key", str(tmp_path / "key"))
+    assert isinstance(error, BadInput)
+    assert "not encrypted" in error.way_out
+
+
+def test_a_certificate_that_cannot_be_read_hides_no_other_and_makes_the_verdict_a_refusal(look: Look) -> None:
+    result = look(odd_chains.superfluous_with_an_extension_twice())
+    assert result.exit_code == 1, result.output
+    assert "1 certificates cannot be read" in result.output
+    assert "Test Intermediate" in result.output
 
 
 def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
