@@ -54,7 +54,9 @@ bench: $(VENV)/dev.stamp
 
 campaign: $(VENV)/dev.stamp
 	$(BIN)/python tests/campaign/outages.py --seed $(SEED) --runs $(RUNS)
-	$(BIN)/python tests/campaign/factory_faults.py --runs $(RUNS)
+	$(BIN)/python tests/campaign/fuzz.py --seed $(SEED)
+	$(BIN)/python tests/campaign/soak.py
+	$(BIN)/python tests/campaign/factory_faults.py --seed $(SEED) --runs $(RUNS)
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

@@ -30,7 +30,7 @@ from rootlet.board import image
 from rootlet.board.chip import BITS_PER_BYTE, Chip
 from rootlet.board.definition import load_board
 from rootlet.board.images import load
-from rootlet.cloud import withdrawal
+from rootlet.cloud import lifecycle
 from rootlet.emulator.download_mode import DownloadMode
 from rootlet.factory import station, views
 from rootlet.factory.admission import Board
@@ -200,7 +200,7 @@ def deferred(directory: Path, ca: Path, count: int, kills: int) -> None:
                         break
                 seconds = time.monotonic() - began
                 done = line.count(State.DONE)
-                known = withdrawal.statuses(boto3.client("iot"))
+                known = lifecycle.statuses(boto3.client("iot"))
                 findings = verify_books(line.database).findings
                 told = json.loads(last.stdout)
         print(f"deferred      {count} registrations, 10/s allowed, killed {kills} times: {seconds:.0f} s")

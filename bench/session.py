@@ -35,7 +35,7 @@ MQTT_ASYNC = Source(
 )
 CLIENTS = ("leaf", "umqtt.simple", "mqtt-async")
 SCRIPT = Path(__file__).with_name("session_client.py")
-MESSAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+MESSAGES = int(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 100_000
 ROUND_TRIP = 0.1  # seconds
 
 

@@ -30,7 +30,7 @@ import boto3
 from rootlet.board import image
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
-from rootlet.cloud import withdrawal
+from rootlet.cloud import lifecycle
 from rootlet.factory import registrar, views
 from rootlet.factory.plan import Registration
 from rootlet.factory.schema import ENTRIES, State
@@ -224,7 +224,7 @@ def one_round(day: Day, faults: list[Fault], counts: Counter[str]) -> None:
 
 def check(day: Day) -> None:
     """What must hold at every moment, in the middle of a bad day too."""
-    day.line.invariants(active=withdrawal.statuses(boto3.client("iot")))
+    day.line.invariants(active=lifecycle.statuses(boto3.client("iot")))
 
 
 def finish(day: Day, told: dict[str, object], counts: Counter[str]) -> None:
@@ -248,7 +248,7 @@ def finish(day: Day, told: dict[str, object], counts: Counter[str]) -> None:
     twins = any("twin" in what for what in day.told)
     assert refused == [] or twins, (refused, day.told)
     assert states.get(State.DONE, 0) + len(refused) >= BOARDS, (states, told, day.told)
-    active = withdrawal.statuses(boto3.client("iot"))
+    active = lifecycle.statuses(boto3.client("iot"))
     for one in views.lines(line.database, "monday", states=(State.DONE,)):
         assert active[one.certificate_id or ""] == "ACTIVE"
     if not twins:

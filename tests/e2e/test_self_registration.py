@@ -122,6 +122,11 @@ def test_our_template_provisions_a_never_seen_device_with_its_attributes(
         assert no_line(board, ["mqtt: connected"])
         board.wait_for("telemetry: climate acknowledged", 60)
     assert aws.describe_thing(thingName="fresh-1")["attributes"] == {"customer": "Acme", "site": "north"}
+    found = aws.describe_certificate(certificateId=device.identity.certificate_id)["certificateDescription"]
+    assert found["status"] == "ACTIVE"
+    assert aws.list_thing_principals(thingName="fresh-1")["principals"] == [found["certificateArn"]]
+    attached = aws.list_attached_policies(target=found["certificateArn"])["policies"]
+    assert [entry.get("policyName") for entry in attached] == [policy]
 
 
 def test_a_device_of_an_unknown_ca_stays_out(make_device: MakeDevice, aws: IoTClient, ca: Path) -> None:

@@ -473,3 +473,20 @@ def test_the_proof_sees_another_certificate_and_a_key_that_is_not_its_own(line: 
                 continue
             with pytest.raises(RootletError, match=told):
                 prove(chip, ours.certificate)
+
+
+def test_credentials_that_cannot_be_read_are_neither_taken_for_none_nor_written_over(line: Line, golden: bytes) -> None:
+    line.open(2)
+    (board,) = line.plug(1)
+    assert line.make(board).phase is Phase.DONE
+    place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
+    board.faults.flip_on_read = place.offset + 100
+    news = line.make(board)
+    assert (news.phase, "cannot be read" in news.what, "scrap" in news.way_out) == (Phase.REFUSED, True, False)
+    board.faults.flip_on_read = None
+    assert line.make(board).phase is Phase.ALREADY
+    other = golden[: place.offset] + b"somebody's own format" + golden[place.offset + 21 :]
+    stranger = line.plug_one(mac(2), flash=other)
+    assert line.make(stranger).phase is Phase.REFUSED
+    assert stranger.flash == other
+    assert line.count(State.OPEN) == 1

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.cloud import policy_simulation
 from rootlet.cloud.client import errors
+from rootlet.cloud.policy_simulation import from_aws, simulate
 from rootlet.trust.model import Certificate
 
 if TYPE_CHECKING:
@@ -100,30 +100,36 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
     arn = description["certificateArn"]
     things = iot.list_principal_things(principal=arn)["things"]
     names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    thing = things[0] if things else ""
     if not things:
         text = "no thing is attached: a policy that asks for iot:Connection.Thing.IsAttached denies it"
     else:
         text = f"{', '.join(things)} attached" + ("" if names and names[0] in things else f"; the certificate names {names}")
     found.rules.append(Rule("thing", bool(things) or None, text, "" if things else "rootlet cloud register DIRECTORY"))
-    client_id = next(iter([*names, *things]), "")  # leaf's: the common name
-    found.rules += _policies(iot, found.certificate_id, client_id)
+    found.rules += _policies(iot, arn, thing)
+    if status == "ACTIVE":
+        found.rules.append(_connect(iot, found.certificate_id, names[0] if names else thing))
 
 
-def _policies(iot: "IoTClient", identifier: str, client_id: str) -> Iterator[Rule]:
-    device = policy_simulation.from_aws(iot, identifier, client_id=client_id)
-    if not device.policies:
+def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> Rule:
+    """What the policies decide for the client id that ``leaf`` uses: the certificate's common name."""
+    decision = simulate(from_aws(iot, certificate_id, client_id=client_id), "connect", client_id).decision
+    text = f"as {client_id}: {decision.by.title if decision.by else 'no statement allows iot:Connect'}"
+    way_out = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
+    return Rule("connect", decision.allowed, text, way_out)
+
+
+def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:
+    attached = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
+    sources = dict.fromkeys(attached, "")
+    if thing:
+        for group in iot.list_thing_groups_for_thing(thingName=thing)["thingGroups"]:
+            for policy in iot.list_attached_policies(target=group["groupArn"])["policies"]:
+                sources.setdefault(policy["policyName"], f" (by group {group['groupName']})")
+    if not sources:
         yield Rule("policies", False, "none is attached: everything is denied", "rootlet cloud register DIRECTORY")
         return
-    yield Rule("policies", True, ", ".join(policy.name for policy in device.policies))
-    done = policy_simulation.simulate(device, "connect", client_id)
-    by = done.decision.by
-    way_out = "" if done.decision.allowed else f"allow it on {done.resource}; try it: rootlet cloud policy simulate"
-    if by:
-        yield Rule("connect", done.decision.allowed, f"as {client_id}: {by.title}, which is about {by.resource}", way_out)
-        return
-    why = "; ".join(f"{entry.title}: {entry.why_not}" for entry in done.decision.considered)
-    text = f"as {client_id}: no statement allows iot:Connect" + (f" (not {why})" if why else "")
-    yield Rule("connect", False, text, way_out)
+    yield Rule("policies", True, ", ".join(name + where for name, where in sources.items()))
 
 
 def _dates(certificate: x509.Certificate, at: dt.datetime) -> Rule:

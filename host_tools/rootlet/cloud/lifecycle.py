@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.cloud.client import errors
 from rootlet.errors import RootletError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 Status = Literal["ACTIVE", "INACTIVE", "REVOKED"]
+_PAGE = 250  # ListCertificates gives no more at once
 
 
 @dataclass
@@ -69,6 +71,45 @@ def delete(iot: "IoTClient", certificate_id: str, *, thing: bool = False) -> Cha
                 iot.delete_thing(thingName=name)
                 done.changes.append(f"deleted thing {name}")
     return done
+
+
+def withdraw(iot: "IoTClient", certificate_id: str) -> bool:
+    """Revoke a certificate and take it off its things and policies. False where the account does not know it.
+
+    Again is safe: what an interrupted run left is done by the next.
+    """
+    with errors():
+        try:
+            known = describe(iot, certificate_id)
+        except RootletError:
+            return False
+        # First of all the door: whatever fails afterwards, the certificate opens it no more.
+        set_status(iot, certificate_id, "REVOKED")
+        arn = known["certificateArn"]
+        for policy in iot.list_attached_policies(target=arn)["policies"]:
+            iot.detach_policy(policyName=policy["policyName"], target=arn)
+        for thing in iot.list_principal_things(principal=arn)["things"]:
+            iot.detach_thing_principal(thingName=thing, principal=arn)
+    return True
+
+
+def block(iot: "IoTClient", certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """Register a certificate of a registered CA as inactive: just-in-time provisioning then never accepts it."""
+    with errors():
+        iot.register_certificate(certificatePem=_pem(certificate), caCertificatePem=_pem(issuer), status="INACTIVE")
+
+
+def statuses(iot: "IoTClient") -> dict[str, str]:
+    """The status of every certificate of the account, by id."""
+    found: dict[str, str] = {}
+    with errors():
+        for page in iot.get_paginator("list_certificates").paginate(PaginationConfig={"PageSize": _PAGE}):
+            found.update({entry["certificateId"]: entry["status"] for entry in page["certificates"]})
+    return found
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def describe(iot: "IoTClient", certificate_id: str) -> Any:

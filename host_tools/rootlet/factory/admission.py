@@ -25,7 +25,7 @@ class AlreadyDone(RootletError):  # noqa: N818 - reads as what it is
 class Board:
     """``carried`` is the id of the certificate in its flash; None where there is none, or none that can be read.
 
-    ``whole`` says whether the key beside it belongs to it.
+    ``whole``: all that is there can be read, and the key belongs to the certificate.
     """
 
     mac: str
@@ -64,6 +64,11 @@ def check(board: Board, batch: str, batch_id: int, held: sa.Row[Any] | None, own
 
 
 def _check_new(board: Board, owner: sa.Row[Any] | None) -> None:
+    if board.carried is None and not board.whole:
+        raise Refused(
+            f"the board {board.mac} has something in its credential partition that cannot be read",
+            way_out="set it aside; if nobody needs that, erase the board (rootlet erase) and bring it back",
+        )
     if board.carried is None or (owner is not None and owner.state == State.SCRAPPED):
         return
     if owner is not None:
@@ -83,6 +88,11 @@ def _check_unlike(board: Board, held: sa.Row[Any], owner: sa.Row[Any] | None) ->
     leftover = owner is not None and owner.state == State.SCRAPPED
     if held.state in (State.ASSIGNED, State.ISSUED, State.IMAGED) and (own_or_none or leftover):
         return  # cut short before it was written, or while it was
+    if board.carried is None and not board.whole:
+        raise Refused(
+            f"the board {held.mac} was made {held.thing}, and its credentials cannot be read",
+            way_out="take it out and put it in again; if that repeats, set it aside: it is damaged, or another board",
+        )
     carries = "no certificate" if board.carried is None else "another certificate"
     if owner is not None and owner.thing != held.thing:
         carries = f"the certificate of {owner.thing}"

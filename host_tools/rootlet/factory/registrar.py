@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.cloud import client, registration, withdrawal
+from rootlet.cloud import client, lifecycle, registration
+from rootlet.cloud.bulk import TokenBucket
 from rootlet.errors import RootletError
 from rootlet.factory import views
 from rootlet.factory.database import Database, LedgerUnavailable
@@ -110,10 +110,11 @@ def drain(
     """
     waiting = [line.thing for line in views.lines(database, batch, states=(State.WAITING,))]
     drained = Drained(0, [], len(waiting))
-    bucket = _Bucket(rate)
+    bucket, turn = TokenBucket(rate), threading.Lock()
 
     def one(thing: str) -> str | None:
-        bucket.take()
+        with turn:
+            bucket.take()
         try:
             _register_one(ledger, register, thing)
         except LedgerUnavailable:
@@ -169,22 +170,17 @@ def scrap(ledger: Ledger, iot: Callable[[], "IoTClient"], thing: str, reason: st
         ledger.begin(record, Step.REVOKE)
         try:
             cloud = iot()
-            if plan.registration is Registration.JITP and withdrawal.status(cloud, record.certificate_id or "") is None:
-                issuer = _issuer_of(plan)
-                pem = record.certificate.public_bytes(Encoding.PEM).decode()
-                withdrawal.block(cloud, pem, issuer.public_bytes(Encoding.PEM).decode())
-            for certificate_id in ledger.certificates(thing):
-                withdrawal.revoke(cloud, certificate_id)
+            known = {one: lifecycle.withdraw(cloud, one) for one in ledger.certificates(thing)}
+            current = record.certificate_id
+            if plan.registration is Registration.JITP and current is not None and not known.get(current):
+                lifecycle.block(cloud, record.certificate, read_certificates(Path(plan.ca))[0])
+                lifecycle.withdraw(cloud, current)
         except RootletError as error:
             ledger.fail(record, Step.REVOKE, error.what)
             raise
         ledger.finish(record, Step.REVOKE)
     ledger.scrap(thing, reason)
     return revoked
-
-
-def _issuer_of(plan: Plan) -> x509.Certificate:
-    return read_certificates(Path(plan.ca))[0]
 
 
 @dataclass(frozen=True)
@@ -202,7 +198,7 @@ def reconcile(database: Database, ledger: Ledger, iot: "IoTClient", batch: str, 
     That is a certificate that AWS provisioned on first connect (JITP), or a registration whose answer was lost. Nothing
     in AWS is changed.
     """
-    known = withdrawal.statuses(iot)
+    known = lifecycle.statuses(iot)
     for line in views.lines(database, batch):
         if line.certificate_id is None:
             continue
@@ -224,18 +220,3 @@ def _disagreement(line: views.Line, status: str | None) -> str | None:
     if status == "ACTIVE":
         return f"is active in AWS, and {line.state} in the ledger"
     return None
-
-
-class _Bucket:
-    """Lets ``rate`` pass a second, evenly, whoever asks."""
-
-    def __init__(self, rate: float) -> None:
-        self._interval = 1 / rate
-        self._next = time.monotonic()
-        self._lock = threading.Lock()
-
-    def take(self) -> None:
-        with self._lock:
-            at = max(self._next, time.monotonic())
-            self._next = at + self._interval
-        time.sleep(max(0.0, at - time.monotonic()))

@@ -271,7 +271,7 @@ def recognize(chip: Chip) -> Board:
     try:
         certificate, _ = secure_cert.to_certificates(data)
     except RootletError:
-        return Board(chip.mac)
+        return Board(chip.mac, whole=False)
     carried = certificate.fingerprint(hashes.SHA256()).hex()
     try:
         secure_cert.to_identity(data)

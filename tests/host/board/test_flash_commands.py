@@ -154,3 +154,14 @@ class TestTheOthers:
     def test_a_port_that_is_not_there_is_told(self) -> None:
         with pytest.raises(RootletError, match="cannot read /dev/no-such-port"):
             run("monitor", "--port", "/dev/no-such-port")
+
+
+def test_a_boards_roots_and_chain_are_seen_over_its_port(full: bytes) -> None:
+    from rootlet.cli import chain
+
+    with DownloadMode(flash=full) as board:
+        result = CliRunner().invoke(chain.command, ["--port", board.port, "--json"])
+    assert result.exit_code == 0, repr(result.exception)
+    report = json.loads(result.stdout)
+    assert sorted(report["roots"]) == ["amazon-root-ca-1", "amazon-root-ca-3"]
+    assert report["chains"][0]["certificates"][0]["subject"] == "CN=sensor-1"

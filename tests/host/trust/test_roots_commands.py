@@ -96,8 +96,12 @@ def test_a_device_is_explained_from_unknown_to_accepted_to_deactivated(
     assert code == 0, rules
     assert rules["thing"]["text"] == "explained-1 attached"
     assert rules["policies"]["text"] == "rootlet-leaf"
-    assert "Allow by statement" in str(rules["connect"]["text"])
-    assert "client/explained-1" in str(rules["connect"]["text"])
+    assert rules["connect"]["text"] == "as explained-1: Allow by statement 1 of policy rootlet-leaf"
+
+    aws.detach_thing_principal(thingName="explained-1", principal=done.certificate_arn)
+    code, rules, _ = explained(identity.certificate, tmp_path)
+    assert (code, rules["connect"]["ok"]) == (1, False), "the policy asks for an attached thing"
+    aws.attach_thing_principal(thingName="explained-1", principal=done.certificate_arn)
 
     statement = {"Effect": "Deny", "Action": "iot:Connect", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
