@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from rootlet.cli.output import emit_json, out
 
@@ -52,12 +51,11 @@ def list_(as_json: bool) -> None:
             ]
         )
         return
-    table = Table("root", "key", "expires", "embedded", box=None, pad_edge=False)
-    table.add_column("SHA-256", overflow="fold")
     for root in roots:
-        embedded = "by default" if root.default else "on request"
-        table.add_row(root.name, root.key_type, f"{root.not_after:%Y-%m-%d}", embedded, root.sha256)
-    out.print(table)
+        embedded = "embedded by default" if root.default else f"embedded on request: --root {root.name}"
+        out.print(f"[bold]{root.name}[/]  {root.key_type}, until {root.not_after:%Y-%m-%d}, {embedded}")
+        out.print(f"  SKI  {root.ski}")
+        out.print(f"  pin  {root.sha256}")
 
 
 @command.command(

@@ -143,3 +143,12 @@ def _subject() -> object:
     from rootlet.pki.authority import Subject
 
     return Subject(organization="Tests")
+
+
+def test_list_shows_key_type_expiry_identifier_pin_and_what_is_embedded() -> None:
+    output = CliRunner().invoke(cli.command, ["list"]).output
+    for root in load_manifest().roots:
+        assert f"{root.name}  {root.key_type}, until {root.not_after:%Y-%m-%d}" in output
+        assert f"SKI  {root.ski}" in output
+        assert f"pin  {root.sha256}" in output
+    assert output.count("embedded by default") == 2
