@@ -32,7 +32,11 @@ class Client:
         self.client_id = identity.thing if client_id is None else client_id
         clean_session = clean if protocol == paho.MQTTv311 else None
         self.paho = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, self.client_id, clean_session=clean_session, protocol=protocol
+            paho.CallbackAPIVersion.VERSION2,
+            self.client_id,
+            clean_session=clean_session,
+            protocol=protocol,
+            reconnect_on_failure=False,
         )
         self.connected, self.gone = threading.Event(), threading.Event()
         self.session_present = False

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,13 +158,7 @@ def template(
     """Make a provisioning template."""
     from rootlet.cloud import provisioning
 
-    pairs = {}
-    for attribute in attributes:
-        name, equals, value = attribute.partition("=")
-        if not (name and equals):
-            raise BadInput(f"--attribute {attribute}: not NAME=VALUE", way_out="for example customer={Organization}")
-        pairs[name] = value
-    _write(provisioning.jitp(policy, pairs, thing_type=thing_type, groups=groups), target)
+    _write(provisioning.jitp(policy, pairs(attributes), thing_type=thing_type, groups=groups), target)
 
 
 @jitp.command()
@@ -229,6 +224,17 @@ def claim_template(
     _write(provisioning.claim(policy, thing_type=thing_type, groups=groups), target)
     if claim_policy:
         _write(provisioning.claim_policy(arn_prefix, name), claim_policy)
+
+
+def pairs(attributes: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` each. Raises BadInput."""
+    found = {}
+    for attribute in attributes:
+        name, equals, value = attribute.partition("=")
+        if not (name and equals):
+            raise BadInput(f"--attribute {attribute}: not NAME=VALUE", way_out="for example site=north")
+        found[name] = value
+    return found
 
 
 def _certificate(path: Path) -> "x509.Certificate":

@@ -1,5 +1,6 @@
 """``rootlet cloud policy``: make, check and try out the policies of devices."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,7 +167,7 @@ def simulate(
     else:
         _show(done)
     if not done.allowed:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 def _show(done: "Simulation") -> None:

@@ -37,8 +37,11 @@ def sweep(iot: "IoTClient", wanted: dict[str, Any], policy: str) -> Iterator[dic
     with errors():
         for page in iot.get_paginator("list_certificates").paginate():
             for entry in page["certificates"]:
-                if entry["status"] == "PENDING_ACTIVATION":
-                    yield _admit(iot, wanted, entry["certificateId"], policy)
+                if entry["status"] != "PENDING_ACTIVATION":
+                    continue
+                done = _admit(iot, wanted, entry["certificateId"], policy)
+                if done["done"] != "nothing":
+                    yield done
 
 
 def work(

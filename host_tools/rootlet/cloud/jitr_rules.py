@@ -50,7 +50,10 @@ def admit(iot: Any, rules: dict[str, Any], certificate_id: str, policy: str) -> 
     name = common_name(known["certificatePem"])
     if known["status"] != "PENDING_ACTIVATION":
         return {"certificate": certificate_id, "thing": name, "done": "nothing", "why": "it is " + known["status"]}
-    allowed, why = decide(rules, name, certificate_id, known.get("caCertificateId", ""))
+    issuer = known.get("caCertificateId", "")
+    if not issuer:  # a claim's request made it (fleet provisioning), and a template decides about it
+        return {"certificate": certificate_id, "thing": name, "done": "nothing", "why": "no registered CA issued it"}
+    allowed, why = decide(rules, name, certificate_id, issuer)
     if not allowed:
         iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
         return {"certificate": certificate_id, "thing": name, "done": "refused", "why": why}

@@ -33,42 +33,24 @@ def send_command(thing: str, command: str, arguments: Any, *, application: str, 
     identifier = secrets.token_hex(8)
     prefix = f"cmd/{application}/{thing}/"
     replies: queue.Queue[dict[str, Any]] = queue.Queue()
-    ready: queue.Queue[str] = queue.Queue()
-    client = _client()
 
-    def on_connect(_client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _more: object) -> None:
-        if reason.is_failure:
-            ready.put(f"refused: {reason}")
-        else:
-            client.subscribe(prefix + "response", qos=1)
-
-    def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        try:
-            reply = json.loads(message.payload)
-        except ValueError:
-            return
+    def take(reply: Any) -> None:
         if isinstance(reply, dict) and reply.get("id") == identifier:
             replies.put(reply)
 
-    client.on_connect = on_connect
-    client.on_message = on_message
-    client.on_subscribe = lambda *_: ready.put("")
-    client.loop_start()
-    try:
-        deadline = time.monotonic() + timeout
-        if problem := _get(ready, deadline, "the cloud did not let us in"):
-            raise RootletError(f"the connection to the cloud was {problem}", way_out="check iot:Connect in your IAM policy")
+    deadline = time.monotonic() + timeout
+    with listening(prefix + "response", take, timeout) as client:
         request = {"id": identifier, "command": command, "arguments": arguments}
         client.publish(prefix + "request", json.dumps(request), qos=1)
         return _get(replies, deadline, f"{thing} did not answer within {timeout:g} s")
-    finally:
-        client.disconnect()
-        client.loop_stop()
 
 
 @contextlib.contextmanager
-def listening(topic: str, news: Callable[[Any], None]) -> Iterator[None]:
-    """While in the context, hand every JSON message on ``topic`` to ``news``, on another thread. Raises RootletError."""
+def listening(topic: str, news: Callable[[Any], None], timeout: float = 10) -> Iterator[paho.Client]:
+    """While in the context, hand every JSON message on ``topic`` to ``news``, on another thread. Raises RootletError.
+
+    ``timeout`` in seconds, for connecting and subscribing.
+    """
     ready: queue.Queue[str] = queue.Queue()
     client = _client()
 
@@ -87,9 +69,9 @@ def listening(topic: str, news: Callable[[Any], None]) -> Iterator[None]:
     client.on_subscribe = lambda *_: ready.put("")
     client.loop_start()
     try:
-        if problem := _get(ready, time.monotonic() + 10, "the cloud did not let us in"):
+        if problem := _get(ready, time.monotonic() + timeout, "the cloud did not let us in"):
             raise RootletError(f"the connection to the cloud was {problem}", way_out="check iot:Connect in your IAM policy")
-        yield
+        yield client
     finally:
         client.disconnect()
         client.loop_stop()

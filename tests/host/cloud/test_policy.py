@@ -1,6 +1,8 @@
 """``rootlet cloud policy``: narrow policies, warnings about wide ones, and what a policy would decide."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +139,8 @@ def test_simulate_says_by_which_statement_and_with_which_values(run: Run, tmp_pa
     crossing = run(*asked, "publish", "dt/globex/pump-1/climate", "--policy", rendered)
     assert crossing.exit_code == 1
     assert "wanted Globex, is Acme" in crossing.stdout
+    command = [sys.executable, "-m", "rootlet.cli.main", "cloud", "policy", *asked, "publish", "x", "--policy", rendered]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 1
     answer = json.loads(run(*asked, "subscribe", "cmd/acme/pump-1/request", "--policy", rendered, "--json").stdout)
     assert answer["allowed"]
     assert answer["by"] == {"policy": "policy.json", "statement": 2, "sid": ""}

@@ -83,3 +83,10 @@ def test_what_is_replaced_or_used_takes_the_same_parameters(name: str, parameter
 @pytest.mark.parametrize("name", ["_sub_filters", "_sub_granted_qos", "_sub_ids", "certificate_id", "protocol_version"])
 def test_what_a_session_keeps_has_its_name(name: str) -> None:
     assert hasattr(iot._WSSession(None, "account", "region"), name)
+
+
+def test_publishing_over_http_goes_through_the_function_that_is_replaced() -> None:
+    from ministack.services import iot_data
+
+    assert "_publish(" in inspect.getsource(iot_data.handle_request)
+    assert list(inspect.signature(iot_data._publish).parameters)[:2] == ["topic", "body"]

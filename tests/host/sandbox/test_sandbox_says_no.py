@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
 from rootlet.pki import certificates, keys
@@ -15,6 +16,7 @@ from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from rootlet.sandbox.server import Settings
+from support import provisioning
 from support.mqtt import Client
 
 ARN = "arn:aws:iot:us-east-1:000000000000"
@@ -130,6 +132,13 @@ def test_a_payload_of_128_kib_is_taken_and_one_byte_more_is_not(
         assert not client.may("publish", "a", bytes(128 * 1024 + 1))
 
 
+def test_the_limit_holds_over_http_too(aws: IoTClient) -> None:
+    publisher = boto3.client("iot-data")
+    publisher.publish(topic="a", payload=bytes(128 * 1024))
+    with pytest.raises(ClientError, match="RequestEntityTooLarge"):
+        publisher.publish(topic="a", payload=bytes(128 * 1024 + 1))
+
+
 def test_quality_of_service_2_ends_the_connection(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
     with Client(sandbox, register("twice", ANY), tmp_path) as client:
         assert client.is_on()
@@ -240,6 +249,26 @@ def test_a_ca_with_a_wrong_verification_certificate_is_refused_with_awss_reason(
         aws.register_ca_certificate(caCertificate=pem(ca), setAsActive=True)
     done = aws.register_ca_certificate(caCertificate=pem(ca), verificationCertificate=verification(ca, code))
     assert done["certificateId"]
+
+
+def test_a_template_that_cannot_be_applied_leaves_the_certificate_pending_and_says_why(
+    sandbox: Sandbox, aws: IoTClient, tmp_path: Path
+) -> None:
+    ca = Authority.create(tmp_path / "ca", b"correct horse battery", name="Template CA", subject=Subject())
+    create_policy(aws, "of-template", ANY)
+    provisioning.register_ca(aws, ca, provisioning.template("of-template"))
+    identity = ca.issue("no-organization")
+    with Client(sandbox, identity, tmp_path) as client:
+        assert not client.is_on()
+    found = aws.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
+    assert found["status"] == "PENDING_ACTIVATION"
+    assert "the certificate has nothing for AWS::IoT::Certificate::Organization" in sandbox.log()
+    aws.delete_certificate(certificateId=identity.certificate_id)  # other tests look at all that wait
+    whole = ca.issue("organized", subject=Subject(organization="Acme"))
+    with Client(sandbox, whole, tmp_path) as client:
+        assert not client.is_on(), "the first connection is dropped"
+    with Client(sandbox, whole, tmp_path) as client:
+        assert client.is_on()
 
 
 def test_a_signing_request_over_mqtt_is_answered_with_a_certificate_and_a_token(

@@ -106,11 +106,11 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
     - Fleet provisioning takes certificate signing requests.
-    - A PUBLISH beyond 128 KiB, or with QoS 2, ends the connection. A SUBSCRIBE that is refused leaves nothing in the
-      session; neither does a policy that has changed since.
+    - A PUBLISH beyond 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
+    - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app
-    from ministack.services import iot
+    from ministack.services import iot, iot_data
 
     async def start() -> None:
         if iot._mtls_server is None:
@@ -133,7 +133,7 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
     iot._mtls_build_ssl_context = lambda: _tls_context(iot, chain)
     iot._describe_endpoint = describe_endpoint
     deciding.apply(iot)
-    sessions.apply(iot)
+    sessions.apply(iot, iot_data)
     provisioning.apply(iot)
     return app.app
 

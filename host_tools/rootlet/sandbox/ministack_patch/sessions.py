@@ -12,7 +12,8 @@ _CONNECT, _PUBLISH, _SUBSCRIBE = 1, 3, 8  # packet types, MQTT 3.1.1 §2.2.1
 _log = logging.getLogger("rootlet.sandbox")
 
 
-def apply(iot: Any) -> None:
+def apply(iot: Any, iot_data: Any) -> None:
+    _limit_http_publish(iot_data)
     iot._WSSession = _session_class(iot)
     _drop_the_deactivated(iot)
     _require_server_name(iot)
@@ -57,6 +58,18 @@ def _session_class(iot: Any) -> type:
             return len(body) - int(offset)
 
     return Session
+
+
+def _limit_http_publish(iot_data: Any) -> None:
+    publish = iot_data._publish
+
+    async def limited(topic: str, body: bytes, *more: Any) -> Any:
+        if len(body) > MAX_PAYLOAD:
+            reason = "The payload exceeds the maximum size allowed"
+            return iot_data.error_response_json("RequestEntityTooLargeException", reason, 413)
+        return await publish(topic, body, *more)
+
+    iot_data._publish = limited
 
 
 def _drop_the_deactivated(iot: Any) -> None:
