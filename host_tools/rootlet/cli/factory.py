@@ -1,5 +1,6 @@
 """``rootlet factory``: the line's commands; those that run it and those that talk to AWS live in modules of their own."""
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from rootlet.cli.subject import subject_options
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
+    from rootlet.factory.books import Head
     from rootlet.factory.orders import Order
+    from rootlet.factory.plan import Registration
     from rootlet.pki.subject import Subject
 
 
@@ -29,6 +32,9 @@ def command() -> None:
       rootlet factory status monday
       rootlet factory verify-books                       print the head, keep it with the day's papers
     """
+    for module in ("sqlalchemy", "alembic", "segno", "PIL", "reportlab", "starlette", "uvicorn", "jinja2"):
+        if importlib.util.find_spec(module) is None:
+            raise RootletError(f"{module} is not installed", way_out="pip install 'rootlet[factory]'")
 
 
 @command.command(
@@ -139,7 +145,7 @@ def _shared(order: "Order", options: dict[str, str | None]) -> dict[str, str]:
     return shared
 
 
-def _registration(word: str) -> "Registration":  # type: ignore[name-defined]  # noqa: F821
+def _registration(word: str) -> "Registration":
     from rootlet.factory.plan import Registration
 
     try:
@@ -293,7 +299,7 @@ def verify_books(kept: str | None, where: str, as_json: bool) -> None:
         )
 
 
-def _head(kept: str | None) -> "Head | None":  # type: ignore[name-defined]  # noqa: F821
+def _head(kept: str | None) -> "Head | None":
     from rootlet.factory.books import Head
 
     if kept is None:

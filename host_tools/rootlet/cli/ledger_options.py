@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rootlet.errors import RootletError
-
 if TYPE_CHECKING:
     from rootlet.factory.database import Database
 
@@ -34,11 +32,9 @@ def json_option(command: Command) -> Command:
 
 @contextlib.contextmanager
 def opened(where: str) -> Iterator["Database"]:
-    """The ledger's database. Raises RootletError with the way out where the factory's parts are not installed."""
-    try:
-        from rootlet.factory.database import Database
-    except ImportError as error:
-        raise RootletError(f"{error.name} is not installed", way_out="pip install 'rootlet[factory]'") from None
+    """The ledger's database."""
+    from rootlet.factory.database import Database
+
     database = Database(where)
     try:
         yield database
