@@ -50,9 +50,12 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/session.py
+	$(BIN)/python bench/factory.py
 
 campaign: $(VENV)/dev.stamp
 	$(BIN)/python tests/campaign/outages.py --seed $(SEED) --runs $(RUNS)
+	$(BIN)/python tests/campaign/fuzz.py --seed $(SEED)
+	$(BIN)/python tests/campaign/factory_faults.py --seed $(SEED) --runs $(RUNS)
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

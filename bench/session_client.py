@@ -208,7 +208,7 @@ async def main():
         await client.publish(1)
         gc.collect()
         idle = gc.mem_alloc()
-        await client.burst(1000)
+        await client.burst(given["early"])
         gc.collect()
         early = gc.mem_alloc()
         await client.burst(given["count"])

@@ -65,6 +65,8 @@ class WLAN:
         return -50 if parameter == "rssi" else WLAN._status
 
     def config(self, *names, **values):
+        if "pm" in values:
+            print("virtual radio: pm=%d" % values["pm"])
         return _mac if names == ("mac",) else None
 
     def ifconfig(self):

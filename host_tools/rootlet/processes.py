@@ -1,9 +1,12 @@
 """Processes that Rootlet starts end with it, kill -9 included."""
 
 import ctypes
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 
 PARENT = "ROOTLET_PARENT"
 """The environment variable that names the process id of the starter."""
@@ -22,3 +25,15 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if str(os.getppid()) != parent:
         sys.exit("the starting process is gone")
+
+
+def end_with_parent() -> None:
+    """In a process that ``multiprocessing`` started: end as soon as the starter is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,7 +1,9 @@
 """Rules of the device that need no network: configuration, backoff, time."""
 
+import json
 import re
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +167,47 @@ def test_the_kind_of_a_roots_key_is_read_from_its_certificate(leaf: RunLeaf) -> 
     ders = {root.name: root.der().hex() for root in load_manifest().roots}
     found = leaf("from leaf.x509 import is_ec\nanswer({n: is_ec(bytes.fromhex(d)) for n, d in given.items()})", ders)
     assert found == {root.name: root.key_type.startswith("ec") for root in load_manifest().roots}
+
+
+OVERRIDES = """
+import json, os
+from leaf import config, state
+state.DIRECTORY = given["directory"]
+base, schema = given["directory"] + "/base.json", given["schema"]
+with open(base, "w") as file:
+    json.dump({"endpoint": "a.example", "keep_alive": 60}, file)
+found = []
+for values in given["overrides"]:
+    try:
+        config.override(values, base, schema)
+    except Exception as fault:
+        found.append(fault.cause)
+        continue
+    found.append(config.load(base, schema)["keep_alive"])
+if "broken" in given:
+    state.write("config.json", given["broken"])
+    found.append(config.load(base, schema)["keep_alive"])
+answer(found)
+"""
+
+
+def test_overrides_go_over_the_configuration_and_only_sound_ones_are_kept(leaf: RunLeaf, tmp_path: Path) -> None:
+    given = {
+        "directory": str(tmp_path),
+        "schema": str(resources.FIRMWARE / "leaf" / "config_schema.json"),
+        "overrides": [{}, {"keep_alive": 90}, {"keep_alive": 5}],
+    }
+    first, second, third = leaf(OVERRIDES, given)
+    assert (first, second) == (60, 90)
+    assert third == "overrides: keep_alive is 5; must be at least 30"
+    assert json.loads((tmp_path / "config.json").read_text()) == {"keep_alive": 90}
+
+
+def test_overrides_that_break_a_rule_at_boot_are_left_out(leaf: RunLeaf, tmp_path: Path) -> None:
+    given = {
+        "directory": str(tmp_path),
+        "schema": str(resources.FIRMWARE / "leaf" / "config_schema.json"),
+        "overrides": [],
+        "broken": {"keep_alive": "soon"},
+    }
+    assert leaf(OVERRIDES, given) == [60]

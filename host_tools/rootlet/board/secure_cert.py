@@ -24,7 +24,8 @@ SIZE = SECURE_CERT_SIZE
 _HEADER = struct.Struct("<IB3sBBH")
 _MAGIC = 0xBA5EBA11
 MAGIC_BYTES = _MAGIC.to_bytes(4, "little")
-_ALIGNMENT = 16
+ALIGNMENT = 16
+"""Every entry, header and checksum included, takes a multiple of so many bytes."""
 _CRC_START = 0xFFFFFFFF  # esp_secure_cert_mgr starts its CRC here; zlib then begins from zero
 _KEY_ELSEWHERE = 0b1100_1000  # flags: the key is encrypted by, derived from, or lies in eFuses
 
@@ -121,7 +122,7 @@ def _lacks(kind: Type) -> RootletError:
 
 def _encode_entry(entry: Entry) -> bytes:
     body = _HEADER.pack(_MAGIC, entry.flags, bytes(3), entry.type, entry.subtype, len(entry.data)) + entry.data
-    body += bytes(-len(entry.data) % _ALIGNMENT)
+    body += bytes(-len(entry.data) % ALIGNMENT)
     return body + struct.pack("<I", zlib.crc32(body, _CRC_START))
 
 
@@ -133,7 +134,7 @@ def _decode_entry(partition: bytes, offset: int) -> tuple[Entry, int]:
     if magic != _MAGIC:
         raise RootletError(f"{damaged}: no TLV begins here", way_out="write the identity again")
     start = offset + _HEADER.size
-    end = start + length + -length % _ALIGNMENT
+    end = start + length + -length % ALIGNMENT
     if end + 4 > len(partition):
         raise RootletError(f"{damaged}: an entry of {length} bytes does not fit", way_out="write the identity again")
     if zlib.crc32(partition[offset:end], _CRC_START) != int.from_bytes(partition[end : end + 4], "little"):

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli import cloud_ca, cloud_devices
+from rootlet.cli import policy as policy_commands
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 
@@ -17,6 +19,9 @@ def command() -> None:
 
     Credentials, profile, region and endpoint are boto3's usual ones; AWS_ENDPOINT_URL points at the sandbox.
     """
+
+
+command.add_command(policy_commands.command)
 
 
 @command.command(
@@ -43,6 +48,7 @@ Examples:
   rootlet cloud register devices/sensor-1
   rootlet cloud register devices/sensor-1 --stream climate --stream power
   rootlet cloud register devices/sensor-1 --with-ca --policy our-own-policy
+  rootlet cloud register devices/sensor-1 --thing-type sensor --group north --attribute site=shed
 """
 )
 @click.argument("device", type=click.Path(path_type=Path))
@@ -57,6 +63,9 @@ Examples:
 )
 @click.option("--policy", help="Attach this existing policy instead of making one.")
 @click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
+@click.option("--thing-type", help="The thing's type; made where there is none.")
+@click.option("--group", "groups", multiple=True, help="A thing group; repeatable; made where there is none.")
+@click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="Of the thing; repeatable.")
 @click.option("--activate", is_flag=True, help="Switch the certificate on again where it was deactivated.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def register(
@@ -65,10 +74,14 @@ def register(
     streams: tuple[str, ...],
     policy: str | None,
     with_ca: bool,
+    thing_type: str | None,
+    groups: tuple[str, ...],
+    attributes: tuple[str, ...],
     activate: bool,
     as_json: bool,
 ) -> None:
     """Make the cloud trust DEVICE: its certificate ACTIVE, a thing, a least-privilege policy. Running it again is safe."""
+    from rootlet.cli.cloud_ca import pairs
     from rootlet.cloud import client, registration
     from rootlet.pki.identity import DeviceIdentity
 
@@ -81,6 +94,7 @@ def register(
         policy=policy,
         with_ca=with_ca,
         activate=activate,
+        thing=registration.Thing(thing_type, groups, pairs(attributes)),
     )
     if as_json:
         emit_json(asdict(done))
@@ -120,3 +134,7 @@ def send(thing: str, name: str, arguments: str, application: str, timeout: float
         out.print(f"{escape(thing)} answered: {escape(json.dumps(reply.get('result')))}")
     if reply.get("status") != "ok":
         raise RootletError(f"{thing} answered: {reply.get('error')}", way_out="see the device's log")
+
+
+for more in (*cloud_ca.COMMANDS, *cloud_devices.COMMANDS):
+    command.add_command(more)

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "push": ("rootlet.cli.push", "Send changed code to a running board: the developer's loop."),
     "secure": ("rootlet.cli.secure", "Plan and burn the eFuses that protect a board."),
     "monitor": ("rootlet.cli.monitor", "Show a board's log."),
+    "factory": ("rootlet.cli.factory", "Run a factory line: many boards at once, and the books that prove it."),
     "advisor": ("rootlet.cli.advisor", "Qualify a device: AWS IoT Device Advisor's cases at the desk."),
     "emulate": ("rootlet.cli.emulate", "Boot a flash image on the virtual board."),
 }

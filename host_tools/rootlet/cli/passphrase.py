@@ -83,16 +83,24 @@ def parent_secret_options(function: Command) -> Command:
 
 def open_authority(directory: Path, source: SecretSource) -> "Authority":
     """Open a CA, asking for whatever unlocks it. Raises BadInput or RootletError."""
+    return authority_opener(directory, source)()
+
+
+def authority_opener(directory: Path, source: SecretSource) -> "Callable[[], Authority]":
+    """Ask once for whatever unlocks a CA, and return what opens it, as often as need be: a token may go and come back."""
     from rootlet.pki.authority import Authority, read_certificates, read_holder
     from rootlet.pki.held import KMS, TOKEN
 
     read_certificates(directory)  # no CA: say so before asking for its passphrase
     record = read_holder(directory)
+    secret: bytes | None
     if record["holder"] == KMS:
-        return Authority.load(directory, None)
-    if record["holder"] == TOKEN:
-        return Authority.load(directory, source.pin(record.get("token", "")))
-    return Authority.load(directory, source.passphrase(f"passphrase of {directory}"))
+        secret = None
+    elif record["holder"] == TOKEN:
+        secret = source.pin(record.get("token", ""))
+    else:
+        secret = source.passphrase(f"passphrase of {directory}")
+    return lambda: Authority.load(directory, secret)
 
 
 def _options(function: Command, name: str, prefix: str, variable: str, what: str) -> Command:

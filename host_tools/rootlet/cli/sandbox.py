@@ -49,6 +49,7 @@ def up(api_port: int, mqtt_port: int, region: str, state: Path | None, ready_fil
         for name, value in facts.environment.items():
             out.print(f"export {name}={escape(value)}")
         out.print(f"# devices: {facts.endpoint} port {facts.mqtt_port}, which is {'127.0.0.1'}; root: {escape(facts.root)}")
+        out.print("# AWS's device SDKs, mosquitto: that port and root; localhost where the endpoint is not resolved")
         out.print("# running; Ctrl-C stops it")
         out.file.flush()
 

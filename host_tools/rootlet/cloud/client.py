@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -18,6 +19,9 @@ from rootlet.errors import BadInput, RootletError
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
+# Seconds. botocore's 60, times its attempts, would hold up a factory's station for minutes.
+_TIMEOUTS = Config(connect_timeout=5, read_timeout=20)
+
 _WAYS_OUT = {
     "AccessDeniedException": "give your AWS user the permission it names",
     "UnrecognizedClientException": "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
@@ -30,7 +34,17 @@ _WAYS_OUT = {
 def iot() -> "IoTClient":
     """The control plane of AWS IoT. Raises BadInput where no region is configured."""
     with errors():
-        return boto3.client("iot")
+        return boto3.client("iot", config=_TIMEOUTS)
+    raise AssertionError  # errors() never swallows
+
+
+def arn_prefix() -> str:
+    """What the ARNs of AWS IoT begin with here: ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
+    with errors():
+        sts = boto3.client("sts")
+        caller = sts.get_caller_identity()
+        partition = caller["Arn"].split(":")[1]  # aws, aws-cn, aws-us-gov
+        return f"arn:{partition}:iot:{sts.meta.region_name}:{caller['Account']}"
     raise AssertionError  # errors() never swallows
 
 

@@ -2,8 +2,7 @@
 
 import datetime as dt
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.cloud.client import errors
+from rootlet.cloud.policy_simulation import from_aws, simulate
 from rootlet.trust.model import Certificate
 
 if TYPE_CHECKING:
@@ -107,6 +107,16 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
         text = f"{', '.join(things)} attached" + ("" if names and names[0] in things else f"; the certificate names {names}")
     found.rules.append(Rule("thing", bool(things) or None, text, "" if things else "rootlet cloud register DIRECTORY"))
     found.rules += _policies(iot, arn, thing)
+    if status == "ACTIVE":
+        found.rules.append(_connect(iot, found.certificate_id, names[0] if names else thing))
+
+
+def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> Rule:
+    """What the policies decide for the client id that ``leaf`` uses: the certificate's common name."""
+    decision = simulate(from_aws(iot, certificate_id, client_id=client_id), "connect", client_id).decision
+    text = f"as {client_id}: {decision.by.title if decision.by else 'no statement allows iot:Connect'}"
+    way_out = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
+    return Rule("connect", decision.allowed, text, way_out)
 
 
 def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:
@@ -120,26 +130,6 @@ def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:
         yield Rule("policies", False, "none is attached: everything is denied", "rootlet cloud register DIRECTORY")
         return
     yield Rule("policies", True, ", ".join(name + where for name, where in sources.items()))
-    documents = [json.loads(iot.get_policy(policyName=name)["policyDocument"]) for name in sources]
-    allowed = [s for document in documents for s in _statements(document) if s["Effect"] == "Allow" and _connects(s)]
-    if not allowed:
-        yield Rule("connect", False, "no statement allows iot:Connect", "allow it in one of these policies")
-    else:
-        resources = ", ".join(resource for statement in allowed for resource in _listed(statement["Resource"]))
-        yield Rule("connect", True, f"allowed for {resources}")
-
-
-def _statements(document: Any) -> list[Any]:
-    statements = document.get("Statement", [])
-    return statements if isinstance(statements, list) else [statements]
-
-
-def _connects(statement: Any) -> bool:
-    return any(action in ("*", "iot:*", "iot:Connect") for action in _listed(statement.get("Action", [])))
-
-
-def _listed(value: Any) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value
 
 
 def _dates(certificate: x509.Certificate, at: dt.datetime) -> Rule:

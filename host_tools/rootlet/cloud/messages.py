@@ -1,11 +1,13 @@
 """Talking to a device from the cloud's side: MQTT over WebSocket, signed with the user's AWS credentials (SigV4)."""
 
+import contextlib
 import json
 import os
 import queue
 import secrets
 import time
 import urllib.parse
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import boto3
@@ -31,6 +33,24 @@ def send_command(thing: str, command: str, arguments: Any, *, application: str, 
     identifier = secrets.token_hex(8)
     prefix = f"cmd/{application}/{thing}/"
     replies: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def take(reply: Any) -> None:
+        if isinstance(reply, dict) and reply.get("id") == identifier:
+            replies.put(reply)
+
+    deadline = time.monotonic() + timeout
+    with listening(prefix + "response", take, timeout) as client:
+        request = {"id": identifier, "command": command, "arguments": arguments}
+        client.publish(prefix + "request", json.dumps(request), qos=1)
+        return _get(replies, deadline, f"{thing} did not answer within {timeout:g} s")
+
+
+@contextlib.contextmanager
+def listening(topic: str, news: Callable[[Any], None], timeout: float = 10) -> Iterator[paho.Client]:
+    """While in the context, hand every JSON message on ``topic`` to ``news``, on another thread. Raises RootletError.
+
+    ``timeout`` in seconds, for connecting and subscribing.
+    """
     ready: queue.Queue[str] = queue.Queue()
     client = _client()
 
@@ -38,27 +58,20 @@ def send_command(thing: str, command: str, arguments: Any, *, application: str, 
         if reason.is_failure:
             ready.put(f"refused: {reason}")
         else:
-            client.subscribe(prefix + "response", qos=1)
+            client.subscribe(topic, qos=1)  # again after each reconnect, which paho does by itself
 
     def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        try:
-            reply = json.loads(message.payload)
-        except ValueError:
-            return
-        if isinstance(reply, dict) and reply.get("id") == identifier:
-            replies.put(reply)
+        with contextlib.suppress(ValueError):
+            news(json.loads(message.payload))
 
     client.on_connect = on_connect
     client.on_message = on_message
     client.on_subscribe = lambda *_: ready.put("")
     client.loop_start()
     try:
-        deadline = time.monotonic() + timeout
-        if problem := _get(ready, deadline, "the cloud did not let us in"):
+        if problem := _get(ready, time.monotonic() + timeout, "the cloud did not let us in"):
             raise RootletError(f"the connection to the cloud was {problem}", way_out="check iot:Connect in your IAM policy")
-        request = {"id": identifier, "command": command, "arguments": arguments}
-        client.publish(prefix + "request", json.dumps(request), qos=1)
-        return _get(replies, deadline, f"{thing} did not answer within {timeout:g} s")
+        yield client
     finally:
         client.disconnect()
         client.loop_stop()

@@ -1,45 +1,103 @@
 """Least-privilege policies: what a device running ``leaf`` does, topic by topic, and nothing else.
 
 No resource has a wildcard: a policy variable stands for the thing, so that one policy serves a whole fleet and no
-device can touch another's topics (AWS IoT: thing policy variables).
+device can touch another's topics (AWS IoT: thing policy variables). Several customers under one policy are told apart
+by the organization of the CA that issued the device's certificate.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-THING = "${iot:Connection.Thing.ThingName}"
+from rootlet.errors import BadInput
+from rootlet.policies import document
+from rootlet.policies.variables import THING_NAME as THING
+from rootlet.policies.variables import can_replace, escaped
+
+ISSUER = "iot:Certificate.Issuer.Organization"
 ALWAYS = ("status", "faults")
 """The streams that ``leaf`` itself publishes."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")  # of an application: config_schema.json
 
 
 def render(arn_prefix: str, application: str, streams: Iterable[str]) -> dict[str, Any]:
     """The policy document; ``arn_prefix`` is such as ``arn:aws:iot:eu-west-1:123456789012``."""
-    names = sorted({*streams, *ALWAYS})
-    published = [f"{arn_prefix}:topic/dt/{application}/{THING}/{name}" for name in names]
-    requests = f"cmd/{application}/{THING}/request"
+    return _document([_connect(arn_prefix, {}), *_each_action(arn_prefix, application, streams)])
+
+
+def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Iterable[str]) -> dict[str, Any]:
+    """One policy for several customers: the organization of the issuing CA, and the application that it may use.
+
+    Where every application is called as its organization, a variable stands for both, and the policy hardly grows with
+    the customers. Else each customer has a statement of its own, one for all actions, since AWS IoT takes 2048
+    characters: a device may then also publish to its own request topic, which harms nobody else. Raises BadInput for
+    what AWS would not take.
+    """
+    for organization, application in customers.items():
+        if not organization or not can_replace(organization):
+            raise BadInput(
+                f"the organization {organization!r} cannot stand in a policy",
+                way_out="issue under a CA whose organization is without * $ + ? # (AWS IoT: policy variable limitations)",
+            )
+        if not _NAME.fullmatch(application):
+            raise BadInput(f"{application!r} is no application", way_out="use letters, digits, _ and -, as in config.json")
+    if len(set(customers.values())) < len(customers):
+        raise BadInput("two customers have the same application", way_out="give each its own, as in --customer Acme=acme")
+    wanted = [escaped(organization) for organization in customers]
+    statements = [_connect(arn_prefix, _if(wanted))]
+    if all(organization == application for organization, application in customers.items()):
+        statements += _each_action(arn_prefix, f"${{{ISSUER}}}", streams)
+    else:
+        for organization, application in customers.items():
+            topics = _topics(arn_prefix, application, streams)
+            resources = [resource for named in topics.values() for resource in named]
+            statement = {"Effect": "Allow", "Action": list(topics), "Resource": list(dict.fromkeys(resources))}
+            statements.append(statement | {"Condition": _if([escaped(organization)])})
+    made = _document(statements)
+    if (size := document.characters(made)) > document.MAX_CHARACTERS:
+        raise BadInput(
+            f"the policy would have {size} characters, and AWS IoT takes {document.MAX_CHARACTERS}",
+            way_out="call the applications as the organizations (--customer acme), or make a policy for each customer",
+        )
+    return made
+
+
+def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _if(organizations: list[str]) -> dict[str, Any]:
+    return {"StringEquals": {ISSUER: organizations if len(organizations) > 1 else organizations[0]}}
+
+
+def _connect(prefix: str, condition: dict[str, Any]) -> dict[str, Any]:
     return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": "iot:Connect",
-                "Resource": f"{arn_prefix}:client/{THING}",
-                "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}},
-            },
-            {
-                "Effect": "Allow",
-                "Action": "iot:Publish",
-                "Resource": [*published, f"{arn_prefix}:topic/cmd/{application}/{THING}/response"],
-            },
-            {
-                "Effect": "Allow",
-                "Action": "iot:RetainPublish",
-                "Resource": f"{arn_prefix}:topic/dt/{application}/{THING}/status",
-            },
-            {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{arn_prefix}:topicfilter/{requests}"},
-            {"Effect": "Allow", "Action": "iot:Receive", "Resource": f"{arn_prefix}:topic/{requests}"},
-        ],
+        "Effect": "Allow",
+        "Action": "iot:Connect",
+        "Resource": f"{prefix}:client/{THING}",
+        "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}} | condition,
+    }
+
+
+def _each_action(prefix: str, application: str, streams: Iterable[str]) -> list[dict[str, Any]]:
+    topics = _topics(prefix, application, streams)
+    return [
+        {"Effect": "Allow", "Action": action, "Resource": named if len(named) > 1 else named[0]}
+        for action, named in topics.items()
+    ]
+
+
+def _topics(prefix: str, application: str, streams: Iterable[str]) -> dict[str, list[str]]:
+    """What a device of ``application`` does: the action, and the resources of it."""
+    own, requests = f"dt/{application}/{THING}", f"cmd/{application}/{THING}/request"
+    published = [f"{prefix}:topic/{own}/{name}" for name in sorted({*streams, *ALWAYS})]
+    return {
+        "iot:Publish": [*published, f"{prefix}:topic/cmd/{application}/{THING}/response"],
+        "iot:RetainPublish": [f"{prefix}:topic/{own}/status"],
+        "iot:Subscribe": [f"{prefix}:topicfilter/{requests}"],
+        "iot:Receive": [f"{prefix}:topic/{requests}"],
     }
 
 

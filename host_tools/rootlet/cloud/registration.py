@@ -2,20 +2,45 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.cloud import policy as policies
 from rootlet.cloud.client import errors
 from rootlet.errors import RootletError
-from rootlet.pki.identity import DeviceIdentity
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
+
+
+class Certified(Protocol):
+    """What registration needs of a device: everything but its key."""
+
+    @property
+    def thing(self) -> str: ...
+    @property
+    def certificate(self) -> x509.Certificate: ...
+    @property
+    def certificate_id(self) -> str: ...
+    @property
+    def issuers(self) -> tuple[x509.Certificate, ...]: ...
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What the thing should be beside its name. Types and groups that do not exist are made."""
+
+    type: str | None = None
+    groups: Sequence[str] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+PLAIN = Thing()
 
 
 @dataclass
@@ -38,13 +63,14 @@ def endpoint(iot: "IoTClient") -> str:
 
 def register(
     iot: "IoTClient",
-    identity: DeviceIdentity,
+    identity: Certified,
     *,
     application: str,
     streams: Sequence[str],
     policy: str | None = None,
     with_ca: bool = False,
     activate: bool = False,
+    thing: Thing = PLAIN,
 ) -> Registration:
     """Register the identity's certificate, its thing and a policy, and tie them together.
 
@@ -54,17 +80,37 @@ def register(
     """
     done = Registration(identity.thing, identity.certificate_id)
     with errors():
-        done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
-        _thing(iot, identity.thing, done.changes)
-        prefix = done.certificate_arn.rpartition(":")[0]
-        done.policy = policy or f"rootlet-{application}"
-        if policy is None:
-            _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
-        _attach(iot, done)
+        try:
+            _register(iot, identity, done, application, streams, policy, with_ca, activate, thing)
+        except ClientError as error:
+            # Somebody was quicker between our look and our write, or our own first request arrived and its answer did not.
+            if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
+                raise
+            _register(iot, identity, done, application, streams, policy, with_ca, activate, thing)
     return done
 
 
-def _certificate(iot: "IoTClient", identity: DeviceIdentity, with_ca: bool, activate: bool, changes: list[str]) -> str:
+def _register(
+    iot: "IoTClient",
+    identity: Certified,
+    done: Registration,
+    application: str,
+    streams: Sequence[str],
+    policy: str | None,
+    with_ca: bool,
+    activate: bool,
+    thing: Thing,
+) -> None:
+    done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
+    _thing(iot, identity.thing, thing, done.changes)
+    prefix = done.certificate_arn.rpartition(":")[0]
+    done.policy = policy or f"rootlet-{application}"
+    if policy is None:
+        _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
+    _attach(iot, done)
+
+
+def _certificate(iot: "IoTClient", identity: Certified, with_ca: bool, activate: bool, changes: list[str]) -> str:
     with _absent():
         description = iot.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
         status = description["status"]
@@ -90,12 +136,58 @@ def _certificate(iot: "IoTClient", identity: DeviceIdentity, with_ca: bool, acti
     return arn
 
 
-def _thing(iot: "IoTClient", name: str, changes: list[str]) -> None:
+def _thing(iot: "IoTClient", name: str, wanted: Thing, changes: list[str]) -> None:
+    if wanted.type:
+        _type(iot, wanted.type, changes)
+    described = None
     with _absent():
-        iot.describe_thing(thingName=name)
+        described = iot.describe_thing(thingName=name)
+    if described is None:
+        more: dict[str, Any] = {"thingTypeName": wanted.type} if wanted.type else {}
+        if wanted.attributes:
+            more["attributePayload"] = {"attributes": dict(wanted.attributes)}
+        iot.create_thing(thingName=name, **more)
+        changes.append(f"created thing {name}")
+    else:
+        _adjust(iot, name, wanted, described, changes)
+    if wanted.groups:
+        member = {group["groupName"] for group in iot.list_thing_groups_for_thing(thingName=name)["thingGroups"]}
+        for group in wanted.groups:
+            if group not in member:
+                _group(iot, group, changes)
+                iot.add_thing_to_thing_group(thingGroupName=group, thingName=name)
+                changes.append(f"added thing {name} to group {group}")
+
+
+def _adjust(iot: "IoTClient", name: str, wanted: Thing, described: Any, changes: list[str]) -> None:
+    has = described.get("thingTypeName")
+    if wanted.type and has not in (None, wanted.type):
+        raise RootletError(
+            f"thing {name} is of type {has}, not {wanted.type}", way_out="leave --thing-type out, or change it in AWS first"
+        )
+    if wanted.type and has is None:
+        iot.update_thing(thingName=name, thingTypeName=wanted.type)
+        changes.append(f"thing {name} is of type {wanted.type} now")
+    differing = {key: value for key, value in wanted.attributes.items() if described.get("attributes", {}).get(key) != value}
+    if differing:
+        iot.update_thing(thingName=name, attributePayload={"attributes": differing, "merge": True})
+        changes.append(f"set attributes of thing {name}: {', '.join(sorted(differing))}")
+
+
+def _type(iot: "IoTClient", name: str, changes: list[str]) -> None:
+    with _absent():
+        iot.describe_thing_type(thingTypeName=name)
         return
-    iot.create_thing(thingName=name)
-    changes.append(f"created thing {name}")
+    iot.create_thing_type(thingTypeName=name)
+    changes.append(f"created thing type {name}")
+
+
+def _group(iot: "IoTClient", name: str, changes: list[str]) -> None:
+    with _absent():
+        iot.describe_thing_group(thingGroupName=name)
+        return
+    iot.create_thing_group(thingGroupName=name)
+    changes.append(f"created thing group {name}")
 
 
 def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: list[str]) -> None:

@@ -35,17 +35,26 @@ class Faults:
 
 
 class DownloadMode:
-    """Listens on loopback on entering the context. ``flash`` is the chip's memory and outlives every connection."""
+    """Listens on loopback on entering the context. ``flash`` is the chip's memory and outlives every connection.
 
-    def __init__(self, chip: str = "esp32", *, flash: bytes | None = None, mac: str | None = None) -> None:
+    ``listen`` is a TCP port, any free one unless given.
+    """
+
+    def __init__(self, chip: str = "esp32", *, flash: bytes | None = None, mac: str | None = None, listen: int = 0) -> None:
         self.chip = chip
         self.faults = Faults()
         self.connections = 0
         self.memory = _Flash(self.faults, flash if flash is not None else ERASED * SIZE)
-        self._mac = tuple(bytes.fromhex(mac.replace(":", ""))) if mac else registers.mac_bytes_for_chip(chip)
+        self._mac = registers.mac_bytes_for_chip(chip)
+        if mac:
+            self.become(mac)
         self._stop = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", listen))
         self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def become(self, mac: str) -> None:
+        """Another chip's MAC address, from the next connection on: a jig whose board was swapped."""
+        self._mac = tuple(bytes.fromhex(mac.replace(":", "")))
 
     @property
     def port(self) -> str:
@@ -61,6 +70,10 @@ class DownloadMode:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.unplug()
+
+    def unplug(self) -> None:
+        """The board is gone from its port; its flash stays readable here."""
         self._stop.set()
         with contextlib.suppress(OSError):
             # A listener that another thread waits on is not woken by close.

@@ -17,6 +17,7 @@ from rootlet.factory.schema import BATCHES, ENTRIES, HEAD, IDENTITIES
 
 _START = "0" * 64
 _ROWS_AT_ONCE = 5000
+_OF_BATCH = ("board", "customer", "ca_sha256", "registration", "details")
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ class _Told:
 
     batch: Any
     attributes: Any
+    serial: Any = None
     state: str = ""
     in_progress: str = ""
     mac: str | None = None
     certificate_id: str | None = None
+    trouble: str | None = None
+
+
+@dataclass
+class _Story:
+    """What the entries tell, thing by thing and batch by batch."""
+
+    things: dict[str, _Told] = field(default_factory=dict)
+    batches: dict[str, Any] = field(default_factory=dict)
 
 
 def verify_books(database: Database, *, kept: Head | None = None) -> Report:
@@ -54,13 +65,14 @@ def verify_books(database: Database, *, kept: Head | None = None) -> Report:
     with database.reading() as connection:
         head = connection.execute(sa.select(HEAD)).one_or_none()
         report = Report(head=Head(head.seq, head.hash) if head else Head(0, ""))
-        told = _verify_chain(connection, report, kept)
-        _verify_identities(connection, report, told)
+        story = _verify_chain(connection, report, kept)
+        _verify_batches(connection, report, story)
+        _verify_identities(connection, report, story.things)
     return report
 
 
-def _verify_chain(connection: sa.Connection, report: Report, kept: Head | None) -> dict[str, _Told]:
-    told: dict[str, _Told] = {}
+def _verify_chain(connection: sa.Connection, report: Report, kept: Head | None) -> _Story:
+    story = _Story()
     seq, previous, found_kept = 0, _START, kept is None or kept == Head(0, _START)
     rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(sa.select(ENTRIES).order_by(ENTRIES.c.seq))
     for row in rows.mappings():
@@ -73,20 +85,36 @@ def _verify_chain(connection: sa.Connection, report: Report, kept: Head | None) 
         seq, previous = row["seq"], row["hash"]
         found_kept = found_kept or Head(seq, previous) == kept
         report.entries += 1
-        _tell(told, row)
+        _tell(story, row)
     if Head(seq, previous) != report.head:
         report.findings.append(f"the chain ends at entry {seq}, its head says {report.head.seq}: its end was removed")
     if not found_kept:
         report.findings.append("the head that was kept is not in this chain: the chain was written anew, or cut")
-    return told
+    return story
 
 
-def _tell(told: dict[str, _Told], row: sa.RowMapping) -> None:
+def _tell(story: _Story, row: sa.RowMapping) -> None:
+    detail = row["detail"]
+    if not row["thing"]:  # of a batch, or of a board that was sent away
+        if row["step"] == "batch":
+            story.batches[detail.get("batch")] = {name: value for name, value in detail.items() if name != "batch"}
+        return
     if row["step"] == "open":
-        told[row["thing"]] = _Told(row["detail"].get("batch"), row["detail"].get("attributes"))
-    one = told.setdefault(row["thing"], _Told(None, None))
+        story.things[row["thing"]] = _Told(detail.get("batch"), detail.get("attributes"), detail.get("serial"))
+    one = story.things.setdefault(row["thing"], _Told(None, None))
+    if row["phase"] != "begin":
+        one.trouble = detail.get("cause") if row["phase"] == "failed" else None
     one.state, one.mac, one.certificate_id = row["state"], row["mac"], row["certificate_id"]
     one.in_progress = row["step"] if row["phase"] == "begin" else ""
+
+
+def _verify_batches(connection: sa.Connection, report: Report, story: _Story) -> None:
+    for row in connection.execute(sa.select(BATCHES)).mappings():
+        told = story.batches.get(row["name"])
+        if told is None and not row["board"]:
+            continue  # from before batches were entered
+        if told != {name: row[name] for name in _OF_BATCH}:
+            report.findings.append(f"batch {row['name']}: what it is, is not what its entry says")
 
 
 def _verify_identities(connection: sa.Connection, report: Report, told: dict[str, _Told]) -> None:
@@ -97,7 +125,7 @@ def _verify_identities(connection: sa.Connection, report: Report, told: dict[str
         if one is None:
             report.findings.append(f"{row['thing']} has no entry")
             continue
-        for name in ("batch", "attributes", "state", "in_progress", "mac", "certificate_id"):
+        for name in ("batch", "attributes", "serial", "state", "in_progress", "mac", "certificate_id", "trouble"):
             if row[name] != getattr(one, name):
                 report.findings.append(f"{row['thing']}: its {name} is not what the entries say")
         if _certificate_id(row["certificate_pem"]) != row["certificate_id"]:

@@ -15,12 +15,18 @@ from rootlet.errors import BadInput, RootletError
 
 _MIGRATION_LOCK = 0x524F4F54  # any number that all stations agree on: PostgreSQL's advisory lock while migrating
 _BUSY_SECONDS = 30
+_NETWORK = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""libpq's own names, in seconds: a network that is gone without a word is noticed before an operator loses patience."""
+
+
+class LedgerUnavailable(RootletError):  # noqa: N818 - reads as what it is
+    """The database cannot be used now: nobody's fault on the line, and worth trying again."""
 
 
 class Database:
     """A migrated database. ``where`` is a path (SQLite) or a ``postgresql://`` URL.
 
-    Raises BadInput if ``where`` is neither, RootletError while the database cannot be reached.
+    Raises BadInput if ``where`` is neither, LedgerUnavailable while the database cannot be reached.
     """
 
     def __init__(self, where: str | Path) -> None:
@@ -57,7 +63,7 @@ class Database:
             raise
         except DBAPIError as error:
             cause = str(error.orig).splitlines()[0]
-            raise RootletError(
+            raise LedgerUnavailable(
                 f"the ledger {self.where} cannot be used: {cause}",
                 way_out="bring the database back and run again; every finished step is kept",
             ) from None
@@ -78,7 +84,9 @@ def _engine(where: str | Path) -> tuple[sa.Engine, str]:
                 f"a ledger on {url.get_backend_name()} is not supported",
                 way_out="name a file (SQLite) or a postgresql:// URL",
             )
-        engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=_NETWORK, pool_timeout=_BUSY_SECONDS
+        )
         return engine, url.render_as_string(hide_password=True)
     path = Path(where)
     try:

@@ -5,6 +5,7 @@ Entries form a chain: each carries the hash of the one before. It holds certific
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,31 +16,40 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from rootlet.errors import BadInput, RootletError
+from rootlet.factory import admission
+from rootlet.factory.admission import Board
 from rootlet.factory.database import Database
-from rootlet.factory.schema import BATCHES, ENTRIES, HEAD, IDENTITIES, STEPS, State, Step
+from rootlet.factory.plan import NewIdentity, Plan, Registration
+from rootlet.factory.schema import BATCHES, BEFORE_PROOF, ENTRIES, HEAD, IDENTITIES, STEPS, State, Step
 
 _CHAINED = ("seq", "at", "thing", "step", "phase", "state", "mac", "certificate_id", "station", "detail", "previous")
 
 
 @dataclass(frozen=True)
-class NewIdentity:
-    """A line of a batch: the thing's name and its attributes."""
-
-    thing: str
-    attributes: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class Record:
-    """An identity as the ledger knows it. ``in_progress`` is the step that was begun and not finished, or ''."""
+    """An identity as the ledger knows it. ``in_progress`` is the step that was begun and not finished, or ''.
+
+    ``trouble`` is why its last step failed. ``claim`` lets its holder write, until somebody else takes over.
+    """
 
     thing: str
+    batch: str
+    serial: str | None
     attributes: Mapping[str, str]
     state: State
     in_progress: str
     mac: str | None
     certificate_id: str | None
     certificate_pem: str | None
+    trouble: str | None
+    claim: str | None
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """What was issued last. Raises RootletError where nothing was."""
+        if self.certificate_pem is None:
+            raise RootletError(f"{self.thing} has no certificate", way_out="take its board through the station")
+        return x509.load_pem_x509_certificate(self.certificate_pem.encode())
 
 
 def entry_hash(entry: Mapping[str, Any]) -> str:
@@ -55,40 +65,43 @@ class Ledger:
         self._database = database
         self._station = station
 
-    def open_batch(self, name: str, identities: Sequence[NewIdentity]) -> None:
+    def open_batch(self, name: str, identities: Sequence[NewIdentity], plan: Plan) -> None:
         """Enter a whole batch, or nothing. Raises BadInput for a name that is already in the ledger."""
         if not identities:
             raise BadInput(f"batch {name} is empty", way_out="give it at least one thing")
+        columns = plan.columns()
         try:
             with self._database.writing() as connection:
-                batch_id = connection.execute(sa.insert(BATCHES).values(name=name).returning(BATCHES.c.id)).scalar_one()
+                batch_id = connection.execute(
+                    sa.insert(BATCHES).values(name=name, **columns).returning(BATCHES.c.id)
+                ).scalar_one()
                 connection.execute(sa.insert(IDENTITIES), [_fresh(batch_id, identity) for identity in identities])
-                detail = [{"batch": name, "attributes": dict(identity.attributes)} for identity in identities]
-                entries = [
-                    self._entry(identity.thing, "open", "done", State.OPEN, None, None, what)
-                    for identity, what in zip(identities, detail, strict=True)
-                ]
+                entries = [self._entry("", "batch", "done", "", None, None, {"batch": name, **columns})]
+                entries += [self._opened(name, identity) for identity in identities]
                 _append(connection, entries)
         except sa.exc.IntegrityError:
             raise BadInput(
                 f"batch {name}, or one of its things, is already in the ledger", way_out="choose names not used before"
             ) from None
 
-    def assign(self, batch: str, mac: str) -> Record | None:
-        """Give the board ``mac`` an identity of ``batch`` that no other board has; None if none is left.
+    def assign(self, batch: str, board: Board) -> Record | None:
+        """Give ``board`` an identity of ``batch`` that no other board has; None if none is left.
 
-        A board that already has an unfinished identity of this batch gets the same one again.
-        Raises RootletError for a board that is done, or belongs to another batch.
+        A board whose identity is unfinished gets the same
+        one again, and whoever worked on it before can no longer write. Raises admission.AlreadyDone for a board
+        that is finished, admission.Refused for one that must not have an identity of this batch.
         """
         with self._database.writing() as connection:
             _lock_head(connection)
             batch_id = connection.scalar(sa.select(BATCHES.c.id).where(BATCHES.c.name == batch))
             if batch_id is None:
-                raise BadInput(f"there is no batch {batch}", way_out="open it first")
-            held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == mac)).one_or_none()
+                raise BadInput(f"there is no batch {batch}", way_out="open it first: rootlet factory open")
+            held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == board.mac)).one_or_none()
+            owner = _owner(connection, board.carried) if board.carried else None
+            admission.check(board, batch, batch_id, held, owner)
             if held is not None:
-                _check_same_board(held, batch_id, batch)
-                return _record(held)
+                _update(connection, held.thing, claim=_new_claim(self._station))
+                return _record(connection, held.thing)
             free = connection.execute(
                 sa.select(IDENTITIES)
                 .where(IDENTITIES.c.batch_id == batch_id, IDENTITIES.c.state == State.OPEN)
@@ -97,67 +110,128 @@ class Ledger:
             ).one_or_none()
             if free is None:
                 return None
-            _update(connection, free.thing, state=State.ASSIGNED, mac=mac)
-            _append(connection, [self._entry(free.thing, "assign", "done", State.ASSIGNED, mac, None, {})])
-            return _record(_row(connection, free.thing))
+            _update(connection, free.thing, state=State.ASSIGNED, mac=board.mac, claim=_new_claim(self._station))
+            _append(connection, [self._entry(free.thing, "assign", "done", State.ASSIGNED, board.mac, None, {})])
+            return _record(connection, free.thing)
 
-    def begin(self, thing: str, step: Step, *, mac: str) -> None:
-        """Write that ``step`` is about to act on the board ``mac``. Raises RootletError if it may not, from here."""
+    def refuse(self, mac: str, cause: str) -> None:
+        """Write that the board ``mac`` was sent away, and why."""
+        with self._database.writing() as connection:
+            _append(connection, [self._entry("", "refuse", "failed", "", mac, None, {"cause": cause})])
+
+    def take_over(self, thing: str) -> Record:
+        """Claim an identity without its board: whoever worked on it before can no longer write."""
         with self._database.writing() as connection:
             _lock_head(connection)
-            row = _row_of_board(connection, thing, mac)
+            _update(connection, _row(connection, thing).thing, claim=_new_claim(self._station))
+            return _record(connection, thing)
+
+    def begin(self, record: Record, step: Step) -> None:
+        """Write that ``step`` is about to act. Raises RootletError if it may not, from here."""
+        with self._database.writing() as connection:
+            _lock_head(connection)
+            row = _claimed(connection, record)
             if row.state not in STEPS[step]:
                 raise RootletError(
-                    f"{thing} is {row.state}: it cannot {step} now", way_out="look at its entries in the ledger"
+                    f"{row.thing} is {row.state}: it cannot {step} now", way_out="look at its entries in the ledger"
                 )
-            _update(connection, thing, in_progress=step)
-            _append(connection, [self._entry(thing, step, "begin", row.state, row.mac, row.certificate_id, {})])
+            _update(connection, row.thing, in_progress=step)
+            _append(connection, [self._entry(row.thing, step, "begin", row.state, row.mac, row.certificate_id, {})])
 
-    def finish(self, thing: str, step: Step, *, mac: str, certificate: x509.Certificate | None = None) -> None:
+    def finish(self, record: Record, step: Step, *, certificate: x509.Certificate | None = None) -> Record:
         """Write that ``step`` has acted; ISSUE brings the ``certificate``. Raises RootletError if it was not begun."""
         if (certificate is not None) != (step is Step.ISSUE):
             raise ValueError("a certificate comes with the issue step, and with no other")
         with self._database.writing() as connection:
             _lock_head(connection)
-            row = _begun(connection, thing, step, mac)
-            changes: dict[str, Any] = {"state": STEPS[step][State(row.state)], "in_progress": ""}
+            row = _begun(connection, record, step)
+            changes: dict[str, Any] = {"state": STEPS[step][State(row.state)], "in_progress": "", "trouble": None}
             if certificate is not None:
                 changes["certificate_id"] = certificate.fingerprint(hashes.SHA256()).hex()
                 changes["certificate_pem"] = certificate.public_bytes(serialization.Encoding.PEM).decode()
-            _update(connection, thing, **changes)
+            _update(connection, row.thing, **changes)
             certificate_id = changes.get("certificate_id", row.certificate_id)
-            _append(connection, [self._entry(thing, step, "done", changes["state"], mac, certificate_id, {})])
+            _append(connection, [self._entry(row.thing, step, "done", changes["state"], row.mac, certificate_id, {})])
+            return _record(connection, row.thing)
 
-    def fail(self, thing: str, step: Step, cause: str, *, mac: str) -> None:
+    def fail(self, record: Record, step: Step, cause: str) -> None:
         """Write that ``step`` failed; the identity stays where it was, with its board, to be tried again."""
         with self._database.writing() as connection:
             _lock_head(connection)
-            row = _begun(connection, thing, step, mac)
-            _update(connection, thing, in_progress="")
-            _append(connection, [self._entry(thing, step, "failed", row.state, mac, row.certificate_id, {"cause": cause})])
+            row = _begun(connection, record, step)
+            _update(connection, row.thing, in_progress="", trouble=cause)
+            detail = {"cause": cause}
+            _append(connection, [self._entry(row.thing, step, "failed", row.state, row.mac, row.certificate_id, detail)])
+
+    def restart(self, thing: str, *, release: bool = False) -> Record:
+        """Begin an unproved identity anew; with ``release`` on any board, not only on the one it was given to.
+
+        Raises RootletError where its certificate may be trusted already, or could become so on the old board.
+        """
+        with self._database.writing() as connection:
+            _lock_head(connection)
+            row = _row(connection, thing)
+            if row.state not in BEFORE_PROOF:
+                raise RootletError(
+                    f"{thing} is {row.state}: there is nothing to begin anew",
+                    way_out="if its board is lost: rootlet factory scrap",
+                )
+            if release and _plan(connection, row).registration is Registration.JITP and _was(connection, thing, Step.BURN):
+                raise RootletError(
+                    f"the old board of {thing} may carry a certificate that AWS would accept on sight (JITP)",
+                    way_out=f"rootlet factory scrap {thing}: it is revoked first",
+                )
+            state, mac = (State.OPEN, None) if release else (State.ASSIGNED, row.mac)
+            fresh = {"certificate_id": None, "certificate_pem": None, "trouble": None, "claim": None}
+            _update(connection, thing, state=state, mac=mac, in_progress="", **fresh)
+            _append(connection, [self._entry(thing, "retry", "done", state, mac, None, {"old_mac": row.mac})])
+            return _record(connection, thing)
 
     def scrap(self, thing: str, reason: str) -> None:
-        """Take an identity out for good; its board may have another. Raises RootletError for one in the cloud.
+        """Take an identity out for good; its board may have another. Raises RootletError for one that AWS may trust.
 
         A certificate that AWS may already trust must be revoked there first, which the ledger cannot do.
         """
         with self._database.writing() as connection:
             _lock_head(connection)
             row = _row(connection, thing)
-            # Begun is enough: an answer that was lost, or a failure halfway, may have left an active certificate.
-            begun = sa.select(ENTRIES.c.seq).where(ENTRIES.c.thing == thing, ENTRIES.c.step == Step.REGISTER).limit(1)
-            if connection.execute(begun).one_or_none() is not None:
-                raise RootletError(f"{thing} may be active in AWS", way_out="revoke its certificate there first")
             if row.state == State.SCRAPPED:
                 return
-            _update(connection, thing, state=State.SCRAPPED, in_progress="", mac=None)
+            if _needs_revoking(connection, row):
+                raise RootletError(f"{thing} may be active in AWS", way_out="revoke its certificate there first")
+            _update(connection, thing, state=State.SCRAPPED, in_progress="", mac=None, trouble=None, claim=None)
             detail = {"reason": reason, "mac": row.mac}
             _append(connection, [self._entry(thing, "scrap", "done", State.SCRAPPED, None, row.certificate_id, detail)])
+
+    def needs_revoking(self, thing: str) -> bool:
+        """Whether AWS may trust a certificate of ``thing`` now, or come to: then REVOKE goes before ``scrap``."""
+        with self._database.reading() as connection:
+            return _needs_revoking(connection, _row(connection, thing))
+
+    def certificates(self, thing: str) -> list[str]:
+        """The ids of all certificates that were ever issued for ``thing``, the last one last."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                sa.select(ENTRIES.c.certificate_id)
+                .where(ENTRIES.c.thing == thing, ENTRIES.c.step == Step.ISSUE, ENTRIES.c.phase == "done")
+                .order_by(ENTRIES.c.seq)
+            )
+            return [str(row.certificate_id) for row in rows]
+
+    def plan(self, batch: str) -> Plan:
+        """What the batch's identities share. Raises BadInput where there is no such batch, or it is too old to have it."""
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(BATCHES).where(BATCHES.c.name == batch)).mappings().one_or_none()
+        if row is None:
+            raise BadInput(f"there is no batch {batch}", way_out="open it first: rootlet factory open")
+        if not row["board"]:
+            raise BadInput(f"batch {batch} was opened without a board type", way_out="open a new batch")
+        return Plan.from_columns(dict(row))
 
     def record(self, thing: str) -> Record:
         """What the ledger knows of ``thing``. Raises BadInput if it does not know it."""
         with self._database.reading() as connection:
-            return _record(_row(connection, thing))
+            return _record(connection, thing)
 
     def status(self, batch: str) -> dict[State, int]:
         """How many identities of ``batch`` are in each state; states with none are left out."""
@@ -169,6 +243,10 @@ class Ledger:
                 .group_by(IDENTITIES.c.state)
             )
             return {State(state): count for state, count in rows}
+
+    def _opened(self, batch: str, identity: NewIdentity) -> dict[str, Any]:
+        what = {"batch": batch, "attributes": dict(identity.attributes), "serial": identity.serial}
+        return self._entry(identity.thing, "open", "done", State.OPEN, None, None, what)
 
     def _entry(
         self,
@@ -198,6 +276,7 @@ def _fresh(batch_id: int, identity: NewIdentity) -> dict[str, Any]:
         "batch_id": batch_id,
         "thing": identity.thing,
         "attributes": dict(identity.attributes),
+        "serial": identity.serial,
         "state": State.OPEN,
         "in_progress": "",
     }
@@ -230,34 +309,72 @@ def _row(connection: sa.Connection, thing: str) -> sa.Row[Any]:
     return row
 
 
-def _row_of_board(connection: sa.Connection, thing: str, mac: str) -> sa.Row[Any]:
-    row = _row(connection, thing)
-    if row.mac != mac:
-        raise RootletError(f"{thing} does not belong to the board {mac}", way_out="assign that board an identity")
+def _claimed(connection: sa.Connection, record: Record) -> sa.Row[Any]:
+    row = _row(connection, record.thing)
+    if row.mac != record.mac or row.claim != record.claim:
+        raise RootletError(
+            f"{record.thing} was taken over by another port or station",
+            way_out="look for a second board with the same MAC address",
+        )
     return row
 
 
-def _begun(connection: sa.Connection, thing: str, step: Step, mac: str) -> sa.Row[Any]:
-    row = _row_of_board(connection, thing, mac)
+def _begun(connection: sa.Connection, record: Record, step: Step) -> sa.Row[Any]:
+    row = _claimed(connection, record)
     if row.in_progress != step:
-        raise RootletError(f"{thing}: {step} was not begun", way_out="run the station again")
+        raise RootletError(f"{record.thing}: {step} was not begun", way_out="run the station again")
     return row
 
 
-def _check_same_board(held: sa.Row[Any], batch_id: int, batch: str) -> None:
-    if held.batch_id != batch_id:
-        raise RootletError(f"the board {held.mac} is {held.thing} of another batch", way_out=f"it is not for batch {batch}")
-    if held.state in {State.DONE, State.WAITING}:
-        raise RootletError(f"the board {held.mac} is done: it is {held.thing}", way_out="take the next board")
+def _was(connection: sa.Connection, thing: str, step: Step) -> bool:
+    # Begun is enough: an answer that was lost, or a failure halfway, may have left something behind.
+    begun = sa.select(ENTRIES.c.seq).where(ENTRIES.c.thing == thing, ENTRIES.c.step == step).limit(1)
+    return connection.execute(begun).one_or_none() is not None
 
 
-def _record(row: sa.Row[Any]) -> Record:
+def _needs_revoking(connection: sa.Connection, row: sa.Row[Any]) -> bool:
+    if row.state in (State.REVOKED, State.SCRAPPED):
+        return False
+    if _was(connection, row.thing, Step.REGISTER):
+        return True
+    return _plan(connection, row).registration is Registration.JITP and _was(connection, row.thing, Step.BURN)
+
+
+def _plan(connection: sa.Connection, identity: sa.Row[Any]) -> Plan:
+    row = connection.execute(sa.select(BATCHES).where(BATCHES.c.id == identity.batch_id)).mappings().one()
+    return Plan.from_columns(dict(row))
+
+
+def _owner(connection: sa.Connection, certificate_id: str) -> sa.Row[Any] | None:
+    """The identity that this certificate is, or once was, issued for."""
+    thing = connection.scalar(
+        sa.select(ENTRIES.c.thing).where(ENTRIES.c.certificate_id == certificate_id, ENTRIES.c.step == Step.ISSUE).limit(1)
+    )
+    return _row(connection, thing) if thing else None
+
+
+def _new_claim(station: str) -> str:
+    return f"{station[:100]}/{secrets.token_hex(8)}"
+
+
+def _record(connection: sa.Connection, thing: str) -> Record:
+    row = connection.execute(
+        sa.select(IDENTITIES, BATCHES.c.name.label("batch"))
+        .join(BATCHES, BATCHES.c.id == IDENTITIES.c.batch_id)
+        .where(IDENTITIES.c.thing == thing)
+    ).one_or_none()
+    if row is None:
+        raise BadInput(f"the ledger does not know {thing}", way_out="look for the name in the batch")
     return Record(
         thing=row.thing,
+        batch=row.batch,
+        serial=row.serial,
         attributes=row.attributes,
         state=State(row.state),
         in_progress=row.in_progress,
         mac=row.mac,
         certificate_id=row.certificate_id,
         certificate_pem=row.certificate_pem,
+        trouble=row.trouble,
+        claim=row.claim,
     )

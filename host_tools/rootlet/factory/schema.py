@@ -11,6 +11,12 @@ BATCHES = sa.Table(
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(128), nullable=False, unique=True),
+    sa.Column("board", sa.String(64), nullable=False, server_default=""),
+    sa.Column("customer", sa.String(128), nullable=False, server_default=""),
+    sa.Column("ca_sha256", sa.String(64), nullable=False, server_default=""),
+    sa.Column("registration", sa.String(16), nullable=False, server_default=""),
+    # What else the batch's identities share: see plan.Plan.
+    sa.Column("details", sa.JSON, nullable=False, server_default="{}"),
 )
 
 IDENTITIES = sa.Table(
@@ -26,6 +32,11 @@ IDENTITIES = sa.Table(
     sa.Column("mac", sa.String(23), unique=True),
     sa.Column("certificate_id", sa.String(64), unique=True),
     sa.Column("certificate_pem", sa.Text),
+    sa.Column("serial", sa.String(64)),
+    # Why its last step failed; empty again as soon as a step succeeds.
+    sa.Column("trouble", sa.Text),
+    # Who works on it: each take-over writes a new one, and whoever holds an old one can write no more.
+    sa.Column("claim", sa.String(128)),
     sa.Index("identities_by_state", "batch_id", "state", "id"),
 )
 
@@ -45,6 +56,18 @@ ENTRIES = sa.Table(
     sa.Column("previous", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
     sa.Index("entries_by_thing", "thing", "seq"),
+    sa.Index("entries_by_certificate", "certificate_id"),
+)
+
+# What each port is doing right now, for the console: overwritten all the time, no part of the books.
+PORTS = sa.Table(
+    "ports",
+    METADATA,
+    sa.Column("station", sa.String(128), primary_key=True),
+    sa.Column("port", sa.String(256), primary_key=True),
+    sa.Column("batch", sa.String(128), nullable=False),
+    sa.Column("tile", sa.JSON, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),  # Unix seconds of the station's last sign of life
 )
 
 # One row: the chain's end. Whoever appends locks it first, which is also what makes an assignment exclusive.
@@ -70,7 +93,12 @@ class State(StrEnum):
     QUEUED = "queued"
     WAITING = "waiting"  # the board has left the station; its registration is still to come (deferred, or JITP)
     DONE = "done"
+    REVOKED = "revoked"  # its certificate is off in AWS for good: it can be scrapped
     SCRAPPED = "scrapped"
+
+
+BEFORE_PROOF = (State.ASSIGNED, State.ISSUED, State.IMAGED, State.BURNED)
+AFTER_PROOF = (State.PROVED, State.REGISTERED, State.QUEUED, State.WAITING, State.DONE)
 
 
 class Step(StrEnum):
@@ -82,17 +110,21 @@ class Step(StrEnum):
     PROVE = "prove"
     REGISTER = "register"
     QUEUE = "queue"
+    CONNECT = "connect"
     LABEL = "label"
+    REVOKE = "revoke"
 
 
 # step -> {the state it may start from: the state it leads to}. The key lives in a station's memory only, so a station
 # that died before the proof issues anew: every state before PROVED leads back to ISSUE, and none after it does.
 STEPS: dict[Step, dict[State, State]] = {
-    Step.ISSUE: dict.fromkeys((State.ASSIGNED, State.ISSUED, State.IMAGED, State.BURNED), State.ISSUED),
+    Step.ISSUE: dict.fromkeys(BEFORE_PROOF, State.ISSUED),
     Step.IMAGE: {State.ISSUED: State.IMAGED},
     Step.BURN: {State.ISSUED: State.BURNED, State.IMAGED: State.BURNED},
     Step.PROVE: {State.BURNED: State.PROVED},
     Step.REGISTER: {State.PROVED: State.REGISTERED, State.QUEUED: State.REGISTERED, State.WAITING: State.DONE},
     Step.QUEUE: {State.PROVED: State.QUEUED},
+    Step.CONNECT: {State.REGISTERED: State.REGISTERED},
     Step.LABEL: {State.REGISTERED: State.DONE, State.QUEUED: State.WAITING},
+    Step.REVOKE: dict.fromkeys((*BEFORE_PROOF, *AFTER_PROOF), State.REVOKED),
 }

@@ -10,11 +10,9 @@ import fcntl
 import hashlib
 import json
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -36,6 +34,7 @@ from rootlet.pki.identity import ISSUERS, DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.storage import check_vacant, write_directory
 from rootlet.pki.subject import Subject, check_thing_name
+from rootlet.processes import end_with_parent
 
 ORDER = "batch.json"
 FORMAT = 1
@@ -228,18 +227,11 @@ def _start_worker(certificate: bytes, key: bytes, order: Order) -> None:
     global _worker
     # Ctrl-C reaches the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     private = load_der_private_key(key, None)
     issuer = x509.load_der_x509_certificate(certificate)
     assert isinstance(private, keys.KINDS)
     _worker = Issuer(issuer, private), order
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _work(path: Path, part: Sequence[Entry]) -> int:

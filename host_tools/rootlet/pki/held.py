@@ -4,6 +4,7 @@
 Keys" in its documentation); these two do, around a function that signs.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -42,9 +43,9 @@ def held_key(public_key: PublicKey, sign: Sign) -> PrivateKey:
     return _HeldRsaKey(public_key, sign)
 
 
-def check_pair(key: PrivateKey, public_key: PublicKey, where: str) -> None:
-    """Sign something and verify it. Raises BadInput where ``key`` does not belong to ``public_key``."""
-    message = b"Is this the key of that certificate?"
+def is_pair(key: PrivateKey, public_key: PublicKey) -> bool:
+    """Sign something nobody has signed before, and verify it with ``public_key``."""
+    message = secrets.token_bytes(32)
     algorithm = digest_for(key)
     try:
         if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public_key, ec.EllipticCurvePublicKey):
@@ -52,9 +53,16 @@ def check_pair(key: PrivateKey, public_key: PublicKey, where: str) -> None:
         elif isinstance(key, rsa.RSAPrivateKey) and isinstance(public_key, rsa.RSAPublicKey):
             public_key.verify(key.sign(message, PKCS1v15(), algorithm), message, PKCS1v15(), algorithm)
         else:
-            raise InvalidSignature
+            return False
     except InvalidSignature:
-        raise BadInput(f"{where} is not the key of the CA's certificate", way_out="name the right key") from None
+        return False
+    return True
+
+
+def check_pair(key: PrivateKey, public_key: PublicKey, where: str) -> None:
+    """Raise BadInput where ``key`` does not sign for ``public_key``."""
+    if not is_pair(key, public_key):
+        raise BadInput(f"{where} is not the key of the CA's certificate", way_out="name the right key")
 
 
 class _Held:

@@ -94,7 +94,11 @@ def _binding() -> Any:
     return pkcs11
 
 
-def _open(module: Path, token: str, pin: bytes, *, write: bool = False) -> Any:
+_LOST = ("GeneralError", "DeviceError", "DeviceRemoved", "TokenNotPresent", "SessionHandleInvalid", "CryptokiNotInitialized")
+"""How a module speaks of a token that was unplugged and is back: only after C_Initialize does it see it again."""
+
+
+def _open(module: Path, token: str, pin: bytes, *, write: bool = False, afresh: bool = False) -> Any:
     p11 = _binding()
     if not module.is_file():
         raise BadInput(
@@ -103,6 +107,8 @@ def _open(module: Path, token: str, pin: bytes, *, write: bool = False) -> Any:
         )
     try:
         library = p11.lib(str(module.resolve()))
+        if afresh:
+            library.reinitialize()
         # Tokens that appeared since the library was loaded are seen only after this (PKCS#11 v2.40 §5.5, C_GetSlotList).
         library.get_slots()
         found = library.get_token(token_label=token)
@@ -118,6 +124,8 @@ def _open(module: Path, token: str, pin: bytes, *, write: bool = False) -> Any:
     except UnicodeDecodeError:
         raise BadInput("the PIN is not UTF-8", way_out="check where it comes from") from None
     except p11.PKCS11Error as error:
+        if not afresh and type(error).__name__ in _LOST:
+            return _open(module, token, pin, write=write, afresh=True)
         raise _refusal(token, error) from None
 
 

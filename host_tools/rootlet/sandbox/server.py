@@ -54,7 +54,10 @@ class Facts:
 
 
 def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
-    """Run a sandbox until SIGINT or SIGTERM; ``ready`` is called once it serves. Raises BadInput for a taken port."""
+    """Run a sandbox until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once it serves.
+
+    Raises BadInput for a taken port.
+    """
     with (
         _listen(settings.api_port, "--api-port") as api_socket,
         _listen(settings.mqtt_port, "--mqtt-port") as mqtt_socket,
@@ -125,7 +128,7 @@ async def _serve(
 
     stop, listening = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: its terminal was closed; state is saved yet
         loop.add_signal_handler(number, stop.set)
     application = ministack_patch.apply(chain, mqtt_socket, listening.set)
     config = Config()

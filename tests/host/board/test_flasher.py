@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from esp32_mock_bootloader import server
-from flashkit import BUILT, CONFIG
-from rootlet.board import filesystem, flasher, image, inspection, repair, survey
+from flashkit import BUILT, CONFIG, mint
+from rootlet.board import filesystem, flasher, image, inspection, repair, secure_cert, survey
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
 from rootlet.emulator.download_mode import DownloadMode
 from rootlet.errors import BadInput, RootletError
+from rootlet.pki import certificates
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
 
@@ -244,3 +245,17 @@ class TestInfo:
     def test_of_an_erased_chip(self) -> None:
         with DownloadMode() as board, Chip(board.port) as chip:
             assert "no partition table" in survey.info(chip)["problems"][0]
+
+
+def test_credentials_whose_checksum_ends_like_erased_flash_are_read_back_whole(
+    application: Path, issuer: certificates.Issuer
+) -> None:
+    golden = firmware_for("esp32", application)
+    while True:  # one in 256 is
+        made = mint(issuer, "odd")
+        odd = DeviceIdentity("odd", made.certificate, made.key)  # the key's entry comes last, and its checksum with it
+        if len(secure_cert.from_identity(odd).rstrip(b"\xff")) % secure_cert.ALIGNMENT:
+            break
+    with DownloadMode(flash=golden) as board, Chip(board.port) as chip:
+        flasher.write_identity(chip, odd)
+        assert board.flash == flasher.with_identity(golden, odd)

@@ -30,3 +30,63 @@ def test_the_context_is_built_by_the_function_that_is_replaced() -> None:
 
 def test_describing_the_endpoint_goes_through_the_function_that_is_replaced() -> None:
     assert "_describe_endpoint(qp)" in inspect.getsource(iot._route_request)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "caller"),
+    [
+        ("_fleet_provisioning_reply", "_WSSession._answer_fleet_provisioning"),
+        ("_parse_fleet_provisioning_topic", "_WSSession._dispatch_packet"),
+        ("_mqtt_policy_context", "_WSSession._dispatch_packet"),
+        ("_mqtt_policy_allows", "_WSSession._policy_allows"),
+        ("_mtls_auto_register", "_mtls_serve_conn"),
+        ("_mtls_serve_conn", "_mtls_handle_conn"),
+        ("_WSSession", "_mtls_serve_conn"),
+        ("_WSSession", "handle_websocket"),
+        ("_handle_certificate", "_route_request"),
+    ],
+)
+def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, caller: str) -> None:
+    function = iot
+    for part in caller.split("."):
+        function = getattr(function, part)
+    assert f"{replaced}(" in inspect.getsource(function)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("_mqtt_policy_context", ["account_id", "region", "certificate_id", "client_id"]),
+        (
+            "_mqtt_policy_allows",
+            ["account_id", "region", "certificate_id", "context", "action", "resource", "provisioning_template"],
+        ),
+        ("_mtls_auto_register", ["der", "peername", "server_name"]),
+        ("_mtls_serve_conn", ["reader", "writer"]),
+        ("_handle_certificate", ["method", "path", "body", "qp"]),
+        ("_provisioning_plan", ["template", "parameters", "cert_id"]),
+        ("_apply_provisioning_plan", ["plan", "cert", "role_arn"]),
+        (
+            "_fleet_provisioning_reply",
+            ["account_id", "region", "operation", "template_name", "payload", "connection"],
+        ),
+        ("_WSSession.handle_packet", ["self", "pkt_type", "flags", "body"]),
+    ],
+)
+def test_what_is_replaced_or_used_takes_the_same_parameters(name: str, parameters: list[str]) -> None:
+    function = iot
+    for part in name.split("."):
+        function = getattr(function, part)
+    assert list(inspect.signature(function).parameters) == parameters
+
+
+@pytest.mark.parametrize("name", ["_sub_filters", "_sub_granted_qos", "_sub_ids", "certificate_id", "protocol_version"])
+def test_what_a_session_keeps_has_its_name(name: str) -> None:
+    assert hasattr(iot._WSSession(None, "account", "region"), name)
+
+
+def test_publishing_over_http_goes_through_the_function_that_is_replaced() -> None:
+    from ministack.services import iot_data
+
+    assert "_publish(" in inspect.getsource(iot_data.handle_request)
+    assert list(inspect.signature(iot_data._publish).parameters)[:2] == ["topic", "body"]

@@ -113,6 +113,19 @@ def test_state_survives_a_restart_and_its_key_is_private(tmp_path: Path, authori
     assert set(modes.values()) == {0}
 
 
+def test_state_is_kept_where_the_terminal_is_closed(tmp_path: Path) -> None:
+    import boto3
+
+    settings = Settings(state=str(tmp_path / "state"))
+    with Sandbox(settings) as first:
+        boto3.client("iot", **client_settings(first)).create_thing(thingName="remembered")
+        assert first._process
+        first._process.send_signal(signal.SIGHUP)
+        first._process.wait(20)
+    with Sandbox(settings) as second:
+        assert boto3.client("iot", **client_settings(second)).describe_thing(thingName="remembered")["thingName"]
+
+
 def client_settings(sandbox: Sandbox) -> dict[str, str]:
     facts = sandbox.facts
     return {

@@ -96,7 +96,12 @@ def test_a_device_is_explained_from_unknown_to_accepted_to_deactivated(
     assert code == 0, rules
     assert rules["thing"]["text"] == "explained-1 attached"
     assert rules["policies"]["text"] == "rootlet-leaf"
-    assert "client/${iot:Connection.Thing.ThingName}" in str(rules["connect"]["text"])
+    assert rules["connect"]["text"] == "as explained-1: Allow by statement 1 of policy rootlet-leaf"
+
+    aws.detach_thing_principal(thingName="explained-1", principal=done.certificate_arn)
+    code, rules, _ = explained(identity.certificate, tmp_path)
+    assert (code, rules["connect"]["ok"]) == (1, False), "the policy asks for an attached thing"
+    aws.attach_thing_principal(thingName="explained-1", principal=done.certificate_arn)
 
     aws.update_certificate(certificateId=identity.certificate_id, newStatus="INACTIVE")
     code, rules, _ = explained(identity.certificate, tmp_path)

@@ -12,11 +12,57 @@ from collections.abc import Callable
 from typing import Any
 
 from rootlet.sandbox.chain import ServerChain, in_memory_file
+from rootlet.sandbox.ministack_patch import deciding, provisioning, sessions
 
 ACCOUNT = "000000000000"
 
-REPLACED = ("_mtls_start_locked", "_mtls_build_ssl_context", "_describe_endpoint")
-USED = ("_MtlsAcceptor", "_mtls_on_client_hello", "_mtls_refresh_trust_anchors", "_mtls_loaded_anchors", "_endpoint_prefix")
+REPLACED = (
+    "_describe_endpoint",
+    "_fleet_provisioning_reply",
+    "_handle_certificate",
+    "_mqtt_policy_allows",
+    "_mqtt_policy_context",
+    "_mtls_auto_register",
+    "_mtls_build_ssl_context",
+    "_mtls_serve_conn",
+    "_mtls_start_locked",
+    "_parse_fleet_provisioning_topic",
+    "_WSSession",
+)
+USED = (
+    "_apply_provisioning_plan",
+    "_ca_certificates",
+    "_certificates",
+    "_connected_clients",
+    "_create_certificate_from_csr",
+    "_decode_properties",
+    "_endpoint_prefix",
+    "_fleet_rejected",
+    "_mtls_active_registrations",
+    "_mtls_close",
+    "_mtls_loaded_anchors",
+    "_mtls_on_client_hello",
+    "_mtls_refresh_trust_anchors",
+    "_mtls_server_name_reaches",
+    "_mtls_server_names",
+    "_MtlsAcceptor",
+    "_ownership_tokens",
+    "_OWNERSHIP_TOKEN_SECONDS",
+    "_policies",
+    "_policies_attached_to",
+    "_provisioning_claim_policy",
+    "_provisioning_plan",
+    "_provisioning_template_body",
+    "_provisioning_template_version",
+    "_provisioning_templates",
+    "_ProvisioningRejected",
+    "_publish_source_ip",
+    "_read_string",
+    "_thing_groups",
+    "_things",
+    "publishing_events",
+    "request_scope",
+)
 
 
 def environment(region: str, domain: str, api_port: int, mqtt_port: int, state: str | None) -> dict[str, str]:
@@ -26,6 +72,8 @@ def environment(region: str, domain: str, api_port: int, mqtt_port: int, state: 
         "GATEWAY_PORT": str(api_port),
         "IOT_MTLS_ENABLED": "1",
         "IOT_MTLS_PORT": str(mqtt_port),
+        # Bytes that a connection may leave undecoded: one largest packet, and what was read with it.
+        "IOT_WS_FRAME_MAX_BYTES": str(2 * sessions.MAX_PAYLOAD),
         "LOG_LEVEL": "WARNING",
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_HOST": domain,
@@ -52,9 +100,17 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
       and only logs a warning when the port is taken. ``listening`` is called once it serves.
     - It presents ``chain``, and refuses a client that presents no certificate, as AWS IoT does.
     - DescribeEndpoint answers a bare host name, as AWS does; ministack adds its HTTP port.
+    - Policies are decided by ``rootlet.policies``: all variables and conditions of thing and certificate, and the
+      policies of the thing's groups. ministack knows a few variables, and the certificate's policies.
+    - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
+    - A connection under a certificate in SNI_ONLY mode must name the server.
+    - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
+    - Fleet provisioning takes certificate signing requests.
+    - A PUBLISH beyond 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
+    - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app
-    from ministack.services import iot
+    from ministack.services import iot, iot_data
 
     async def start() -> None:
         if iot._mtls_server is None:
@@ -76,6 +132,9 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
     iot._mtls_start_locked = start
     iot._mtls_build_ssl_context = lambda: _tls_context(iot, chain)
     iot._describe_endpoint = describe_endpoint
+    deciding.apply(iot)
+    sessions.apply(iot, iot_data)
+    provisioning.apply(iot)
     return app.app
 
 

@@ -1,0 +1,299 @@
+"""``rootlet cloud``: what becomes of devices once they are registered, and many of them at once."""
+
+import datetime as dt
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.cloud_ca import _certificate, _tell
+from rootlet.cli.output import emit_json, err, out
+from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
+from rootlet.errors import BadInput, RootletError
+
+if TYPE_CHECKING:
+    from rootlet.cloud.registration import Certified
+    from rootlet.pki.identity import DeviceIdentity
+
+_PATH = click.Path(path_type=Path)
+_DEVICE = click.argument("device", type=_PATH, metavar="DIRECTORY|CERTIFICATE")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_APPLICATION = click.option("--application", default="leaf", show_default=True, help="As in the devices' config.json.")
+_STREAMS = click.option(
+    "--stream", "streams", multiple=True, default=("climate",), show_default=True, help="A telemetry stream."
+)
+_POLICY = click.option("--policy", help="Attach this existing policy instead of making one.")
+_WITH_CA = click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
+
+
+@click.command(epilog="\b\nExample:\n  rootlet cloud deactivate devices/sensor-1\n")
+@_DEVICE
+@_JSON
+def deactivate(device: Path, as_json: bool) -> None:
+    """Switch a device's certificate off; `activate` switches it on again."""
+    _set(device, "INACTIVE", as_json)
+
+
+@click.command(epilog="\b\nExample:\n  rootlet cloud activate devices/sensor-1\n")
+@_DEVICE
+@_JSON
+def activate(device: Path, as_json: bool) -> None:
+    """Switch a device's certificate on."""
+    _set(device, "ACTIVE", as_json)
+
+
+@click.command(epilog="\b\nExample:\n  rootlet cloud revoke devices/sensor-1\n")
+@_DEVICE
+@_JSON
+def revoke(device: Path, as_json: bool) -> None:
+    """Revoke a device's certificate for good."""
+    _set(device, "REVOKED", as_json)
+
+
+@click.command(epilog="\b\nExample:\n  rootlet cloud delete devices/sensor-1 --thing\n")
+@_DEVICE
+@click.option("--thing", is_flag=True, help="Delete its thing too, where no other certificate holds it.")
+@_JSON
+def delete(device: Path, thing: bool, as_json: bool) -> None:
+    """Take a device's certificate out of the account. Its files stay."""
+    from rootlet.cloud import client, lifecycle
+
+    done = lifecycle.delete(client.iot(), _id(device), thing=thing)
+    _tell(asdict(done), done.changes, "nothing to change: the account does not know it", as_json)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet cloud rotate devices/sensor-1 --ca fleet-ca       a new identity in devices/sensor-1/next, active and proved
+  rootlet flash --device devices/sensor-1/next …            write it to the board
+  rootlet cloud rotate devices/sensor-1 --finish --port /dev/ttyUSB0
+\b
+Until --finish has seen the new certificate on the board, the old one stays active. Both halves may be run again.
+"""
+)
+@click.argument("device", type=_PATH)
+@click.option("--ca", type=_PATH, help="The CA that issues the new certificate.")
+@click.option("--finish", is_flag=True, help="The board has the new identity: retire the old one.")
+@click.option("--port", help="With --finish: the board's serial port, to read what it carries.")
+@click.option("--image", type=_PATH, help="With --finish: the flash image of a virtual board, in place of --port.")
+@click.option(
+    "--delete", "delete_old", is_flag=True, help="With --finish: delete the old certificate, not only switch it off."
+)
+@click.option("--baud", type=int, default=460_800, show_default=True)
+@click.option("--connect", metavar="ADDRESS", help="Prove at this address, whatever DNS says.")
+@click.option("--mqtt-port", type=int, default=8883, show_default=True, help="Prove at this port of the endpoint.")
+@secret_options
+@_JSON
+def rotate(
+    device: Path,
+    ca: Path | None,
+    finish: bool,
+    port: str | None,
+    image: Path | None,
+    delete_old: bool,
+    baud: int,
+    connect: str | None,
+    mqtt_port: int,
+    secret: SecretSource,
+    as_json: bool,
+) -> None:
+    """Replace a device's certificate: the new one active and proved before the old one goes."""
+    from rootlet.cloud import client, rotation
+
+    iot = client.iot()
+    if finish:
+        done = rotation.finish(iot, device, _carried(port, image, baud), delete=delete_old)
+        _tell(asdict(done), done.changes, f"nothing to change: {done.thing} is on its new certificate", as_json)
+        return
+    if ca is None:
+        raise BadInput("no CA named", way_out="--ca DIRECTORY, or --finish once the board has the new identity")
+    with open_authority(ca, secret) as authority:
+        done = rotation.begin(iot, device, authority, lambda new: _prove(new, device / rotation.NEXT, connect, mqtt_port))
+    _tell(asdict(done), done.changes, f"nothing to change: the new certificate {done.new} is active", as_json)
+    if not as_json:
+        err.print(f"proved: the cloud takes it. Now write {device / rotation.NEXT} to the board, then --finish")
+
+
+def _prove(new: "DeviceIdentity", place: Path, connect: str | None, port: int) -> None:
+    # A TLS 1.2 handshake that the server finishes: it has seen the certificate registered and ACTIVE.
+    from rootlet.cloud import client, registration
+    from rootlet.trust.fetch import Offer, fetch
+
+    host = registration.endpoint(client.iot())
+    served = fetch(host, port, Offer(certificate=place / "device.crt", key=place / "device.key"), connect_to=connect)
+    if served.failure:
+        raise RootletError(
+            f"{host} does not take the new certificate of {new.thing}: {served.failure}",
+            way_out="run this again; the old certificate is untouched",
+        )
+
+
+def _carried(port: str | None, image: Path | None, baud: int) -> str:
+    from rootlet.board import flasher, inspection
+    from rootlet.cli.ports import connected, restarted
+
+    if (port is None) == (image is None):
+        raise BadInput("--finish wants to see the board", way_out="name its --port (or the --image of a virtual board)")
+    if image:
+        identity = inspection.inspect(inspection.read(image)).identity
+    else:
+        with connected(port, baud) as chip:
+            identity = flasher.read_identity(chip, flasher.read_table(chip))
+            restarted(chip)
+    if identity is None:
+        raise RootletError("there is no identity on it", way_out="write the new one first: rootlet flash")
+    return identity.certificate_id
+
+
+@click.command(
+    name="register-all",
+    epilog="""\b
+Examples:
+  rootlet cloud register-all devices
+  rootlet cloud register-all batch-7 --with-ca --policy fleet-policy
+\b
+Interrupted, it goes on where it stopped: what is done stands in --journal.
+""",
+)
+@click.argument("directory", type=_PATH)
+@click.option("--journal", type=_PATH, help="Default: registered.jsonl beside the devices.")
+@_APPLICATION
+@_STREAMS
+@_POLICY
+@_WITH_CA
+@_JSON
+def register_all(
+    directory: Path,
+    journal: Path | None,
+    application: str,
+    streams: tuple[str, ...],
+    policy: str | None,
+    with_ca: bool,
+    as_json: bool,
+) -> None:
+    """Register every device in DIRECTORY (device directories, or a batch), at the pace that AWS allows."""
+    devices = list(_identities(directory))
+    _register_many(devices, journal or directory / "registered.jsonl", application, streams, policy, with_ca, as_json)
+
+
+@click.command(
+    name="import-manifest",
+    epilog="""\b
+Examples:
+  rootlet cloud import-manifest bundle.pem --policy fleet-policy
+  rootlet cloud import-manifest modules.csv
+  rootlet cloud import-manifest manifest.json --signer microchip-log-signer.crt
+""",
+)
+@click.argument("manifest", type=_PATH)
+@click.option("--signer", "signers", type=_PATH, multiple=True, help="Who may sign a Microchip manifest; repeatable.")
+@click.option("--journal", type=_PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
+@_APPLICATION
+@_STREAMS
+@_POLICY
+@_WITH_CA
+@_JSON
+def import_manifest(
+    manifest: Path,
+    signers: tuple[Path, ...],
+    journal: Path | None,
+    application: str,
+    streams: tuple[str, ...],
+    policy: str | None,
+    with_ca: bool,
+    as_json: bool,
+) -> None:
+    """Register devices that a manufacturer provisioned: a PEM bundle, a CSV, or Microchip's signed manifest."""
+    from rootlet.cloud import imports
+
+    devices = imports.read(manifest, [_certificate(signer) for signer in signers])
+    place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
+    _register_many(devices, place, application, streams, policy, with_ca, as_json)
+
+
+@click.command(epilog="\b\nExample:\n  rootlet cloud audit --within 90\n\b\nExit: 0 nothing found, 1 something found.\n")
+@click.option("--within", type=click.IntRange(0), default=90, show_default=True, help="Report what expires in so many days.")
+@_JSON
+def audit(within: int, as_json: bool) -> None:
+    """List what somebody should look at among the account's certificates. Nothing is changed."""
+    from rootlet.cloud import bulk, lifecycle
+
+    found = list(lifecycle.audit(bulk.paced(), within=within, at=dt.datetime.now(dt.UTC)))
+    if as_json:
+        emit_json([asdict(finding) for finding in found])
+    else:
+        for finding in found:
+            out.print(f"{finding.kind:<10} {finding.certificate_id[:16]}… {escape(finding.text)}")
+        if not found:
+            out.print("nothing found")
+    sys.exit(1 if found else 0)
+
+
+def _register_many(
+    devices: "list[Any]",
+    journal: Path,
+    application: str,
+    streams: tuple[str, ...],
+    policy: str | None,
+    with_ca: bool,
+    as_json: bool,
+) -> None:
+    from rich.progress import Progress
+
+    from rootlet.cloud import bulk, registration
+
+    def register(iot: Any, device: "Certified") -> registration.Registration:
+        return registration.register(iot, device, application=application, streams=streams, policy=policy, with_ca=with_ca)
+
+    before = len(bulk.read_journal(journal))
+    done, problems = 0, []
+    with Progress(console=err, disable=not err.is_terminal) as progress:
+        task = progress.add_task("registering", total=len(devices), completed=before)
+        for step in bulk.register_all(bulk.paced(), devices, journal, register):
+            progress.advance(task)
+            if step.problem:
+                problems.append(step)
+            else:
+                done += 1
+    if as_json:
+        emit_json({"registered": done, "before": before, "failed": [asdict(step) for step in problems]})
+    else:
+        for step in problems:
+            err.print(f"[red]{escape(step.thing)}[/]: {escape(step.problem)}")
+        out.print(f"{done} registered, {before} were already, {len(problems)} failed, of {len(devices)}")
+    sys.exit(1 if problems else 0)
+
+
+def _identities(directory: Path) -> "Iterator[DeviceIdentity]":
+    from rootlet.pki import batch
+    from rootlet.pki.identity import CERTIFICATE, DeviceIdentity
+
+    if not directory.is_dir():
+        raise BadInput(f"{directory} is no directory", way_out="name the one with the devices or the batch")
+    singles = sorted(path.parent for path in directory.glob(f"*/{CERTIFICATE}"))
+    if singles:
+        yield from map(DeviceIdentity.load, singles)
+    else:
+        yield from batch.read(directory)
+
+
+def _set(device: Path, status: Any, as_json: bool) -> None:
+    from rootlet.cloud import client, lifecycle
+
+    done = lifecycle.set_status(client.iot(), _id(device), status)
+    _tell(asdict(done), done.changes, f"nothing to change: the certificate is {status}", as_json)
+
+
+def _id(device: Path) -> str:
+    from cryptography.hazmat.primitives import hashes
+
+    certificate = _certificate(device / "device.crt" if device.is_dir() else device)
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+COMMANDS = (activate, deactivate, revoke, delete, rotate, register_all, import_manifest, audit)

@@ -1,0 +1,316 @@
+"""``rootlet factory``: the line's commands; those that run it and those that talk to AWS live in modules of their own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from rootlet.cli import factory_aws, factory_floor, factory_line
+from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
+from rootlet.cli.output import emit_json, err, out
+from rootlet.cli.subject import subject_options
+from rootlet.errors import BadInput, RootletError
+
+if TYPE_CHECKING:
+    from rootlet.factory.orders import Order
+    from rootlet.pki.subject import Subject
+
+
+@click.group(name="factory")
+def command() -> None:
+    """Run a factory line: every board exactly one identity, every identity at most one board, and books that prove it.
+
+    \b
+    A day on the line:
+      rootlet factory open monday.csv --ca customer-a    what is to be made
+      rootlet factory run monday --image golden.bin --all
+      rootlet factory console                            the page for the floor
+      rootlet factory status monday
+      rootlet factory verify-books                       print the head, keep it with the day's papers
+    """
+
+
+@command.command(
+    "open",
+    epilog="""\b
+Examples:
+  rootlet factory open monday.csv --ca customer-a
+  rootlet factory open monday --count 500 --pattern 'sensor-#####' --ca customer-a --registration deferred
+
+\b
+BATCH.csv has a header. Without a thing, the serial number names it; any further column is an attribute in AWS:
+  thing,serial,line
+  sensor-1,SN-0001,a
+""",
+)
+@click.argument("batch")
+@click.option("--name", help="The batch's name; the file's name without .csv unless given.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), help="Instead of a file: how many, named by --pattern.")
+@click.option("--pattern", help="A name with a run of # where the number goes, as in 'sensor-#####'.")
+@click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first number in --pattern.")
+@click.option("--board", help="The board type: rootlet boards. [default: esp32_generic, or the file's column board]")
+@click.option("--ca", help="The issuing CA's directory, or the file's column ca.")
+@click.option("--customer", help="Whose boards they are. [default: the file's column customer, or the CA's organization]")
+@click.option(
+    "--registration",
+    type=click.Choice(["now", "deferred", "jitp"]),
+    help="With AWS: by the station, later by `rootlet factory register`, or by AWS on first connect. [default: now]",
+)
+@subject_options
+@click.option("--key-type", type=click.Choice(["ec-p256", "ec-p384", "rsa-2048"]), default="ec-p256", show_default=True)
+@click.option("--days", type=click.IntRange(1), default=10 * 365, show_default=True, help="How long they are valid.")
+@click.option("--application", default="leaf", show_default=True, help="As in the image's config.json.")
+@click.option("--stream", "streams", multiple=True, default=("climate",), show_default=True, help="Repeatable.")
+@click.option("--policy", help="Attach this existing policy instead of making one.")
+@click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
+@ledger_option
+@json_option
+def open_(
+    batch: str,
+    name: str | None,
+    count: int | None,
+    pattern: str | None,
+    first: int,
+    board: str | None,
+    ca: str | None,
+    customer: str | None,
+    registration: str | None,
+    subject: "Subject",
+    key_type: str,
+    days: int,
+    application: str,
+    streams: tuple[str, ...],
+    policy: str | None,
+    with_ca: bool,
+    where: str,
+    as_json: bool,
+) -> None:
+    """Enter a batch into the ledger: BATCH is a CSV file, or a name with --count and --pattern.
+
+    It is checked whole before anything is written; whatever cannot be used is listed by row and column.
+    """
+    from rootlet.board.definition import load_board
+    from rootlet.factory import orders, views
+    from rootlet.factory.ledger import Ledger
+    from rootlet.factory.plan import Plan, Registration
+    from rootlet.factory.signing import check_ca
+
+    if (count is None) != (pattern is None):
+        raise BadInput("--count and --pattern go together", way_out="give both, or a file")
+    order = orders.from_pattern(pattern or "", count, first) if count else orders.from_csv(Path(batch))
+    name = name or (batch if count else Path(batch).stem)
+    shared = _shared(order, {"board": board, "ca": ca, "customer": customer, "registration": registration})
+    if "ca" not in shared:
+        raise BadInput("which CA issues this batch?", way_out="name its directory: --ca")
+    directory = Path(shared["ca"])
+    authority = check_ca(directory)
+    plan = Plan(
+        board=load_board(shared.get("board", "esp32_generic")).id,
+        customer=shared.get("customer", authority.customer),
+        ca_sha256=authority.sha256,
+        registration=_registration(shared.get("registration", Registration.NOW)),
+        ca=str(directory),
+        key_type=key_type,  # type: ignore[arg-type]  # one of click's choices
+        days=days,
+        subject=subject.given(),
+        application=application,
+        streams=streams,
+        policy=policy,
+        with_ca=with_ca,
+    )
+    with opened(where) as database:
+        order.refuse_known(batch, views.known(database, [identity.thing for identity in order.identities]))
+        Ledger(database, station=station_name()).open_batch(name, order.identities, plan)
+    if as_json:
+        emit_json({"batch": name, "things": len(order.identities), **plan.columns()})
+        return
+    out.print(f"{escape(name)}: {len(order.identities)} identities for {escape(plan.customer)}, on {plan.board}")
+    out.print(f"  issued by {escape(plan.ca)}, registered with AWS: {plan.registration}")
+    out.print(f"  run it: rootlet factory run {escape(name)} --image golden.bin --all")
+
+
+def _shared(order: "Order", options: dict[str, str | None]) -> dict[str, str]:
+    """What the batch's identities have in common, from the file and from the options, which must agree."""
+    shared = dict(order.shared)
+    for name, value in options.items():
+        if value is not None and shared.setdefault(name, value) != value:
+            raise BadInput(f"--{name} is {value}, and the file says {shared[name]}", way_out="leave one of them out")
+    return shared
+
+
+def _registration(word: str) -> "Registration":  # type: ignore[name-defined]  # noqa: F821
+    from rootlet.factory.plan import Registration
+
+    try:
+        return Registration(word.lower())
+    except ValueError:
+        raise BadInput(f"{word!r} is no way of registration", way_out="use now, deferred or jitp") from None
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet factory status
+  rootlet factory status monday
+  rootlet factory status monday --json
+"""
+)
+@click.argument("batch", required=False)
+@ledger_option
+@json_option
+def status(batch: str | None, where: str, as_json: bool) -> None:
+    """How far every batch is, or BATCH with what is in trouble."""
+    from rich.table import Table
+
+    from rootlet.factory import views
+    from rootlet.factory.schema import State
+
+    with opened(where) as database:
+        found = [view for view in views.batches(database) if batch in (None, view.name)]
+        if batch and not found:
+            raise BadInput(f"there is no batch {batch}", way_out="list them: rootlet factory status")
+        troubled = list(views.lines(database, batch, troubled=True, limit=100)) if batch else []
+        cut = list(views.lines(database, batch, begun=True)) if batch else []
+    if as_json:
+        batches = [
+            {"batch": view.name, "total": view.total, "troubled": view.troubled, "states": view.counts} for view in found
+        ]
+        lines = [{"thing": line.thing, "mac": line.mac, "trouble": line.trouble} for line in troubled]
+        emit_json({"batches": batches, "troubled": lines, "in_progress": [line.thing for line in cut]})
+        return
+    shown = [state for state in State if any(view.counts.get(state) for view in found)]
+    table = Table("batch", "customer", "board", "AWS", "total", *map(str, shown), "in trouble", box=None)
+    for view in found:
+        counts = [str(view.counts.get(state, 0)) for state in shown]
+        table.add_row(
+            escape(view.name),
+            escape(view.customer),
+            view.board,
+            view.registration,
+            str(view.total),
+            *counts,
+            str(view.troubled),
+        )
+    out.print(table)
+    for line in troubled:
+        out.print(f"{line.thing} ({line.mac}), {line.state}: {escape(line.trouble or '')}")
+    for line in cut:
+        out.print(f"{line.thing} ({line.mac}), {line.state}: {line.in_progress} was begun and not finished")
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet factory retry sensor-00007
+  rootlet factory retry sensor-00007 --any-board
+"""
+)
+@click.argument("things", nargs=-1, required=True)
+@click.option("--any-board", is_flag=True, help="Its board is lost: the next new board gets the identity.")
+@ledger_option
+@click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
+def retry(things: tuple[str, ...], any_board: bool, where: str, station: str) -> None:
+    """Begin THINGS anew that were not proved yet: for a board that was erased, or is lost.
+
+    A board that merely failed needs no retry: plug it in again, and the station goes on where it stopped.
+    """
+    from rootlet.factory.ledger import Ledger
+
+    with opened(where) as database:
+        ledger = Ledger(database, station=station)
+        for thing in things:
+            record = ledger.restart(thing, release=any_board)
+            out.print(f"{thing}: {'open for any board' if any_board else f'waits for its board {record.mac}'}")
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet factory export monday -o monday.csv
+  rootlet factory export monday --format json -o monday.json
+  rootlet factory export monday --format aws -o things.jsonl
+"""
+)
+@click.argument("batch")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "json", "aws"]),
+    default="csv",
+    show_default=True,
+    help="aws: the parameters of StartThingRegistrationTask, a line for each proved board.",
+)
+@click.option("--proved", is_flag=True, help="Only boards whose identity was proved: the customer's manifest.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="A file; the terminal unless given.")
+@ledger_option
+def export(batch: str, kind: str, proved: bool, out: Path | None, where: str) -> None:
+    """The manifest of BATCH: thing, serial number, MAC, certificate and state of every identity. Never a key."""
+    from rootlet.factory import exports
+    from rootlet.files import write_atomic
+
+    with opened(where) as database:
+        text = exports.render(database, batch, kind, proved=proved)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    write_atomic(out, text.encode())
+    err.print(f"{out} written")
+
+
+@command.command(
+    "verify-books",
+    epilog="""\b
+Examples:
+  rootlet factory verify-books
+  rootlet factory verify-books --kept 1289:5f0c…
+""",
+)
+@click.option("--kept", help="A head that an earlier run printed, as NUMBER:HASH; it must still be in the chain.")
+@ledger_option
+@json_option
+def verify_books(kept: str | None, where: str, as_json: bool) -> None:
+    """Find an altered, removed or reordered entry. Exits with 1 where the books are not in order.
+
+    Keep the head that it prints somewhere else: who can write the whole ledger can write a whole new chain, and
+    only a head that was kept shows it.
+    """
+    from rootlet.factory import books
+
+    with opened(where) as database:
+        report = books.verify_books(database, kept=_head(kept))
+    head = f"{report.head.seq}:{report.head.hash}"
+    if as_json:
+        emit_json({"head": head, "entries": report.entries, "identities": report.identities, "findings": report.findings})
+    else:
+        for finding in report.findings:
+            out.print(escape(finding))
+        out.print(f"{report.entries} entries, {report.identities} identities; head {head}")
+    if report.findings:
+        raise RootletError(
+            f"the books are not in order: {len(report.findings)} findings",
+            way_out="stop the line, keep this ledger as it is, and compare it with a backup",
+        )
+
+
+def _head(kept: str | None) -> "Head | None":  # type: ignore[name-defined]  # noqa: F821
+    from rootlet.factory.books import Head
+
+    if kept is None:
+        return None
+    number, _, digest = kept.partition(":")
+    if not number.isdigit() or len(digest) != 64:
+        raise BadInput(f"{kept!r} is no head", way_out="give it as verify-books printed it: NUMBER:HASH")
+    return Head(int(number), digest)
+
+
+# What runs boards, what talks to AWS, and what is shown: each in a module of its own.
+for part in (
+    factory_line.run,
+    factory_aws.register,
+    factory_aws.scrap,
+    factory_aws.reconcile,
+    factory_floor.label,
+    factory_floor.console,
+):
+    command.add_command(part)

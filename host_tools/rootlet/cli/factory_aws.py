@@ -1,0 +1,139 @@
+"""``rootlet factory register | scrap | reconcile``: where the ledger and AWS meet."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
+from rootlet.cli.output import emit_json, err, out
+from rootlet.errors import RootletError
+
+_STATION = click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet factory register monday
+  rootlet factory register monday --rate 4
+"""
+)
+@click.argument("batch")
+@click.option("--rate", type=click.FloatRange(0.1, 1000), default=9.0, show_default=True, help="Registrations a second.")
+@click.option("--ca", type=click.Path(path_type=Path), help="The issuing CA, where it moved since the batch was opened.")
+@_STATION
+@ledger_option
+@json_option
+def register(batch: str, rate: float, ca: Path | None, station: str, where: str, as_json: bool) -> None:
+    """Register the boards of BATCH that wait for it: deferred ones, and those that AWS did not answer for.
+
+    Interrupted? Repeat the command: it goes on where it stopped, and nothing is registered twice.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from rootlet.cloud import client
+    from rootlet.factory import registrar
+    from rootlet.factory.ledger import Ledger
+    from rootlet.pki.authority import read_certificates
+
+    columns = (TextColumn("registering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with opened(where) as database, Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        ledger = Ledger(database, station=station)
+        plan = ledger.plan(batch)
+        certificate, above = read_certificates(ca or Path(plan.ca))
+        bar = progress.add_task("registering", total=None)
+        drained = registrar.drain(
+            database,
+            ledger,
+            batch,
+            registrar.Registrar(client.iot(), plan, (certificate, *above)),
+            rate=rate,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    if as_json:
+        failed = [{"thing": thing, "cause": cause} for thing, cause in drained.failed]
+        emit_json({"batch": batch, "registered": drained.registered, "failed": failed, "left": drained.left})
+    else:
+        out.print(f"{escape(batch)}: {drained.registered} registered, {len(drained.failed)} failed")
+        for thing, cause in drained.failed:
+            out.print(f"  {thing}: {escape(cause)}")
+    if drained.failed:
+        raise RootletError(f"{len(drained.failed)} are not registered", way_out="repeat the command: it goes on")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet factory scrap sensor-00007 --reason "dropped"
+"""
+)
+@click.argument("things", nargs=-1, required=True)
+@click.option("--reason", required=True, help="For the books.")
+@_STATION
+@ledger_option
+def scrap(things: tuple[str, ...], reason: str, station: str, where: str) -> None:
+    """Take THINGS out for good. Where AWS may trust their certificates, those are revoked there first.
+
+    The board, if it still works, may then have another identity.
+    """
+    from rootlet.cloud import client
+    from rootlet.factory import registrar
+    from rootlet.factory.ledger import Ledger
+
+    with opened(where) as database:
+        ledger = Ledger(database, station=station)
+        for thing in things:
+            revoked = registrar.scrap(ledger, client.iot, thing, reason)
+            out.print(f"{thing}: {'revoked in AWS, and ' if revoked else ''}scrapped")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet factory reconcile monday
+  rootlet factory reconcile monday --update
+  rootlet factory reconcile monday --board --port /dev/ttyUSB0
+"""
+)
+@click.argument("batch")
+@click.option("--update", is_flag=True, help="Enter what AWS did and the ledger has not heard of (JITP, a lost answer).")
+@click.option("--board", "board_in_hand", is_flag=True, help="Compare with the board in hand instead of AWS.")
+@click.option("--port", help="That board's port. Found where there is just one.")
+@_STATION
+@ledger_option
+@json_option
+def reconcile(
+    batch: str, update: bool, board_in_hand: bool, port: str | None, station: str, where: str, as_json: bool
+) -> None:
+    """Compare the ledger with AWS, or with a board in hand. Changes neither; exits with 1 where they disagree."""
+    from rootlet.factory.ledger import Ledger
+
+    with opened(where) as database:
+        ledger = Ledger(database, station=station)
+        ledger.plan(batch)  # says so where there is no such batch
+        if board_in_hand or port:
+            from rootlet.board.chip import Chip, find_port
+            from rootlet.factory import inquiry
+
+            with Chip(port or find_port()) as chip:
+                answer = inquiry.who_is(database, batch, chip)
+            findings: list[dict[str, Any]] = [{"thing": answer.thing, "what": what} for what in answer.problems]
+            told = f"{answer.mac} is {answer.thing or 'unknown'}"
+        else:
+            from rootlet.cloud import client
+            from rootlet.factory import registrar
+
+            found = list(registrar.reconcile(database, ledger, client.iot(), batch, mend=update))
+            findings = [{"thing": one.thing, "what": one.what, "entered": update and one.mend} for one in found]
+            told = f"{batch}: {len(findings)} disagreements"
+    if as_json:
+        emit_json({"batch": batch, "findings": findings})
+    else:
+        for finding in findings:
+            out.print(f"{finding['thing']}: {escape(str(finding['what']))}{', entered' if finding.get('entered') else ''}")
+        out.print(escape(told))
+    left = [finding for finding in findings if not finding.get("entered")]
+    if left:
+        raise RootletError(f"{len(left)} disagreements are open", way_out="see above; docs/factory.md says what each means")

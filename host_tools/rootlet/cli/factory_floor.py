@@ -1,0 +1,107 @@
+"""``rootlet factory label | console``: what is printed, and what the floor sees."""
+
+from pathlib import Path
+
+import click
+
+from rootlet.cli.ledger_options import ledger_option, opened, station_name
+from rootlet.cli.output import err, out
+from rootlet.errors import BadInput
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet factory label monday -o labels.pdf
+  rootlet factory label monday --thing sensor-00007 -o label.png
+  rootlet factory label monday -o labels.zpl --text '{thing}\\nSN {serial}' --code 'https://example.com/d/{thing}'
+"""
+)
+@click.argument("batch")
+@click.option("--thing", "things", multiple=True, help="Only this one; repeatable. All proved ones unless given.")
+@click.option("--out", "-o", "target", type=click.Path(path_type=Path), required=True, help=".pdf, .zpl or .png.")
+@click.option("--code", default="{thing}", show_default=True, help="What the QR code says.")
+@click.option("--text", default="{thing}\\nSN {serial}\\n{mac}", show_default=True, help="The lines of text.")
+@click.option("--width", type=float, default=50, show_default=True, help="Of a label, in mm.")
+@click.option("--height", type=float, default=25, show_default=True, help="Of a label, in mm.")
+@click.option("--columns", type=click.IntRange(1, 20), default=3, show_default=True, help="Of labels on a page of A4.")
+@click.option("--rows", type=click.IntRange(1, 40), default=9, show_default=True, help="Of labels on a page of A4.")
+@ledger_option
+def label(
+    batch: str,
+    things: tuple[str, ...],
+    target: Path,
+    code: str,
+    text: str,
+    width: float,
+    height: float,
+    columns: int,
+    rows: int,
+    where: str,
+) -> None:
+    """Print the labels of BATCH again, or all at once: a PDF sheet, ZPL for a label printer, or one PNG.
+
+    The text may name {thing}, {serial}, {mac}, {batch}, {customer}, {certificate_id} and {attributes[NAME]}.
+    """
+    from rootlet.factory import labels, views
+    from rootlet.factory.ledger import Ledger
+    from rootlet.factory.schema import AFTER_PROOF
+    from rootlet.files import write_atomic
+
+    template = labels.Template(code, text)
+    size = labels.Size(width, height)
+    with opened(where) as database:
+        ledger = Ledger(database, station=station_name())
+        customer = ledger.plan(batch).customer
+        names = list(things) or [line.thing for line in views.lines(database, batch, states=AFTER_PROOF)]
+        contents = [template.fill(ledger.record(name), customer) for name in names]
+    if not contents:
+        raise BadInput(f"{batch} has no proved board yet", way_out="name things with --thing, or run the line first")
+    if target.suffix == ".pdf":
+        data = labels.pdf(contents, size, labels.Sheet(columns, rows))
+    elif target.suffix == ".zpl":
+        data = "".join(labels.zpl(content, size) for content in contents).encode()
+    elif target.suffix == ".png" and len(contents) == 1:
+        data = labels.png(contents[0], size)
+    else:
+        raise BadInput(
+            f"{target} is no kind of label for {len(contents)} of them", way_out="end it with .pdf or .zpl; one alone: .png"
+        )
+    write_atomic(target, data)
+    err.print(f"{target}: {len(contents)} labels")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet factory console
+  rootlet factory console --host 0.0.0.0 --port 8080
+"""
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where it listens; beyond loopback it needs its token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8400, show_default=True, help="0 takes any free one.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="For a lasting token; made (0600) where it is missing.")
+@ledger_option
+def console(host: str, port: int, token_file: Path | None, where: str) -> None:
+    """The page for the floor: a tile for each port of every station on this ledger, live, and the batches.
+
+    Whoever opens it to the network must give its visitors the token that is in the printed address.
+    """
+    import secrets
+
+    from rootlet.factory.console import server
+    from rootlet.files import read_input, write_secret
+
+    token = None
+    if token_file is not None:
+        if not token_file.exists():
+            write_secret(token_file, secrets.token_urlsafe(24).encode())
+        token = read_input(token_file, "token file").decode().strip()
+        if len(token) < 16:
+            raise BadInput(f"the token in {token_file} is short", way_out="remove the file: a new one is made")
+    elif host not in LOOPBACK:
+        token = secrets.token_urlsafe(24)
+    with opened(where) as database:
+        server.serve(database, host, port, token, ready=lambda url: out.print(f"the floor is at {url}"))

@@ -1,0 +1,242 @@
+"""``rootlet factory run``: the station."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
+from rootlet.cli.output import emit_json, err, out
+from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
+from rootlet.errors import BadInput, RootletError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rootlet.factory.floor import Floor
+    from rootlet.factory.line import Line, Summary
+    from rootlet.factory.plan import Plan
+    from rootlet.factory.station import News
+
+_SECRETS = ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN", "ROOTLET_KEYS_PASSPHRASE")
+_KEYS = SecretSource(None, None, "ROOTLET_KEYS", "--keys")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  rootlet factory run monday --image golden.bin --all
+  rootlet factory run monday --image golden.bin --port '/dev/ttyUSB*' --labels tcp://printer:9100 --label-kind zpl
+  rootlet factory run monday --port /dev/ttyUSB0 --port /dev/ttyUSB1 --jig --once --json
+"""
+)
+@click.argument("batch")
+@click.option("--port", "ports", multiple=True, help="A port, or a pattern in quotes; repeatable.")
+@click.option("--all", "every", is_flag=True, help="Every USB serial port that is there or appears.")
+@click.option("--image", type=click.Path(path_type=Path), help="The golden image, for boards that do not carry it yet.")
+@click.option("--bare", is_flag=True, help="Allow an image without MicroPython: no real board starts from it.")
+@click.option("--ca", type=click.Path(path_type=Path), help="The issuing CA, where it moved since the batch was opened.")
+@secret_options
+@click.option("--once", is_flag=True, help="One board a port, then end; the exit code is 1 where one failed.")
+@click.option(
+    "--patience", type=float, default=60.0, show_default=True, help="With --once: seconds a board waits for ledger and CA."
+)
+@click.option("--jig", is_flag=True, help="The ports stay when boards are swapped: look at the MAC address instead.")
+@click.option("--connect", type=float, metavar="SECONDS", help="Also see every registered board boot and connect.")
+@click.option("--labels", "place", help="A directory, a printer (tcp://HOST:9100) or its device file.")
+@click.option("--label-kind", type=click.Choice(["png", "zpl"]), default="png", show_default=True)
+@click.option("--label-code", default="{thing}", show_default=True, help="What the QR code says.")
+@click.option("--label-text", default="{thing}\\nSN {serial}\\n{mac}", show_default=True, help="The lines of text.")
+@click.option(
+    "--keep-keys",
+    type=click.Path(path_type=Path),
+    help="Also keep every device's key here, encrypted (passphrase: ROOTLET_KEYS_PASSPHRASE, or a prompt).",
+)
+@click.option("--baud", type=int, default=460_800, show_default=True, help="Speed of a serial port, once connected.")
+@click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
+@ledger_option
+@json_option
+def run(
+    batch: str,
+    ports: tuple[str, ...],
+    every: bool,
+    image: Path | None,
+    bare: bool,
+    ca: Path | None,
+    secret: SecretSource,
+    once: bool,
+    patience: float,
+    jig: bool,
+    connect: float | None,
+    place: str | None,
+    label_kind: str,
+    label_code: str,
+    label_text: str,
+    keep_keys: Path | None,
+    baud: int,
+    station: str,
+    where: str,
+    as_json: bool,
+) -> None:
+    """Take every board that is plugged in through the station: identity, image, proof, registration, label.
+
+    Each port works for itself. Ctrl-C finishes the boards in hand and prints the summary; again, it stops at once. Pull
+    any plug at any time: the next run goes on where this one stopped.
+    """
+    from rootlet.board import images
+    from rootlet.board.definition import load_board
+    from rootlet.factory import views
+    from rootlet.factory.floor import Floor
+    from rootlet.factory.labels import Template
+    from rootlet.factory.ledger import Ledger
+    from rootlet.factory.line import Line
+    from rootlet.factory.signing import SigningDesk, check_ca, check_clock, utc_now
+    from rootlet.factory.station import registers_now
+    from rootlet.factory.watch import Ports
+    from rootlet.factory.worker import LabelPlan, Setup
+
+    watched = Ports(ports, every=every)
+    Template(label_code, label_text)
+    with opened(where) as database:
+        plan = Ledger(database, station=station).plan(batch)
+        chip = load_board(plan.board).chip
+        golden = images.load(image, bare=bare) if image else None
+        _check_image(golden, chip, plan)
+        check_clock(utc_now(), views.last_entry_at(database))
+        if registers_now(plan):
+            from rootlet.cloud import client
+
+            client.iot()  # says now what is not configured, and not board by board
+        directory = ca or Path(plan.ca)
+        check_ca(directory)
+        passphrase = _KEYS.passphrase("passphrase for the keys that are kept", confirm=True) if keep_keys else b""
+        desk = SigningDesk(authority_opener(directory, secret), plan)
+        setup = Setup(
+            ledger=where,
+            station=station,
+            batch=batch,
+            plan=plan,
+            chip=chip,
+            image=golden,
+            issuers=_der(desk.issuers),
+            baud=baud,
+            once=once,
+            patience=patience,
+            jig=jig,
+            connect=connect,
+            labels=LabelPlan(place, label_kind, label_code, label_text) if place else None,
+            keep_keys=(str(keep_keys), passphrase) if keep_keys else None,
+        )
+        for name in _SECRETS:
+            os.environ.pop(name, None)  # the ports' processes have no use for it
+        try:
+            floor = Floor(database, station, batch)
+            with _shown(floor):
+                summary = _run(Line(setup, watched, desk, floor, on_news=_say))
+        finally:
+            desk.close()
+    _report(summary, batch, as_json=as_json)
+    if once and summary.troubles:
+        raise RootletError(f"{len(summary.troubles)} boards are not done", way_out="see above, board by board")
+
+
+def _der(certificates: Any) -> tuple[bytes, ...]:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+
+
+def _check_image(golden: Any, chip: str, plan: "Plan") -> None:
+    if golden is None:
+        return
+    if golden.chip != chip:
+        raise BadInput(f"{golden.path} is for {golden.chip}, and the batch for {plan.board}", way_out="give its own image")
+    if golden.identity is not None:
+        raise BadInput(
+            f"{golden.path} holds the identity of {golden.identity.thing}",
+            way_out="build a golden image: rootlet image build without --device",
+        )
+
+
+def _run(line: "Line") -> "Summary":
+    """Until the end, or until Ctrl-C lets the boards in hand finish; a second one does not."""
+
+    def first(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        err.print("finishing the boards in hand; Ctrl-C again stops at once")
+        line.stop()
+
+    previous = signal.signal(signal.SIGINT, first)
+    terminate = signal.signal(signal.SIGTERM, lambda *_: line.stop())
+    try:
+        return line.run()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGTERM, terminate)
+
+
+@contextlib.contextmanager
+def _shown(floor: "Floor") -> Iterator[None]:
+    """What every port is doing, where somebody watches a terminal."""
+    if not err.is_terminal:
+        yield
+        return
+    from rich.live import Live
+
+    with Live(get_renderable=lambda: _table(floor), console=err, refresh_per_second=4, transient=True):
+        yield
+
+
+def _table(floor: "Floor") -> "Table":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table("port", "", "", "thing", "passed", "failed", box=None)
+    for tile in list(floor.tiles.values()):
+        bar = ProgressBar(1.0, tile.fraction, width=20) if tile.fraction else ""
+        table.add_row(escape(tile.port), tile.phase, bar, tile.thing or tile.mac, str(tile.passed), str(tile.failed))
+    return table
+
+
+def _say(port: str, news: "News", ended: bool) -> None:
+    """A line a board on stderr."""
+    from rootlet.factory.station import Phase
+
+    colours = {Phase.DONE: "green", Phase.ALREADY: "green", Phase.FAILED: "bold red", Phase.REFUSED: "bold red"}
+    colour = colours.get(news.phase, "yellow")
+    who = " ".join(part for part in (port, news.mac, news.thing) if part)
+    if ended or (news.what and news.phase in (Phase.HELD, Phase.QUEUE)):
+        err.print(f"[{colour}]{news.phase}[/] {escape(who)}: {escape(news.what)}")
+        if news.way_out and news.phase is not Phase.DONE:
+            err.print(f"    {escape(news.way_out)}")
+
+
+def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:
+    from rootlet.factory.station import Phase
+
+    done = summary.count(Phase.DONE)
+    rate = done * 3600 / summary.seconds if summary.seconds else 0.0
+    if as_json:
+        troubles = [
+            {
+                "port": port,
+                "phase": news.phase,
+                "mac": news.mac,
+                "thing": news.thing,
+                "what": news.what,
+                "way_out": news.way_out,
+            }
+            for port, news in summary.troubles
+        ]
+        ended = {str(phase): count for phase, count in summary.ended.items()}
+        emit_json({"batch": batch, "ended": ended, "seconds": summary.seconds, "per_hour": rate, "troubles": troubles})
+        return
+    counts = ", ".join(f"{count} {phase}" for phase, count in summary.ended.items()) or "no board"
+    out.print(f"{escape(batch)}: {counts} in {summary.seconds:.0f} s ({rate:.0f} boards an hour)")
+    for port, news in summary.troubles:
+        out.print(f"  {escape(port)} {news.mac} {news.phase}: {escape(news.what)}")

@@ -1,0 +1,51 @@
+"""What every factory command shares: where the ledger is, and how it is opened."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rootlet.errors import RootletError
+
+if TYPE_CHECKING:
+    from rootlet.factory.database import Database
+
+Command = Callable[..., Any]
+
+
+def ledger_option(command: Command) -> Command:
+    """``--ledger``."""
+    return click.option(
+        "--ledger",
+        "where",
+        envvar="ROOTLET_LEDGER",
+        default="factory.db",
+        show_default=True,
+        help="A file, or a postgresql:// URL where several stations share it (ROOTLET_LEDGER).",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+@contextlib.contextmanager
+def opened(where: str) -> Iterator["Database"]:
+    """The ledger's database. Raises RootletError with the way out where the factory's parts are not installed."""
+    try:
+        from rootlet.factory.database import Database
+    except ImportError as error:
+        raise RootletError(f"{error.name} is not installed", way_out="pip install 'rootlet[factory]'") from None
+    database = Database(where)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def station_name() -> str:
+    """What this computer is called in the books, unless told otherwise."""
+    return socket.gethostname()[:64] or "station"

@@ -1,0 +1,186 @@
+"""``rootlet cloud policy``: make, check and try out the policies of devices."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.output import emit_json, out
+from rootlet.errors import BadInput, RootletError
+
+if TYPE_CHECKING:
+    from rootlet.cloud.policy_simulation import Simulation
+
+
+@click.group(name="policy")
+def command() -> None:
+    """Make, check and try out the policies of devices."""
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet cloud policy render --stream climate --stream power > policy.json
+  rootlet cloud policy render --customer Acme=acme --customer "Globex Ltd=globex"
+  rootlet cloud policy render --customer acme --customer globex --customer initech
+"""
+)
+@click.option("--application", default="leaf", show_default=True, help="As in the device's config.json.")
+@click.option(
+    "--stream",
+    "streams",
+    multiple=True,
+    default=("climate",),
+    show_default=True,
+    help="A telemetry stream; repeatable.",
+)
+@click.option(
+    "--customer",
+    "customers",
+    multiple=True,
+    metavar="ORGANIZATION[=APPLICATION]",
+    help="One policy for several customers: the organization of the CA that issues to one, and its application; repeatable.",
+)
+@click.option("--arn-prefix", help="arn:aws:iot:REGION:ACCOUNT, so that AWS need not be asked.")
+def render(application: str, streams: tuple[str, ...], customers: tuple[str, ...], arn_prefix: str | None) -> None:
+    """Print the least-privilege policy of a fleet: the topics that a device uses, and no wildcard.
+
+    With --customer a device may use its customer's topics only: the policy asks for the organization of the CA that
+    issued its certificate. Customers whose application is called as their organization share one set of statements, so
+    that many fit into the 2048 characters of a policy.
+    """
+    from rootlet.cloud import client, policy
+
+    prefix = arn_prefix or client.arn_prefix()
+    if customers:
+        named = dict((entry.rpartition("=")[::2] if "=" in entry else (entry, entry)) for entry in customers)
+        document = policy.render_customers(prefix, named, streams)
+    else:
+        document = policy.render(prefix, application, streams)
+    emit_json(document)
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet cloud policy check policy.json
+  rootlet cloud policy check rootlet-leaf
+"""
+)
+@click.argument("policy")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check(policy: str, as_json: bool) -> None:
+    """Warn about what is too wide in POLICY, a file or the name of a policy in AWS IoT, as Device Advisor does.
+
+    Exits with 1 where there is an error; warnings alone do not fail.
+    """
+    from dataclasses import asdict
+
+    from rootlet.cloud import client, policy_check
+    from rootlet.files import read_input
+
+    path = Path(policy)
+    if path.exists():
+        document = read_input(path, "policy").decode(errors="replace")
+    elif "/" in policy or policy.endswith(".json"):
+        raise BadInput(f"policy not found: {policy}", way_out="check the path")
+    else:
+        with client.errors():
+            document = client.iot().get_policy(policyName=policy)["policyDocument"]
+    findings = policy_check.check(path.name, document)
+    bad = sum(finding.level == "error" for finding in findings)
+    if as_json:
+        emit_json([asdict(finding) for finding in findings])
+    for finding in [] if as_json else findings:
+        colour = "red" if finding.level == "error" else "yellow"
+        out.print(f"[{colour}]{finding.level}[/]: {escape(finding.statement)}: {escape(finding.what)}")
+        out.print(f"  {escape(finding.way_out)}")
+    if not findings and not as_json:
+        out.print(f"{escape(path.name)} is as narrow as it can be seen to be")
+    if bad:
+        raise RootletError(f"{bad} of {len(findings)} findings are errors", way_out="narrow the policy, and check it again")
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet cloud policy simulate devices/sensor-1 publish dt/leaf/sensor-1/climate
+  rootlet cloud policy simulate devices/sensor-1 connect sensor-2
+  rootlet cloud policy simulate devices/sensor-1 subscribe 'cmd/#' --policy policy.json
+"""
+)
+@click.argument("certificate")
+@click.argument("action")
+@click.argument("target")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Decide by this file and ask nothing of AWS; repeatable.",
+)
+@click.option("--client-id", help="The name of the certificate's thing unless given.")
+@click.option("--thing", help="With --policy: the thing that the certificate is attached to; its common name unless given.")
+@click.option(
+    "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="With --policy: the thing's; repeatable."
+)
+@click.option("--arn-prefix", help="With --policy: arn:aws:iot:REGION:ACCOUNT; as in the policy unless given.")
+@click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON.")
+def simulate(
+    certificate: str,
+    action: str,
+    target: str,
+    policies: tuple[Path, ...],
+    client_id: str | None,
+    thing: str | None,
+    attributes: tuple[str, ...],
+    arn_prefix: str | None,
+    as_json: bool,
+) -> None:
+    """Say whether CERTIFICATE (a device's directory, a PEM file, or an id) may do ACTION to TARGET, and why.
+
+    ACTION is connect, publish, retainpublish, subscribe or receive; TARGET a client id, a topic or a topic filter.
+    Exits with 1 where it is denied.
+    """
+    from rootlet.cloud import client, policy_simulation
+
+    if wrong := [entry for entry in attributes if "=" not in entry]:
+        raise BadInput(f"{wrong[0]!r} is no attribute", way_out="write it as NAME=VALUE")
+    if policies:
+        device = policy_simulation.from_files(
+            Path(certificate),
+            list(policies),
+            client_id=client_id,
+            thing=thing,
+            attributes=dict(entry.split("=", 1) for entry in attributes),
+            prefix=arn_prefix,
+        )
+    elif thing or attributes or arn_prefix:
+        raise BadInput("--thing, --attribute and --arn-prefix go with --policy", way_out="AWS knows its own; leave them out")
+    else:
+        device = policy_simulation.from_aws(client.iot(), certificate, client_id=client_id)
+    done = policy_simulation.simulate(device, action, target)
+    if as_json:
+        emit_json(done.as_dict())
+    else:
+        _show(done)
+    if not done.allowed:
+        sys.exit(1)
+
+
+def _show(done: "Simulation") -> None:
+    decision = done.decision
+    out.print(f"{'[green]allowed[/]' if done.allowed else '[red]denied[/]'}: {done.action} on {escape(done.resource)}")
+    if decision.by:
+        out.print(f"  {escape(decision.by.title)}")
+        out.print(f"  which is about {escape(decision.by.resource)}")
+    else:
+        out.print("  no statement allows it")
+        for entry in decision.considered:
+            out.print(f"  not {escape(entry.statement.title)} of policy {escape(entry.policy)}: {escape(entry.why_not)}")
+    for hindrance in done.hindrances:
+        out.print(f"  [red]but[/] {escape(hindrance)}")
+    for name, value in decision.values.items():
+        out.print(f"  {escape(name)} = {'(no value)' if value is None else escape(value)}")

@@ -1,0 +1,137 @@
+"""The CAs that the account trusts: registered with proof that somebody holds their key, or by SNI only."""
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rootlet.cloud.client import errors
+from rootlet.errors import RootletError
+from rootlet.pki.authority import Authority
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+
+@dataclass
+class RegisteredCA:
+    """``id`` is what AWS IoT calls the CA; ``changes`` is empty where everything was so already."""
+
+    id: str
+    arn: str = ""
+    mode: str = ""
+    auto_registration: bool = False
+    changes: list[str] = field(default_factory=list)
+
+
+def registration_code(iot: "IoTClient") -> str:
+    """The account's code, which a CA's holder puts into a verification certificate."""
+    with errors():
+        return iot.get_registration_code()["registrationCode"]
+    raise AssertionError
+
+
+def register(
+    iot: "IoTClient",
+    certificate: x509.Certificate,
+    *,
+    authority: Authority | None = None,
+    verification: x509.Certificate | None = None,
+    auto_registration: bool = False,
+) -> RegisteredCA:
+    """Register a CA and make it ACTIVE; a second time changes nothing.
+
+    Proof is ``verification``, or is made with ``authority``; without either it is registered as SNI_ONLY, which AWS takes
+    without proof (its devices must send SNI). Raises RootletError.
+    """
+    with errors():
+        known = find(iot, certificate)
+        if known is None:
+            _check(certificate)
+            if verification is None and authority is not None:
+                verification = authority.prove_possession(registration_code(iot))
+            done = _register(iot, certificate, verification, auto_registration)
+        else:
+            done = _adjust(iot, known, auto_registration)
+    return done
+
+
+def find(iot: "IoTClient", certificate: x509.Certificate) -> Any:
+    """What AWS says of a registered CA, found by its certificate; None where it is not registered."""
+    identifier = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    try:
+        return iot.describe_ca_certificate(certificateId=identifier)["certificateDescription"]
+    except iot.exceptions.ResourceNotFoundException:
+        pass
+    # That the id is the SHA-256 of the DER is not documented for CAs, so look at them all before saying no.
+    for page in iot.get_paginator("list_ca_certificates").paginate():
+        for entry in page["certificates"]:
+            described = iot.describe_ca_certificate(certificateId=entry["certificateId"])["certificateDescription"]
+            if x509.load_pem_x509_certificate(described["certificatePem"].encode()) == certificate:
+                return described
+    return None
+
+
+def remove(iot: "IoTClient", certificate: x509.Certificate) -> list[str]:
+    """Deactivate and delete a CA's registration. Its devices' certificates stay as they are."""
+    with errors():
+        known = find(iot, certificate)
+        if known is None:
+            return []
+        if known["status"] == "ACTIVE":
+            iot.update_ca_certificate(certificateId=known["certificateId"], newStatus="INACTIVE")
+        iot.delete_ca_certificate(certificateId=known["certificateId"])
+        return [f"deactivated and deleted CA {known['certificateId']}"]
+    raise AssertionError
+
+
+def _check(certificate: x509.Certificate) -> None:
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value if _has(certificate) else None
+    if constraints is None or not constraints.ca:
+        raise RootletError(
+            f"{certificate.subject.rfc4514_string()} is no CA certificate", way_out="give the ca.crt of the one that issues"
+        )
+    if certificate.not_valid_after_utc < dt.datetime.now(dt.UTC):
+        raise RootletError(
+            f"{certificate.subject.rfc4514_string()} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
+            way_out="register the CA that follows it",
+        )
+
+
+def _has(certificate: x509.Certificate) -> bool:
+    return any(isinstance(extension.value, x509.BasicConstraints) for extension in certificate.extensions)
+
+
+def _register(
+    iot: "IoTClient", certificate: x509.Certificate, verification: x509.Certificate | None, auto_registration: bool
+) -> RegisteredCA:
+    more: dict[str, Any] = {"certificateMode": "SNI_ONLY"}
+    if verification is not None:
+        more = {"verificationCertificate": verification.public_bytes(Encoding.PEM).decode(), "certificateMode": "DEFAULT"}
+    answer = iot.register_ca_certificate(
+        caCertificate=certificate.public_bytes(Encoding.PEM).decode(),
+        setAsActive=True,
+        allowAutoRegistration=auto_registration,
+        **more,
+    )
+    how = more["certificateMode"]
+    done = RegisteredCA(answer["certificateId"], answer["certificateArn"], how, auto_registration)
+    done.changes.append(f"registered CA {done.id} ({how})")
+    return done
+
+
+def _adjust(iot: "IoTClient", known: Any, auto_registration: bool) -> RegisteredCA:
+    identifier = known["certificateId"]
+    done = RegisteredCA(identifier, known["certificateArn"], known.get("certificateMode", "DEFAULT"), auto_registration)
+    if known["status"] != "ACTIVE":
+        iot.update_ca_certificate(certificateId=identifier, newStatus="ACTIVE")
+        done.changes.append(f"activated CA {identifier}")
+    was = known.get("autoRegistrationStatus", "DISABLE") == "ENABLE"
+    if was != auto_registration:
+        status = "ENABLE" if auto_registration else "DISABLE"
+        iot.update_ca_certificate(certificateId=identifier, newAutoRegistrationStatus=status)  # type: ignore[arg-type]
+        done.changes.append(f"auto-registration: {status}")
+    return done

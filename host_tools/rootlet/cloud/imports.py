@@ -1,0 +1,171 @@
+"""Devices that a manufacturer provisioned: their certificates out of a PEM bundle, a CSV, or Microchip's signed manifest."""
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from rootlet.errors import BadInput
+from rootlet.files import read_input
+from rootlet.pki.identity import common_name
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """The public half of a device that somebody else gave its key (a ``registration.Certified``)."""
+
+    thing: str
+    certificate: x509.Certificate
+    issuers: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def certificate_id(self) -> str:
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def read(path: Path, signers: Sequence[x509.Certificate] = ()) -> list[Provisioned]:
+    """Every device in a manifest, whichever of the three it is. ``signers`` are who may sign a Microchip manifest.
+
+    Raises BadInput that names the entry, before anything is registered.
+    """
+    data = read_input(path, "manifest")
+    if b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"[", b"{")) and not _is_csv(data):
+        found = list(_bundle(data, path))
+    elif data.lstrip().startswith(b"["):
+        found = list(_microchip(data, path, signers))
+    else:
+        found = list(_csv(data, path))
+    if not found:
+        raise BadInput(
+            f"{path}: no device in it", way_out="give a PEM bundle, a CSV with a header, or Microchip's JSON manifest"
+        )
+    _no_twins(found, path)
+    return found
+
+
+def _is_csv(data: bytes) -> bool:
+    return b"certificate" in data.partition(b"\n")[0].lower() and b"BEGIN" not in data.partition(b"\n")[0]
+
+
+def _bundle(data: bytes, path: Path) -> Iterator[Provisioned]:
+    # CA certificates among them are the issuers of those that they signed.
+    try:
+        certificates = x509.load_pem_x509_certificates(data)
+    except ValueError:
+        raise BadInput(f"{path}: a certificate in it cannot be read", way_out="give PEM certificates, whole") from None
+    authorities = [certificate for certificate in certificates if _is_authority(certificate)]
+    for number, certificate in enumerate(certificates, 1):
+        if certificate not in authorities:
+            issuers = tuple(authority for authority in authorities if authority.subject == certificate.issuer)
+            yield Provisioned(_thing(certificate, f"{path}, certificate {number}"), certificate, issuers)
+
+
+def _csv(data: bytes, path: Path) -> Iterator[Provisioned]:
+    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace")))
+    columns = rows.fieldnames or []
+    if "certificate" not in columns:
+        raise BadInput(
+            f"{path}: no column certificate", way_out="columns: certificate (PEM, base64 of DER, or a file), thing"
+        )
+    for number, row in enumerate(rows, 2):
+        where = f"{path}, row {number}"
+        certificate = _cell(row["certificate"] or "", path.parent, where)
+        yield Provisioned((row.get("thing") or "").strip() or _thing(certificate, where), certificate)
+
+
+def _cell(text: str, directory: Path, where: str) -> x509.Certificate:
+    text = text.strip()
+    try:
+        if text.startswith("-----BEGIN"):
+            return x509.load_pem_x509_certificate(text.replace("\\n", "\n").encode())
+        if len(text) < 255 and (directory / text).is_file():
+            data = (directory / text).read_bytes()
+            return x509.load_pem_x509_certificate(data) if b"-----BEGIN" in data else x509.load_der_x509_certificate(data)
+        return x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
+    except ValueError:
+        raise BadInput(
+            f"{where}: no certificate in column certificate", way_out="PEM, base64 of DER, or a file's name"
+        ) from None
+
+
+def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> Iterator[Provisioned]:
+    # Microchip's secure element manifest: a list of JWS objects (RFC 7515, flattened), one a chip, signed with ES256.
+    if not signers:
+        raise BadInput(
+            f"{path} is a signed manifest", way_out="name who may sign it: --signer CERTIFICATE, from Microchip's site"
+        )
+    try:
+        entries = json.loads(data)
+    except ValueError:
+        raise BadInput(f"{path} is no JSON", way_out="give the manifest as it came") from None
+    for number, entry in enumerate(entries, 1):
+        where = f"{path}, entry {number}"
+        payload = _verified(entry, signers, where)
+        for key in payload.get("publicKeySet", {}).get("keys", []):
+            if chain := key.get("x5c"):
+                try:
+                    certificates = [x509.load_der_x509_certificate(base64.b64decode(one)) for one in chain]
+                except ValueError:
+                    raise BadInput(
+                        f"{where}: a certificate in x5c cannot be read", way_out="ask for the manifest again"
+                    ) from None
+                thing = str(payload.get("uniqueId") or "") or _thing(certificates[0], where)
+                yield Provisioned(thing, certificates[0], tuple(certificates[1:]))
+
+
+def _verified(entry: Any, signers: Sequence[x509.Certificate], where: str) -> dict[str, Any]:
+    try:
+        signed = f"{entry['protected']}.{entry['payload']}".encode()
+        raw = _decode(entry["signature"])
+        header = json.loads(_decode(entry["protected"]))
+        payload = json.loads(_decode(entry["payload"]))
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(f"{where}: no JWS object", way_out="give the manifest as it came") from None
+    if header.get("alg") != "ES256" or len(raw) != 64:
+        raise BadInput(f"{where}: signed with {header.get('alg')}", way_out="Microchip signs with ES256")
+    signature = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
+    for signer in signers:
+        key = signer.public_key()
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            try:
+                key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
+            except InvalidSignature:
+                continue
+            found: dict[str, Any] = payload
+            return found
+    raise BadInput(f"{where}: none of the signers signed it", way_out="check --signer, and that nobody changed the manifest")
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _thing(certificate: x509.Certificate, where: str) -> str:
+    if name := common_name(certificate):
+        return name
+    raise BadInput(f"{where}: the certificate has no common name to name the thing by", way_out="add a column thing")
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _no_twins(found: Sequence[Provisioned], path: Path) -> None:
+    things: set[str] = set()
+    for device in found:
+        if device.thing in things:
+            raise BadInput(f"{path}: thing {device.thing} is there twice", way_out="leave one of them out")
+        things.add(device.thing)

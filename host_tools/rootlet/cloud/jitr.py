@@ -1,0 +1,160 @@
+"""Devices that register themselves under a CA: a worker that activates them here, or a template that does it in AWS."""
+
+import json
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rootlet.cloud import jitr_rules
+from rootlet.cloud.client import errors
+from rootlet.errors import BadInput, RootletError
+from rootlet.files import read_input
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+TOPIC = "$aws/events/certificates/registered/"
+
+
+def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
+    """The rules as a document. ``allow`` is a file: one thing's name or certificate id a line. Raises BadInput for none."""
+    if allow is None and not issuers:
+        raise BadInput(
+            "no rule: every device of every CA would be let in",
+            way_out="name who may come: --allow FILE, --issuer CA_ID, or both",
+        )
+    made: dict[str, Any] = {"allow": None, "issuers": list(issuers) or None}
+    if allow is not None:
+        lines = [line.strip() for line in read_input(allow, "allow list").decode().splitlines()]
+        made["allow"] = [line for line in lines if line and not line.startswith("#")]
+    return made
+
+
+def sweep(iot: "IoTClient", wanted: dict[str, Any], policy: str) -> Iterator[dict[str, Any]]:
+    """Decide about every certificate that is pending now: what happened while nobody listened."""
+    with errors():
+        for page in iot.get_paginator("list_certificates").paginate():
+            for entry in page["certificates"]:
+                if entry["status"] != "PENDING_ACTIVATION":
+                    continue
+                done = _admit(iot, wanted, entry["certificateId"], policy)
+                if done["done"] != "nothing":
+                    yield done
+
+
+def work(
+    iot: "IoTClient",
+    wanted: dict[str, Any],
+    policy: str,
+    told: Callable[[dict[str, Any]], None],
+    *,
+    ready: Callable[[], None],
+) -> None:
+    """Sweep, then listen and decide until interrupted. ``told`` gets each decision. Raises RootletError."""
+    from rootlet.cloud import messages
+
+    with errors():
+        try:
+            iot.get_policy(policyName=policy)
+        except iot.exceptions.ResourceNotFoundException:
+            raise RootletError(
+                f"the account has no policy {policy}",
+                way_out="make it first: rootlet cloud policy render, aws iot create-policy",
+            ) from None
+    events: queue.Queue[Any] = queue.Queue()
+    # Listening begins before the sweep, so that no device falls between the two.
+    with messages.listening(TOPIC + "+", events.put):
+        ready()
+        for done in sweep(iot, wanted, policy):
+            told(done)
+        while True:
+            try:
+                event = events.get(timeout=1)
+            except queue.Empty:
+                continue
+            if isinstance(event, dict) and "certificateId" in event:
+                told(_admit(iot, wanted, event["certificateId"], policy))
+
+
+def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, policy: str) -> dict[str, Any]:
+    with errors():
+        return jitr_rules.admit(iot, wanted, certificate_id, policy)
+    raise AssertionError
+
+
+def template(wanted: dict[str, Any], policy: str) -> dict[str, Any]:
+    """A CloudFormation template: the same logic as a Lambda, its role with what it needs, the IoT rule that calls it."""
+    code = resources.files("rootlet.cloud").joinpath("jitr_rules.py").read_text()
+    certificates = {"Fn::Sub": "arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:cert/*"}
+    things = {"Fn::Sub": "arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:thing/*"}
+    on_certificates = ["iot:DescribeCertificate", "iot:UpdateCertificate", "iot:AttachPolicy", "iot:AttachThingPrincipal"]
+    statements = [
+        {"Effect": "Allow", "Action": on_certificates, "Resource": certificates},
+        {"Effect": "Allow", "Action": "iot:CreateThing", "Resource": things},
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": {"Fn::Sub": "${Log.Arn}"},
+        },
+    ]
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "Activates devices that register themselves (JITR), by rule. Made by rootlet cloud jitr-template.",
+        "Resources": {
+            "Log": {
+                "Type": "AWS::Logs::LogGroup",
+                "Properties": {"LogGroupName": {"Fn::Sub": "/rootlet/jitr/${AWS::StackName}"}, "RetentionInDays": 90},
+            },
+            "Role": {
+                "Type": "AWS::IAM::Role",
+                "Properties": {
+                    "AssumeRolePolicyDocument": _assumed_by("lambda.amazonaws.com"),
+                    "Policies": [
+                        {
+                            "PolicyName": "activate-devices",
+                            "PolicyDocument": {"Version": "2012-10-17", "Statement": statements},
+                        }
+                    ],
+                },
+            },
+            "Activate": {
+                "Type": "AWS::Lambda::Function",
+                "Properties": {
+                    "Handler": "index.handler",
+                    "Runtime": "python3.13",
+                    "Timeout": 30,
+                    "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+                    "Code": {"ZipFile": code},
+                    "Environment": {"Variables": {"RULES": json.dumps(wanted), "POLICY": policy}},
+                    "LoggingConfig": {"LogGroup": {"Ref": "Log"}},
+                },
+            },
+            "Rule": {
+                "Type": "AWS::IoT::TopicRule",
+                "Properties": {
+                    "TopicRulePayload": {
+                        "Sql": f"SELECT * FROM '{TOPIC}+'",  # noqa: S608 - a topic filter, and a constant
+                        "AwsIotSqlVersion": "2016-03-23",
+                        "Actions": [{"Lambda": {"FunctionArn": {"Fn::GetAtt": ["Activate", "Arn"]}}}],
+                    }
+                },
+            },
+            "MayCall": {
+                "Type": "AWS::Lambda::Permission",
+                "Properties": {
+                    "Action": "lambda:InvokeFunction",
+                    "FunctionName": {"Ref": "Activate"},
+                    "Principal": "iot.amazonaws.com",
+                    "SourceAccount": {"Ref": "AWS::AccountId"},
+                    "SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]},
+                },
+            },
+        },
+    }
+
+
+def _assumed_by(service: str) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}}
+    return {"Version": "2012-10-17", "Statement": [statement]}

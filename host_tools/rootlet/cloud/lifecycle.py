@@ -1,0 +1,175 @@
+"""What becomes of a certificate after it is registered: switched off and on, revoked, deleted, looked after."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rootlet.cloud.client import errors
+from rootlet.errors import RootletError
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+Status = Literal["ACTIVE", "INACTIVE", "REVOKED"]
+_PAGE = 250  # ListCertificates gives no more at once
+
+
+@dataclass
+class Change:
+    """What was done to one certificate; ``changes`` is empty where it was so already."""
+
+    certificate_id: str
+    status: str
+    changes: list[str] = field(default_factory=list)
+
+
+def set_status(iot: "IoTClient", certificate_id: str, status: Status) -> Change:
+    """Bring a certificate to a status. A revoked one stays revoked. Raises RootletError."""
+    with errors():
+        was = describe(iot, certificate_id)["status"]
+        done = Change(certificate_id, status)
+        if was == status:
+            return done
+        if was == "REVOKED":
+            raise RootletError(f"certificate {certificate_id} is revoked, and stays so", way_out="issue a new one")
+        iot.update_certificate(certificateId=certificate_id, newStatus=status)
+        done.changes.append(f"certificate {certificate_id}: {was} → {status}")
+        return done
+    raise AssertionError
+
+
+def delete(iot: "IoTClient", certificate_id: str, *, thing: bool = False) -> Change:
+    """Switch a certificate off, take it from its thing and policies, and delete it; with ``thing``, its things as well.
+
+    What is gone already is passed over, so an interrupted deletion is finished by running it again. Policies stay.
+    """
+    done = Change(certificate_id, "DELETED")
+    with errors():
+        try:
+            known = describe(iot, certificate_id)
+        except RootletError:
+            return done
+        arn = known["certificateArn"]
+        if known["status"] == "ACTIVE":
+            iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+            done.changes.append(f"deactivated certificate {certificate_id}")
+        things = iot.list_principal_things(principal=arn)["things"]
+        for policy in iot.list_attached_policies(target=arn)["policies"]:
+            iot.detach_policy(policyName=policy["policyName"], target=arn)
+            done.changes.append(f"detached policy {policy['policyName']}")
+        for name in things:
+            iot.detach_thing_principal(thingName=name, principal=arn)
+            done.changes.append(f"detached thing {name}")
+        iot.delete_certificate(certificateId=certificate_id)
+        done.changes.append(f"deleted certificate {certificate_id}")
+        for name in things if thing else ():
+            if not iot.list_thing_principals(thingName=name)["principals"]:
+                iot.delete_thing(thingName=name)
+                done.changes.append(f"deleted thing {name}")
+    return done
+
+
+def withdraw(iot: "IoTClient", certificate_id: str) -> bool:
+    """Revoke a certificate and take it off its things and policies. False where the account does not know it.
+
+    Again is safe: what an interrupted run left is done by the next.
+    """
+    with errors():
+        try:
+            known = describe(iot, certificate_id)
+        except RootletError:
+            return False
+        # First of all the door: whatever fails afterwards, the certificate opens it no more.
+        set_status(iot, certificate_id, "REVOKED")
+        arn = known["certificateArn"]
+        for policy in iot.list_attached_policies(target=arn)["policies"]:
+            iot.detach_policy(policyName=policy["policyName"], target=arn)
+        for thing in iot.list_principal_things(principal=arn)["things"]:
+            iot.detach_thing_principal(thingName=thing, principal=arn)
+    return True
+
+
+def block(iot: "IoTClient", certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """Register a certificate of a registered CA as inactive: just-in-time provisioning then never accepts it."""
+    with errors():
+        iot.register_certificate(certificatePem=_pem(certificate), caCertificatePem=_pem(issuer), status="INACTIVE")
+
+
+def statuses(iot: "IoTClient") -> dict[str, str]:
+    """The status of every certificate of the account, by id."""
+    found: dict[str, str] = {}
+    with errors():
+        for page in iot.get_paginator("list_certificates").paginate(PaginationConfig={"PageSize": _PAGE}):
+            found.update({entry["certificateId"]: entry["status"] for entry in page["certificates"]})
+    return found
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def describe(iot: "IoTClient", certificate_id: str) -> Any:
+    """What AWS says of a certificate. Raises RootletError where it knows none."""
+    try:
+        return iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    except iot.exceptions.ResourceNotFoundException:
+        raise RootletError(
+            f"the account knows no certificate {certificate_id}", way_out="register it: rootlet cloud register"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing in the account that somebody should look at."""
+
+    kind: str
+    certificate_id: str
+    text: str
+
+
+def audit(iot: "IoTClient", *, within: int, at: dt.datetime) -> Iterator[Finding]:
+    """Look at every certificate of the account: expired or soon to be (``within`` days), without thing or policy, pending,
+    several to a thing, with a policy that has wildcards.
+    """
+    with errors():
+        holders: dict[str, list[str]] = {}
+        seen: dict[str, str] = {}
+        for page in iot.get_paginator("list_certificates").paginate():
+            for entry in page["certificates"]:
+                yield from _look(iot, entry["certificateId"], within, at, holders, seen)
+        for thing, certificates in holders.items():
+            if len(certificates) > 1:
+                yield Finding("several", certificates[0], f"thing {thing} has {len(certificates)} active certificates")
+
+
+def _look(
+    iot: "IoTClient", identifier: str, within: int, at: dt.datetime, holders: dict[str, list[str]], seen: dict[str, str]
+) -> Iterator[Finding]:
+    known = describe(iot, identifier)
+    if known["status"] == "PENDING_ACTIVATION":
+        yield Finding("pending", identifier, "waits for its activation: rootlet cloud jitr-worker")
+    if known["status"] != "ACTIVE":
+        return
+    certificate = x509.load_pem_x509_certificate(known["certificatePem"].encode())
+    left = (certificate.not_valid_after_utc - at).days
+    if left < within:
+        when = "expired" if left < 0 else f"expires in {left} days:"
+        yield Finding("expiry", identifier, f"{when} {certificate.not_valid_after_utc:%Y-%m-%d}")
+    arn = known["certificateArn"]
+    things = iot.list_principal_things(principal=arn)["things"]
+    for thing in things:
+        holders.setdefault(thing, []).append(identifier)
+    if not things:
+        yield Finding("no-thing", identifier, "is ACTIVE and attached to no thing")
+    policies = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
+    if not policies:
+        yield Finding("no-policy", identifier, "is ACTIVE and has no policy of its own")
+    for name in policies:
+        if name not in seen:
+            seen[name] = iot.get_policy(policyName=name)["policyDocument"]
+        if '"*"' in seen[name] or '"iot:*"' in seen[name]:
+            yield Finding("wildcard", identifier, f"policy {name} allows everything somewhere")

@@ -1,0 +1,169 @@
+"""Would this device be allowed to do that? Decided here, from what AWS has, or from files alone."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from rootlet.cloud.client import errors
+from rootlet.cloud.policy_check import DATA_PLANE
+from rootlet.errors import BadInput
+from rootlet.files import read_input
+from rootlet.pki.identity import CERTIFICATE, common_name, load_certificates
+from rootlet.policies import document, patterns
+from rootlet.policies.decision import Decision, decide
+from rootlet.policies.document import Policy
+from rootlet.policies.variables import Thing, Variables, of_connection
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+_ACTIONS = {"connect": "Connect", "publish": "Publish", "retainpublish": "RetainPublish", "receive": "Receive"} | {
+    "subscribe": "Subscribe"
+}
+_PREFIX = re.compile(r"arn:[\w-]+:iot:[\w-]+:\d{12}")
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A connection that might be. ``thing`` is the one that the client id names, where the certificate is attached to it."""
+
+    certificate: x509.Certificate
+    client_id: str
+    thing: Thing | None
+    policies: tuple[Policy, ...]
+    prefix: str  # of its ARNs: arn:aws:iot:REGION:ACCOUNT
+    status: str = "ACTIVE"
+    source_ip: str | None = None
+
+    @property
+    def variables(self) -> Variables:
+        return of_connection(self.client_id, self.certificate, self.thing, self.source_ip)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """``hindrances`` keep the device out whatever the decision says: it cannot connect at all."""
+
+    action: str
+    resource: str
+    decision: Decision
+    hindrances: list[str] = field(default_factory=list)
+
+    @property
+    def allowed(self) -> bool:
+        return self.decision.allowed and not self.hindrances
+
+    def as_dict(self) -> dict[str, Any]:
+        by = self.decision.by
+        return {
+            "allowed": self.allowed,
+            "action": self.action,
+            "resource": self.resource,
+            "by": by and {"policy": by.policy, "statement": by.statement.number, "sid": by.statement.sid},
+            "matched": by and by.resource,
+            "variables": self.decision.values,
+            "considered": [
+                {"policy": entry.policy, "statement": entry.statement.number, "why_not": entry.why_not}
+                for entry in self.decision.considered
+            ],
+            "hindrances": self.hindrances,
+        }
+
+
+def simulate(device: Device, action: str, target: str) -> Simulation:
+    """``action`` as in ``iot:Publish`` or ``publish``; ``target`` a topic, a topic filter, a client id, or an ARN.
+
+    Raises BadInput for an action that is none of an MQTT session's.
+    """
+    verb = action.lower().removeprefix("iot:")
+    if verb not in _ACTIONS:
+        raise BadInput(f"{action!r} is no action of an MQTT session", way_out=f"use one of {', '.join(_ACTIONS)}")
+    resource = target if target.startswith("arn:") else f"{device.prefix}:{DATA_PLANE[verb]}/{target}"
+    hindrances = [] if device.status == "ACTIVE" else [f"the certificate is {device.status}"]
+    if verb != "connect":
+        client = f"{device.prefix}:client/{device.client_id}"
+        if not decide(device.policies, "iot:Connect", client, device.variables).allowed:
+            hindrances.append(f"iot:Connect as {device.client_id} is denied")
+    name = f"iot:{_ACTIONS[verb]}"
+    return Simulation(name, resource, decide(device.policies, name, resource, device.variables), hindrances)
+
+
+def from_files(
+    certificate: Path,
+    policies: list[Path],
+    *,
+    client_id: str | None = None,
+    thing: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    prefix: str | None = None,
+) -> Device:
+    """Nothing is asked of AWS: the thing is called as ``thing``, or as the certificate's common name.
+
+    ``prefix`` is taken from the policies where none is given. Raises BadInput.
+    """
+    leaf = read_certificate(certificate)
+    parsed = tuple(document.parse(path.name, read_input(path, "policy").decode(errors="replace")) for path in policies)
+    prefix = prefix or next(iter(_prefixes(parsed)), None)
+    if prefix is None:
+        raise BadInput("the policies name no region and account", way_out="--arn-prefix arn:aws:iot:REGION:ACCOUNT")
+    name = thing or common_name(leaf)
+    client_id = client_id or name
+    known = Thing(name, attributes=attributes or {}) if name == client_id else None
+    return Device(leaf, client_id, known, parsed, prefix)
+
+
+def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None) -> Device:
+    """What AWS has about a certificate: its id, or a path. ``client_id`` is its thing's name where none is given."""
+    wanted = (
+        certificate if _ID.fullmatch(certificate) else read_certificate(Path(certificate)).fingerprint(hashes.SHA256()).hex()
+    )
+    with errors():
+        found = iot.describe_certificate(certificateId=wanted)["certificateDescription"]
+        arn = found["certificateArn"]
+        leaf = x509.load_pem_x509_certificate(found["certificatePem"].encode())
+        things = iot.list_principal_things(principal=arn)["things"]
+        client_id = client_id or next(iter(things), common_name(leaf))
+        targets, thing = [arn], None
+        if client_id in things:
+            about = iot.describe_thing(thingName=client_id)
+            thing = Thing(client_id, about.get("thingTypeName"), about.get("attributes") or {})
+            targets += _groups(iot, client_id)
+        names = dict.fromkeys(name for target in targets for name in _attached(iot, target))
+        parsed = [document.parse(name, iot.get_policy(policyName=name)["policyDocument"]) for name in names]
+    return Device(leaf, client_id, thing, tuple(parsed), arn.rpartition(":")[0], found["status"])
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """The certificate of a device's directory, or of a PEM file. Raises BadInput."""
+    return load_certificates(path / CERTIFICATE if path.is_dir() else path)[0]
+
+
+def _attached(iot: "IoTClient", target: str) -> Iterator[str]:
+    for page in iot.get_paginator("list_attached_policies").paginate(target=target):
+        for entry in page["policies"]:
+            yield entry.get("policyName", "")
+
+
+def _groups(iot: "IoTClient", thing: str) -> Iterator[str]:
+    """The ARNs of the groups that a thing is in, and of those around them."""
+    pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
+    names = [group.get("groupName", "") for page in pages for group in page["thingGroups"]]
+    for name in names:  # grows while it is walked
+        group = iot.describe_thing_group(thingGroupName=name)
+        yield group["thingGroupArn"]
+        parent = group.get("thingGroupMetadata", {}).get("parentGroupName")
+        names += [parent] if parent and parent not in names else []
+
+
+def _prefixes(policies: tuple[Policy, ...]) -> Iterator[str]:
+    for policy in policies:
+        for statement in policy.statements:
+            for resource in statement.resources:
+                if found := _PREFIX.match(patterns.VARIABLE.sub("", resource)):
+                    yield found.group()

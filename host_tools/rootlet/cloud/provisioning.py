@@ -1,0 +1,179 @@
+"""Provisioning templates: on the first connection of a CA's device (JITP), and for devices that come with a claim."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rootlet.cloud.client import errors
+from rootlet.errors import BadInput, RootletError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from mypy_boto3_iot import IoTClient
+
+PARAMETERS = (
+    "Id",
+    "Country",
+    "Organization",
+    "OrganizationalUnit",
+    "DistinguishedNameQualifier",
+    "StateName",
+    "CommonName",
+    "SerialNumber",
+)
+"""What AWS fills in from the device's certificate: each as ``AWS::IoT::Certificate::<name>`` (AWS IoT: JITP)."""
+
+_PREFIX = "AWS::IoT::Certificate::"
+MAX_BODY = 10240  # characters of a template body (AWS IoT quotas)
+
+
+def jitp(
+    policy: str, attributes: Mapping[str, str], *, thing_type: str | None = None, groups: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A JITP template: the thing is named by the certificate's common name. An attribute's value ``{Organization}`` is taken
+    from the certificate's subject. Raises BadInput for an unknown field.
+    """
+    used = {"CommonName", "Id"}
+    payload = {name: _value(value, used) for name, value in attributes.items()}
+    thing: dict[str, Any] = {"ThingName": {"Ref": _PREFIX + "CommonName"}, "AttributePayload": payload}
+    return _template(
+        [_PREFIX + name for name in PARAMETERS if name in used], thing, policy, thing_type, groups, _PREFIX + "Id"
+    )
+
+
+def claim(
+    policy: str, *, serial: str = "SerialNumber", thing_type: str | None = None, groups: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A fleet provisioning template: the device proposes its serial number, which names the thing."""
+    thing: dict[str, Any] = {"ThingName": {"Ref": serial}}
+    return _template([serial, _PREFIX + "Id"], thing, policy, thing_type, groups, _PREFIX + "Id")
+
+
+def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
+    """What a claim certificate may do, and nothing else: connect, and the topics of this template's provisioning.
+
+    ``iot:Connect`` is for any client id, as AWS's own: a claim is shared by devices that have no name yet.
+    """
+    topics = [
+        "$aws/certificates/create/*",
+        "$aws/certificates/create-from-csr/*",
+        f"$aws/provisioning-templates/{template}/provision/*",
+    ]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{arn_prefix}:client/*"},
+            {
+                "Effect": "Allow",
+                "Action": ["iot:Publish", "iot:Receive"],
+                "Resource": [f"{arn_prefix}:topic/{topic}" for topic in topics],
+            },
+            {
+                "Effect": "Allow",
+                "Action": "iot:Subscribe",
+                "Resource": [f"{arn_prefix}:topicfilter/{topic}" for topic in topics],
+            },
+        ],
+    }
+
+
+def check(body: Any) -> list[str]:
+    """What is wrong with a template, one line each; empty where AWS would take it."""
+    if not isinstance(body, dict):
+        return ["is no JSON object"]
+    problems = [f"{key} is missing" for key in ("Parameters", "Resources") if not isinstance(body.get(key), dict)]
+    if problems:
+        return problems
+    declared = set(body["Parameters"])
+    problems += [f"{name} is no parameter that AWS fills in" for name in sorted(declared) if _unknown(name)]
+    resources = body["Resources"]
+    types = {name: resource.get("Type") for name, resource in resources.items() if isinstance(resource, dict)}
+    for wanted in ("AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy"):
+        if list(types.values()).count(wanted) != 1:
+            problems.append(f"Resources must hold one {wanted}")
+    problems += [
+        f"{reference} is referred to and not declared in Parameters"
+        for reference in sorted(_references(resources) - declared)
+    ]
+    for name, resource in resources.items():
+        if (
+            types.get(name) == "AWS::IoT::Certificate"
+            and resource.get("Properties", {}).get("Status", "ACTIVE").upper() != "ACTIVE"
+        ):
+            problems.append(f"{name} does not become ACTIVE: the device would stay out")
+    if len(json.dumps(body)) > MAX_BODY:
+        problems.append(f"is longer than {MAX_BODY} characters")
+    return problems
+
+
+def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str) -> list[str]:
+    """Give a registered CA a JITP template and switch its auto-registration on. Returns what changed."""
+    from rootlet.cloud import authorities
+
+    if problems := check(body):
+        raise BadInput("the template " + "; ".join(problems), way_out="correct it, or make one: rootlet cloud jitp template")
+    with errors():
+        known = authorities.find(iot, authority)
+        if known is None:
+            raise RootletError("the account does not know this CA", way_out="rootlet cloud register-ca first")
+        wanted = {"templateBody": json.dumps(body, sort_keys=True), "roleArn": role}
+        described = iot.describe_ca_certificate(certificateId=known["certificateId"])
+        same = described.get("registrationConfig") == wanted and known.get("autoRegistrationStatus") == "ENABLE"
+        if same:
+            return []
+        iot.update_ca_certificate(
+            certificateId=known["certificateId"],
+            newAutoRegistrationStatus="ENABLE",
+            registrationConfig=wanted,  # type: ignore[arg-type]
+        )
+        return [f"CA {known['certificateId']} provisions devices by this template"]
+    raise AssertionError
+
+
+def _template(
+    parameters: Sequence[str],
+    thing: dict[str, Any],
+    policy: str,
+    thing_type: str | None,
+    groups: Sequence[str],
+    identifier: str,
+) -> dict[str, Any]:
+    if thing_type:
+        thing["ThingTypeName"] = thing_type
+    if groups:
+        thing["ThingGroups"] = list(groups)
+    return {
+        "Parameters": {name: {"Type": "String"} for name in parameters},
+        "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": thing},
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": {"CertificateId": {"Ref": identifier}, "Status": "ACTIVE"},
+            },
+            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": policy}},
+        },
+    }
+
+
+def _value(value: str, used: set[str]) -> Any:
+    if not (value.startswith("{") and value.endswith("}")):
+        return value
+    name = value[1:-1]
+    if name not in PARAMETERS:
+        raise BadInput(f"{value}: no such field of a certificate", way_out=f"choose from: {', '.join(PARAMETERS)}")
+    used.add(name)
+    return {"Ref": _PREFIX + name}
+
+
+def _unknown(name: str) -> bool:
+    return name.startswith("AWS::") and name.removeprefix(_PREFIX) not in PARAMETERS
+
+
+def _references(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        if set(value) == {"Ref"}:
+            return {value["Ref"]}
+        return set().union(*(_references(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_references(inner) for inner in value))
+    return set()

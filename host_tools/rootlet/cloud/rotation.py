@@ -1,0 +1,109 @@
+"""A new certificate for a device, active and proved before the old one goes.
+
+Two halves, with the board between them. ``begin`` issues the new identity beside the old one, registers it like the old
+one, and proves it by a TLS handshake with the account's endpoint. Then the new identity is written to the board. ``finish``
+wants proof that the board carries it, puts it in the old one's place, and switches the old certificate off. Both can be
+interrupted anywhere and run again: until ``finish`` has its proof, the old certificate stays ACTIVE.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rootlet.cloud import lifecycle, registration
+from rootlet.cloud.client import errors
+from rootlet.errors import BadInput, RootletError
+from rootlet.pki.authority import Authority
+from rootlet.pki.identity import DeviceIdentity
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+NEXT, PREVIOUS = "next", "previous"
+
+Prove = Callable[[DeviceIdentity], None]
+
+
+@dataclass
+class Rotation:
+    """Where a rotation stands."""
+
+    thing: str
+    old: str
+    new: str
+    changes: list[str] = field(default_factory=list)
+
+
+def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove, *, days: int = 3650) -> Rotation:
+    """Issue, register and prove the next identity in ``directory/next``. Raises RootletError; running it again goes on."""
+    _resume_swap(directory)
+    old = DeviceIdentity.load(directory)
+    place = directory / NEXT
+    changes = []
+    if not place.exists():
+        authority.issue(old.thing, days=days).save(place)
+        changes.append(f"issued a new identity in {place}")
+    new = DeviceIdentity.load(place)
+    if new.thing != old.thing:
+        raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", way_out=f"remove {place} and run this again")
+    done = Rotation(old.thing, old.certificate_id, new.certificate_id, changes)
+    with errors():
+        arn = lifecycle.describe(iot, old.certificate_id)["certificateArn"]
+        policies = [entry["policyName"] for entry in iot.list_attached_policies(target=arn)["policies"]]
+        if not policies:
+            raise RootletError(
+                f"certificate {old.certificate_id} has no policy to take over", way_out="rootlet cloud register it first"
+            )
+        for policy in policies:
+            registered = registration.register(iot, new, application="", streams=(), policy=policy)
+            done.changes += registered.changes
+    prove(new)
+    return done
+
+
+def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bool = False) -> Rotation:
+    """Put the next identity in the old one's place and switch the old certificate off.
+
+    ``carried`` is the id of the certificate that the board was seen to carry. Raises RootletError where it is another.
+    """
+    _resume_swap(directory)
+    place = directory / NEXT
+    if place.exists():
+        old, new = DeviceIdentity.load(directory), DeviceIdentity.load(place)
+        if carried != new.certificate_id:
+            raise RootletError(
+                f"the board carries certificate {carried}, not the new {new.certificate_id}",
+                way_out=f"write {place} to it first: rootlet flash --device {place}",
+            )
+        _swap(directory)
+    elif (directory / PREVIOUS).exists():
+        old, new = DeviceIdentity.load(directory / PREVIOUS), DeviceIdentity.load(directory)
+    else:
+        raise BadInput(f"no rotation of {directory} has begun", way_out="rootlet cloud rotate DEVICE --ca CA")
+    done = Rotation(new.thing, old.certificate_id, new.certificate_id)
+    if delete:
+        done.changes += lifecycle.delete(iot, old.certificate_id).changes
+    else:
+        done.changes += lifecycle.set_status(iot, old.certificate_id, "INACTIVE").changes
+    return done
+
+
+def _swap(directory: Path) -> None:
+    # Renames only: no key is copied, and at each moment both identities lie whole under one name or another.
+    aside = directory.with_name(directory.name + ".rotating")
+    directory.rename(aside)
+    _resume_swap(directory)
+
+
+def _resume_swap(directory: Path) -> None:
+    aside = directory.with_name(directory.name + ".rotating")
+    if not aside.exists():
+        return
+    if not directory.exists():
+        (aside / NEXT).rename(directory)
+    previous = directory / PREVIOUS
+    shutil.rmtree(aside / PREVIOUS, ignore_errors=True)  # of the rotation before this one
+    if not previous.exists():
+        aside.rename(previous)

@@ -1,0 +1,146 @@
+"""The floor in the page's words: what is large, what colour it has, and what is to be done."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from rootlet.factory import views
+from rootlet.factory.database import Database
+from rootlet.factory.floor import Tile, tiles
+from rootlet.factory.schema import State
+from rootlet.factory.station import Phase
+
+_KINDS = {
+    Phase.EMPTY: "empty",
+    Phase.DONE: "good",
+    Phase.ALREADY: "good",
+    Phase.FAILED: "bad",
+    Phase.REFUSED: "bad",
+    Phase.FINISHED: "wait",
+    Phase.HELD: "wait",
+}
+_WORDS = {
+    Phase.EMPTY: ("Put a board in", "+"),
+    Phase.DONE: ("Done", "✓"),
+    Phase.ALREADY: ("Already done", "✓"),
+    Phase.FAILED: ("Failed", "✗"),
+    Phase.REFUSED: ("Set aside", "✗"),
+    Phase.FINISHED: ("Batch is full", "!"),
+    Phase.HELD: ("Waiting", "…"),
+    Phase.IDENTIFY: ("Looking", "…"),
+    Phase.ASSIGN: ("Assigning", "…"),
+    Phase.ISSUE: ("Signing", "…"),
+    Phase.IMAGE: ("Writing image", "…"),
+    Phase.BURN: ("Writing identity", "…"),
+    Phase.PROVE: ("Proving", "…"),
+    Phase.REGISTER: ("Registering", "…"),
+    Phase.QUEUE: ("Queueing", "…"),
+    Phase.CONNECT: ("Connecting", "…"),
+    Phase.LABEL: ("Printing label", "…"),
+}
+_ORDER = (Phase.IDENTIFY, Phase.ASSIGN, Phase.ISSUE, Phase.IMAGE, Phase.BURN, Phase.PROVE, Phase.REGISTER, Phase.LABEL)
+_FINISHED = (State.DONE, State.WAITING)
+
+
+@dataclass(frozen=True)
+class TileView:
+    """One tile: ``kind`` chooses the colour, ``sign`` says the same to whoever does not see colours."""
+
+    port: str
+    station: str
+    kind: str
+    word: str
+    sign: str
+    thing: str
+    what: str
+    todo: str
+    percent: int
+    passed: int
+    failed: int
+    seconds: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A batch on the line: how many of how many boards are finished."""
+
+    name: str
+    done: int
+    total: int
+    troubled: int
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.done // self.total if self.total else 0
+
+
+@dataclass(frozen=True)
+class FloorView:
+    """All that the page shows."""
+
+    tiles: tuple[TileView, ...]
+    passed: int
+    failed: int
+    per_hour: int
+    batches: tuple[Progress, ...]
+
+
+def look(database: Database) -> FloorView:
+    """The floor as it is now."""
+    found = tiles(database)
+    running = {tile.batch for tile in found}
+    batches = [
+        Progress(view.name, sum(view.counts.get(state, 0) for state in _FINISHED), view.total, view.troubled)
+        for view in views.batches(database)
+        if view.name in running
+    ]
+    return FloorView(
+        tiles=tuple(_view(tile) for tile in found),
+        passed=sum(tile.passed for tile in found),
+        failed=sum(tile.failed for tile in found),
+        per_hour=round(sum(tile.per_hour for tile in found)),
+        batches=tuple(batches),
+    )
+
+
+def moment(at: str) -> str:
+    """An entry's time, to the second."""
+    return dt.datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _view(tile: Tile) -> TileView:
+    phase = Phase(tile.phase)
+    word, sign = _WORDS[phase]
+    kind = _KINDS.get(phase, "busy")
+    what, todo = tile.what, tile.way_out
+    if phase is Phase.HELD:
+        todo = f"leave the board in, it goes on by itself; {todo}"
+    if tile.silent:
+        kind, word, sign = "lost", "No news", "?"
+        what, todo = f"station {tile.station} is silent", "look after its computer; the boards in it can stay"
+    return TileView(
+        port=_short(tile.port),
+        station=tile.station,
+        kind=kind,
+        word=word,
+        sign=sign,
+        thing=tile.thing or tile.mac,
+        what=what,
+        todo=todo,
+        percent=_percent(phase, tile.fraction),
+        passed=tile.passed,
+        failed=tile.failed,
+        seconds=f"{tile.seconds:.0f} s" if tile.seconds and kind == "good" else "",
+    )
+
+
+def _percent(phase: Phase, fraction: float) -> int:
+    """How far the board is, by steps; the image's own progress inside its step."""
+    if phase is Phase.QUEUE or phase is Phase.CONNECT:
+        phase = Phase.REGISTER
+    if phase not in _ORDER:
+        return 0
+    return round(100 * (_ORDER.index(phase) + fraction) / len(_ORDER))
+
+
+def _short(port: str) -> str:
+    return port.removeprefix("/dev/").removeprefix("socket://")

@@ -1,0 +1,118 @@
+"""What the floor sees: a tile for each port of each station, in the ledger's database so that any console can show it."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from rootlet.errors import RootletError
+from rootlet.factory.database import Database
+from rootlet.factory.schema import PORTS
+from rootlet.factory.station import News, Phase
+
+BEAT = 2.0
+"""Seconds between two signs of life."""
+
+SILENT = 10.0
+"""Seconds after which a station counts as gone."""
+
+_QUICKEST = 0.5  # seconds between two writes
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
+
+
+@dataclass
+class Tile:
+    """One port, as a page shows it. ``since`` and ``ended`` (the last boards' ends) are Unix seconds."""
+
+    station: str
+    port: str
+    batch: str
+    phase: str = Phase.EMPTY
+    thing: str = ""
+    mac: str = ""
+    fraction: float = 0.0
+    what: str = ""
+    way_out: str = ""
+    passed: int = 0
+    failed: int = 0
+    since: float = 0.0
+    at: float = 0.0
+    seconds: float = 0.0
+    per_hour: float = 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether its station has not been heard of for a while."""
+        return time.time() - self.at > SILENT
+
+
+class Floor:
+    """The tiles of one station. Publishing never fails a board: where the database is gone, the page stands still."""
+
+    def __init__(self, database: Database, station: str, batch: str) -> None:
+        self._database = database
+        self._station = station
+        self._batch = batch
+        self.tiles: dict[str, Tile] = {}
+        self._began = time.monotonic()
+        self._passes: dict[str, list[float]] = {}
+        self._dirty = False
+        self._published = 0.0
+
+    def note(self, port: str, news: News, *, ended: bool) -> None:
+        """Take in what a port says."""
+        now = time.time()
+        tile = self.tiles.setdefault(port, Tile(self._station, port, self._batch, since=now))
+        if news.phase is Phase.IDENTIFY:
+            tile.since = now
+        tile.phase, tile.thing, tile.mac, tile.fraction = str(news.phase), news.thing, news.mac, news.fraction
+        tile.what, tile.way_out = news.what, news.way_out
+        if ended:
+            tile.seconds = now - tile.since
+            tile.passed += news.phase is Phase.DONE
+            if news.phase is Phase.DONE:
+                self._passes.setdefault(port, []).append(time.monotonic())
+            tile.failed += news.phase in (Phase.FAILED, Phase.REFUSED)
+        self._dirty = True
+
+    def publish(self) -> None:
+        """Write what changed, and a sign of life now and then."""
+        since = time.monotonic() - self._published
+        if since < (_QUICKEST if self._dirty else BEAT):
+            return
+        self._published, self._dirty = time.monotonic(), False
+        now = time.time()
+        rows = []
+        for tile in self.tiles.values():
+            tile.at, tile.per_hour = now, self._rate(tile.port)
+            rows.append({"station": tile.station, "port": tile.port, "batch": tile.batch, "tile": asdict(tile), "at": now})
+        self._replace(rows)
+
+    def _rate(self, port: str) -> float:
+        """Boards an hour, over the last hour or since the station began."""
+        hour_ago = time.monotonic() - _HOUR
+        recent = self._passes[port] = [at for at in self._passes.get(port, []) if at > hour_ago]
+        return len(recent) * _HOUR / max(1.0, min(_HOUR, time.monotonic() - self._began))
+
+    def clear(self) -> None:
+        """The station has ended: its tiles go."""
+        self._replace([])
+
+    def _replace(self, rows: list[dict[str, Any]]) -> None:
+        try:
+            with self._database.writing() as connection:
+                connection.execute(sa.delete(PORTS).where(PORTS.c.station == self._station))
+                if rows:
+                    connection.execute(sa.insert(PORTS), rows)
+        except RootletError:
+            self._dirty = True
+
+
+def tiles(database: Database) -> list[Tile]:
+    """Every port of every station that was heard of in the last day, in order."""
+    with database.reading() as connection:
+        recent = PORTS.c.at > time.time() - _DAY
+        rows = connection.execute(sa.select(PORTS.c.tile).where(recent).order_by(PORTS.c.station, PORTS.c.port))
+        return [Tile(**row.tile) for row in rows]

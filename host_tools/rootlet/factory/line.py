@@ -1,0 +1,185 @@
+"""The line of one station: a process a port, the signing desk, and what everybody can see of it."""
+
+import multiprocessing
+import multiprocessing.connection
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+
+from rootlet.errors import RootletError
+from rootlet.factory import worker
+from rootlet.factory.floor import Floor
+from rootlet.factory.signing import SigningDesk
+from rootlet.factory.station import News, Phase
+from rootlet.factory.watch import Ports
+from rootlet.factory.worker import Setup
+from rootlet.pki.certificates import supported_public_key
+
+_SCAN = 1.0  # seconds between two looks for new ports
+_AGAIN = 2.0  # seconds before a worker that died is started again
+MOST_PORTS = 64
+
+
+@dataclass
+class _Port:
+    """A port's process, and the MAC address of the board in it."""
+
+    name: str
+    process: BaseProcess
+    line: Connection
+    mac: str = ""
+    finished: bool = False
+
+
+@dataclass
+class Summary:
+    """What a run did: how many boards ended in which way, and what went wrong with the others."""
+
+    ended: dict[Phase, int] = field(default_factory=dict)
+    troubles: list[tuple[str, News]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def count(self, *phases: Phase) -> int:
+        return sum(self.ended.get(phase, 0) for phase in phases)
+
+
+class Line:
+    """Runs until ``stop`` is called, or in a ``once`` setup until every port has had its board.
+
+    ``on_news`` is told everything that a port says; it must be quick, since the ports' questions wait meanwhile.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        ports: Ports,
+        desk: SigningDesk,
+        floor: Floor,
+        *,
+        on_news: Callable[[str, News, bool], None] = lambda *_: None,
+    ) -> None:
+        self._setup = setup
+        self._ports = ports
+        self._desk = desk
+        self._floor = floor
+        self._on_news = on_news
+        # A server that has the modules loaded and holds no secret forks the workers: starting one costs little.
+        self._context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
+        if sys.platform != "win32":
+            self._context.set_forkserver_preload([worker.__name__])
+        self._stop = self._context.Event()
+        self._running: dict[str, _Port] = {}
+        self._again_at: dict[str, float] = {}
+        self.summary = Summary()
+
+    def stop(self) -> None:
+        """No new board begins; those in hand are finished."""
+        self._stop.set()
+
+    def run(self) -> Summary:
+        began, look_at = time.monotonic(), 0.0
+        try:
+            while True:
+                if time.monotonic() >= look_at and not self._stop.is_set():
+                    self._start(self._ports.now())
+                    look_at = time.monotonic() + _SCAN
+                self._listen(min(_SCAN, 0.2))
+                self._floor.publish()
+                if self._over():
+                    break
+        finally:
+            self._end()
+            self.summary.seconds = time.monotonic() - began
+        return self.summary
+
+    def _over(self) -> bool:
+        alive = [port for port in self._running.values() if not port.finished]
+        return not alive and (self._stop.is_set() or (self._setup.once and bool(self._running)))
+
+    def _start(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._running or time.monotonic() < self._again_at.get(name, 0.0):
+                continue
+            if len(self._running) >= MOST_PORTS:
+                return
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(
+                target=worker.main, args=(self._setup, name, theirs, self._stop), name=name, daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._running[name] = _Port(name, process, ours)
+
+    def _listen(self, timeout: float) -> None:
+        by_line: dict[Any, _Port] = {port.line: port for port in self._running.values() if not port.finished}
+        if not by_line:
+            time.sleep(timeout)
+            return
+        for line in multiprocessing.connection.wait(list(by_line), timeout):
+            port = by_line[line]
+            try:
+                self._hear(port, port.line.recv())
+            except (EOFError, OSError):
+                self._gone(port)
+
+    def _hear(self, port: _Port, message: tuple[Any, ...]) -> None:
+        kind, *rest = message
+        if kind == "certify":
+            port.line.send(self._certify(*rest))
+        elif kind == "mac":
+            port.line.send((self._claim(port, rest[0]),))
+        else:
+            self._note(port, rest[0], ended=kind == "ended")
+
+    def _certify(self, thing: str, serial: str | None, public_key: bytes) -> tuple[Any, ...]:
+        try:
+            key = supported_public_key(load_der_public_key(public_key))
+            return "certificate", self._desk.certify(thing, serial, key).public_bytes(Encoding.DER)
+        except RootletError as error:
+            return "refused", error.what, error.way_out
+
+    def _claim(self, port: _Port, mac: str) -> str | None:
+        """None, and the MAC address is this port's; or the port that has it."""
+        for other in self._running.values():
+            if other is not port and other.mac == mac:
+                return other.name
+        port.mac = mac
+        return None
+
+    def _note(self, port: _Port, news: News, *, ended: bool) -> None:
+        if ended:
+            port.mac = ""
+            self.summary.ended[news.phase] = self.summary.ended.get(news.phase, 0) + 1
+            if news.phase not in (Phase.DONE, Phase.ALREADY):
+                self.summary.troubles.append((port.name, news))
+        self._floor.note(port.name, news, ended=ended)
+        self._on_news(port.name, news, ended)
+
+    def _gone(self, port: _Port) -> None:
+        """A worker has ended: at its end, or killed."""
+        port.process.join()
+        port.line.close()
+        port.mac = ""
+        if self._stop.is_set() or (self._setup.once and port.process.exitcode == 0):
+            port.finished = True
+            return
+        if port.process.exitcode != 0:
+            news = News(Phase.HELD, what="the port's process died", way_out="it is started again; plug the board in again")
+            self._note(port, news, ended=False)
+        del self._running[port.name]
+        self._again_at[port.name] = time.monotonic() + _AGAIN
+
+    def _end(self) -> None:
+        self._stop.set()
+        for port in self._running.values():
+            port.process.join(5)
+            if port.process.is_alive():
+                port.process.kill()
+                port.process.join()
+        self._floor.clear()

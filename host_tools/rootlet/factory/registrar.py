@@ -1,0 +1,222 @@
+"""Registering, revoking and reconciling a batch with AWS, from what the ledger holds."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from rootlet.cloud import client, lifecycle, registration
+from rootlet.cloud.bulk import TokenBucket
+from rootlet.errors import RootletError
+from rootlet.factory import views
+from rootlet.factory.database import Database, LedgerUnavailable
+from rootlet.factory.ledger import Ledger, Record
+from rootlet.factory.plan import Plan, Registration
+from rootlet.factory.schema import State, Step
+from rootlet.pki.authority import read_certificates
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+SLOW = 5.0
+"""Seconds after which a failed attempt counts as an outage …"""
+
+PAUSE = 60.0
+"""… and for how many seconds nobody waits for AWS again."""
+
+RATE = 9.0
+"""Registrations a second: RegisterCertificateWithoutCA and DescribeCertificate allow 10 by default, others may need one."""
+
+_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A device as registration sees it."""
+
+    thing: str
+    certificate: x509.Certificate
+    certificate_id: str
+    issuers: tuple[x509.Certificate, ...]
+
+
+class Registrar:
+    """Registers proved identities. Call it with a record; it raises RootletError where AWS did not do it."""
+
+    def __init__(self, iot: "IoTClient", plan: Plan, issuers: tuple[x509.Certificate, ...]) -> None:
+        self._iot = iot
+        self._plan = plan
+        self._issuers = issuers
+        self._resume_at = 0.0
+
+    def __call__(self, record: Record) -> None:
+        if time.monotonic() < self._resume_at:
+            raise RootletError("AWS did not answer a moment ago", way_out="register later: rootlet factory register")
+        began = time.monotonic()
+        try:
+            self._register(record)
+        except RootletError:
+            if time.monotonic() - began > SLOW:
+                self._resume_at = time.monotonic() + PAUSE
+            raise
+
+    def _register(self, record: Record) -> None:
+        assert record.certificate_id is not None
+        device = Certified(record.thing, record.certificate, record.certificate_id, self._issuers)
+        registration.register(
+            self._iot,
+            device,
+            application=self._plan.application,
+            streams=self._plan.streams,
+            policy=self._plan.policy,
+            with_ca=self._plan.with_ca,
+        )
+        wanted = dict(record.attributes)
+        if not wanted:
+            return
+        with client.errors():
+            found = self._iot.describe_thing(thingName=record.thing).get("attributes", {})
+            if not wanted.items() <= found.items():
+                self._iot.update_thing(thingName=record.thing, attributePayload={"attributes": wanted, "merge": True})
+
+
+@dataclass
+class Drained:
+    """What a run of ``drain`` did; ``failed`` holds thing and cause."""
+
+    registered: int
+    failed: list[tuple[str, str]]
+    left: int
+
+
+def drain(
+    database: Database,
+    ledger: Ledger,
+    batch: str,
+    register: Callable[[Record], None],
+    *,
+    rate: float = RATE,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Drained:
+    """Register what waits in ``batch``, no faster than ``rate`` a second. Interrupted, a second run goes on.
+
+    ``progress`` is told how many of how many are done. A thing that AWS refuses is told and holds up no other.
+    """
+    waiting = [line.thing for line in views.lines(database, batch, states=(State.WAITING,))]
+    drained = Drained(0, [], len(waiting))
+    bucket, turn = TokenBucket(rate), threading.Lock()
+
+    def one(thing: str) -> str | None:
+        with turn:
+            bucket.take()
+        try:
+            _register_one(ledger, register, thing)
+        except LedgerUnavailable:
+            raise
+        except RootletError as error:
+            return error.what
+        return None
+
+    def done(futures: "set[Future[str | None]]") -> None:
+        for future in futures:
+            cause = future.result()
+            thing = running.pop(future)
+            drained.left -= 1
+            if cause is None:
+                drained.registered += 1
+            else:
+                drained.failed.append((thing, cause))
+            progress(len(waiting) - drained.left, len(waiting))
+
+    progress(0, len(waiting))
+    running: dict[Future[str | None], str] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for thing in waiting:
+            if stop():
+                break
+            running[pool.submit(one, thing)] = thing
+            if len(running) >= 2 * _THREADS:  # so that an interruption leaves little to wait for
+                done(wait(running, return_when=FIRST_COMPLETED).done)
+        done(wait(running).done)
+    return drained
+
+
+def _register_one(ledger: Ledger, register: Callable[[Record], None], thing: str) -> None:
+    record = ledger.take_over(thing)
+    ledger.begin(record, Step.REGISTER)
+    try:
+        register(record)
+    except RootletError as error:
+        ledger.fail(record, Step.REGISTER, error.what)
+        raise
+    ledger.finish(record, Step.REGISTER)
+
+
+def scrap(ledger: Ledger, iot: Callable[[], "IoTClient"], thing: str, reason: str) -> bool:
+    """Take an identity out for good, revoked in AWS first where AWS may trust it; return whether it was revoked.
+
+    ``iot`` makes the client when it is needed. Interrupted at any point, a second run completes.
+    """
+    revoked = ledger.needs_revoking(thing)
+    if revoked:
+        record = ledger.take_over(thing)
+        plan = ledger.plan(record.batch)
+        ledger.begin(record, Step.REVOKE)
+        try:
+            cloud = iot()
+            known = {one: lifecycle.withdraw(cloud, one) for one in ledger.certificates(thing)}
+            current = record.certificate_id
+            if plan.registration is Registration.JITP and current is not None and not known.get(current):
+                lifecycle.block(cloud, record.certificate, read_certificates(Path(plan.ca))[0])
+                lifecycle.withdraw(cloud, current)
+        except RootletError as error:
+            ledger.fail(record, Step.REVOKE, error.what)
+            raise
+        ledger.finish(record, Step.REVOKE)
+    ledger.scrap(thing, reason)
+    return revoked
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Where ledger and AWS disagree. ``mend`` says whether ``reconcile`` may write the ledger's side of it itself."""
+
+    thing: str
+    what: str
+    mend: bool = False
+
+
+def reconcile(database: Database, ledger: Ledger, iot: "IoTClient", batch: str, *, mend: bool = False) -> Iterator[Finding]:
+    """Compare every identity of ``batch`` with AWS. ``mend`` enters what AWS did and the ledger has not heard of.
+
+    That is a certificate that AWS provisioned on first connect (JITP), or a registration whose answer was lost. Nothing
+    in AWS is changed.
+    """
+    known = lifecycle.statuses(iot)
+    for line in views.lines(database, batch):
+        if line.certificate_id is None:
+            continue
+        if line.state in (State.QUEUED, State.WAITING) and known.get(line.certificate_id) == "ACTIVE":
+            yield Finding(line.thing, "is active in AWS, and the ledger still waits for it", mend=True)
+            if mend:
+                _register_one(ledger, lambda _: None, line.thing)
+            continue
+        if (what := _disagreement(line, known.get(line.certificate_id))) is not None:
+            yield Finding(line.thing, what)
+    for thing, old in views.superseded(database, batch):
+        if known.get(old) == "ACTIVE":
+            yield Finding(thing, f"an earlier certificate of it, {old}, is active in AWS: revoke it")
+
+
+def _disagreement(line: views.Line, status: str | None) -> str | None:
+    if line.state in (State.REGISTERED, State.DONE):
+        return None if status == "ACTIVE" else f"is {status or 'unknown'} in AWS, and {line.state} in the ledger"
+    if status == "ACTIVE":
+        return f"is active in AWS, and {line.state} in the ledger"
+    return None

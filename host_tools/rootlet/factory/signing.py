@@ -1,0 +1,125 @@
+"""The signing desk: one process of a station holds the CA's key, and its workers ask it for certificates.
+
+A worker makes the device's key and keeps it; only the public key comes here. So a device's key is in one process's memory,
+the CA's in another's, and a token's session is opened once.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
+
+from rootlet.errors import BadInput, RootletError
+from rootlet.factory.plan import Plan
+from rootlet.pki.authority import Authority, read_certificates
+from rootlet.pki.certificates import PublicKey
+from rootlet.pki.identity import common_name
+
+Clock = Callable[[], dt.datetime]
+
+TOLERANCE = dt.timedelta(minutes=5)
+"""By how much a clock may lie behind the ledger's last entry: stations of one line are not synchronized to the second."""
+
+
+def utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True)
+class CaView:
+    """A CA without its key: fingerprint (SHA-256, hex), and the customer that its subject names."""
+
+    sha256: str
+    customer: str
+
+
+def check_ca(directory: Path, clock: Clock = utc_now) -> CaView:
+    """Look at a CA's certificate. Raises BadInput where there is none, or it cannot issue today."""
+    certificate, _ = read_certificates(directory)
+    check_validity(certificate, clock())
+    organizations = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    customer = str(organizations[0].value) if organizations else common_name(certificate)
+    return CaView(certificate.fingerprint(hashes.SHA256()).hex(), customer)
+
+
+def check_validity(certificate: x509.Certificate, now: dt.datetime) -> None:
+    """Raise BadInput where ``certificate``, a CA's, is not valid at ``now``."""
+    name = common_name(certificate)
+    if now >= certificate.not_valid_after_utc:
+        raise BadInput(
+            f"the CA {name} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
+            way_out="open a batch with a new CA, or check this computer's clock",
+        )
+    if now < certificate.not_valid_before_utc:
+        raise BadInput(
+            f"the CA {name} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on, "
+            f"and this computer says {now:%Y-%m-%d %H:%M}",
+            way_out="set this computer's clock",
+        )
+
+
+def check_clock(now: dt.datetime, last_entry: str | None) -> None:
+    """Raise BadInput where this computer's clock is behind what the ledger has seen already."""
+    if last_entry is not None and now < dt.datetime.fromisoformat(last_entry) - TOLERANCE:
+        raise BadInput(
+            f"this computer's clock says {now:%Y-%m-%d %H:%M} UTC, and the ledger's last entry is of {last_entry[:16]}",
+            way_out="set this computer's clock: certificates would begin at the wrong time",
+        )
+
+
+class SigningDesk:
+    """Signs what a batch's plan allows. ``opener`` opens the CA, again if need be: a token may go and come back."""
+
+    def __init__(self, opener: Callable[[], Authority], plan: Plan, *, clock: Clock = utc_now) -> None:
+        self._opener = opener
+        self._plan = plan
+        self._clock = clock
+        self._authority: Authority | None = self._open()
+
+    @property
+    def issuers(self) -> tuple[x509.Certificate, ...]:
+        """The CA, then those above it."""
+        return self._opened().chain
+
+    def certify(self, thing: str, serial: str | None, public_key: PublicKey) -> x509.Certificate:
+        """A certificate for ``thing``. Raises RootletError while the CA cannot sign."""
+        check_validity(self._opened().certificate, self._clock())
+        subject = self._plan.subject_of(serial)
+        try:
+            return self._opened().certify(thing, public_key, subject=subject, days=self._plan.days)
+        except BadInput:
+            raise
+        except RootletError:
+            # A token that was unplugged and put back needs a new session.
+            self.close()
+            return self._opened().certify(thing, public_key, subject=subject, days=self._plan.days)
+
+    def close(self) -> None:
+        if self._authority is not None:
+            self._authority.close()
+            self._authority = None
+
+    def _opened(self) -> Authority:
+        if self._authority is None:
+            self._authority = self._open()
+        return self._authority
+
+    def _open(self) -> Authority:
+        authority = self._opener()
+        found = authority.certificate.fingerprint(hashes.SHA256()).hex()
+        if found != self._plan.ca_sha256:
+            authority.close()
+            raise BadInput(
+                f"the CA {common_name(authority.certificate)} is not the one this batch was opened with",
+                way_out=f"name that one, which was in {self._plan.ca}: --ca",
+            )
+        try:
+            check_validity(authority.certificate, self._clock())
+        except BadInput:
+            authority.close()
+            raise
+        return authority

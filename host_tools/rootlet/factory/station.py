@@ -1,0 +1,300 @@
+"""One board through the station: identify, assign, issue, image, burn, prove, register or queue, connect, label, done.
+
+Where a board begins is what the ledger and the board itself say, so any cut is answered by running it again.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from rootlet.board import flasher, partitions, secure_cert
+from rootlet.board.chip import Chip
+from rootlet.board.images import ImageFile
+from rootlet.errors import BadInput, RootletError
+from rootlet.factory.admission import AlreadyDone, Board, Refused
+from rootlet.factory.database import LedgerUnavailable
+from rootlet.factory.ledger import Ledger, Record
+from rootlet.factory.plan import Plan, Registration
+from rootlet.factory.schema import BEFORE_PROOF, State, Step
+from rootlet.pki import keys
+from rootlet.pki.certificates import PublicKey, supported_public_key
+from rootlet.pki.held import is_pair
+from rootlet.pki.identity import DeviceIdentity
+
+USUAL_CREDENTIALS = 0x800
+"""Bytes that certificate, key and issuer take, where the keys are not RSA."""
+
+
+class Phase(StrEnum):
+    """What a port is doing, as its tile shows it."""
+
+    EMPTY = "empty"
+    IDENTIFY = "identify"
+    ASSIGN = "assign"
+    ISSUE = "issue"
+    IMAGE = "image"
+    BURN = "burn"
+    PROVE = "prove"
+    REGISTER = "register"
+    QUEUE = "queue"
+    CONNECT = "connect"
+    LABEL = "label"
+    DONE = "done"
+    ALREADY = "already done"
+    FAILED = "failed"
+    REFUSED = "set aside"
+    FINISHED = "no identity left"
+    HELD = "waiting for the line"
+
+
+class LineTrouble(RootletError):  # noqa: N818 - reads as what it is
+    """The line's trouble and not the board's: the CA cannot sign now. The board waits, and is tried again."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What there is to say of a board: ``fraction`` (0 to 1) of a phase, or how it ended and what to do about it."""
+
+    phase: Phase
+    thing: str = ""
+    mac: str = ""
+    fraction: float = 0.0
+    what: str = ""
+    way_out: str = ""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a station works with. None of them keeps a key.
+
+    ``certify`` asks the signing desk; it returns the certificate and its issuers, or raises LineTrouble.
+    ``claim_mac`` returns the port at which a board with this MAC address is being worked on, or None.
+    ``register`` makes AWS trust the certificate, or raises RootletError; None where that comes later.
+    ``connect`` proves that the board boots and connects; ``label`` prints; ``keep_key`` stores a key, encrypted.
+    """
+
+    ledger: Ledger
+    plan: Plan
+    batch: str
+    chip: str
+    image: ImageFile | None
+    baud: int
+    certify: Callable[[str, str | None, PublicKey], tuple[x509.Certificate, tuple[x509.Certificate, ...]]]
+    claim_mac: Callable[[str], str | None]
+    register: Callable[[Record], None] | None
+    connect: Callable[[Chip], None] | None
+    label: Callable[[Record], None]
+    keep_key: Callable[[DeviceIdentity], None] | None
+    tell: Callable[[News], None]
+
+
+class Station:
+    """Takes the board on one port through its steps."""
+
+    def __init__(self, port: str, tools: Tools) -> None:
+        self._port = port
+        self._tools = tools
+        self._thing = self._mac = ""
+
+    def run(self) -> News:
+        """Make the board on the port what the ledger says it is to be, and tell how that ended.
+
+        Raises LedgerUnavailable and LineTrouble: then the board is to be tried again when the line is well.
+        """
+        self._thing = self._mac = ""
+        try:
+            return self._run()
+        except (LedgerUnavailable, LineTrouble):
+            raise
+        except AlreadyDone as done:
+            return self._news(Phase.ALREADY, what=done.what, way_out=done.way_out)
+        except Refused as refused:
+            self._tools.ledger.refuse(self._mac, refused.what)
+            return self._news(Phase.REFUSED, what=refused.what, way_out=refused.way_out)
+        except RootletError as error:
+            # On the floor there is no command to run again; there is a board.
+            way_out = error.way_out.replace("run the command again", "take the board out and put it in again")
+            return self._news(Phase.FAILED, what=error.what, way_out=way_out)
+
+    def _run(self) -> News:
+        self._say(Phase.IDENTIFY)
+        with Chip(self._port, chip=self._tools.chip, baud=self._tools.baud) as chip:
+            self._mac = chip.mac
+            other = self._tools.claim_mac(chip.mac)
+            if other is not None:
+                raise Refused(
+                    f"a board with the MAC address {chip.mac} is at {other} right now",
+                    way_out="set both aside: two boards have the same MAC address",
+                )
+            if self._tools.image is not None:
+                flasher.check_fit(chip, self._tools.image.data)
+            found = recognize(chip)
+            self._say(Phase.ASSIGN)
+            record = self._tools.ledger.assign(self._tools.batch, found)
+            if record is None:
+                return self._news(
+                    Phase.FINISHED,
+                    what=f"batch {self._tools.batch} has no identity left for this board",
+                    way_out="put the board back; open another batch",
+                )
+            self._thing = record.thing
+            record = self._make(chip, record, found)
+            queued = record.state is State.WAITING
+            done = "proved; it will be registered later" if queued else "proved and registered"
+            return self._news(Phase.DONE, what=f"{record.thing} is {done}", way_out="take the next board")
+
+    def _make(self, chip: Chip, record: Record, found: Board) -> Record:
+        if record.state in BEFORE_PROOF:
+            identity = None
+            # A board that carries the very certificate of the ledger has its key, too, and nobody else has.
+            if not found.holds(record.certificate_id):
+                record, identity = self._issue(record)
+            if self._tools.image is not None and record.state is State.ISSUED:
+                record = self._do(record, Step.IMAGE, lambda: self._burn_image(chip))
+            if record.state in (State.ISSUED, State.IMAGED):
+                record = self._do(record, Step.BURN, lambda: self._burn_identity(chip, identity))
+            identity = None  # from here on the key is on the board and nowhere else
+            certificate = record.certificate
+            record = self._do(record, Step.PROVE, lambda: prove(chip, certificate))
+        return self._finish(chip, record)
+
+    def _finish(self, chip: Chip, record: Record) -> Record:
+        """What comes after the proof: nothing here touches the board's flash."""
+        if record.state in (State.PROVED, State.QUEUED) and self._tools.register is not None:
+            record = self._register(record)
+        if record.state is State.PROVED:
+            record = self._do(record, Step.QUEUE, lambda: None)
+        if record.state is State.REGISTERED and self._tools.connect is not None:
+            connect = self._tools.connect
+            record = self._do(record, Step.CONNECT, lambda: connect(chip))
+        labelled = record
+        return self._do(record, Step.LABEL, lambda: self._tools.label(labelled))
+
+    def _register(self, record: Record) -> Record:
+        """Registered, or as it was: AWS that does not answer holds up no board."""
+        register = self._tools.register
+        assert register is not None
+        try:
+            return self._do(record, Step.REGISTER, lambda: register(record))
+        except LedgerUnavailable:
+            raise
+        except RootletError as error:
+            self._say(Phase.QUEUE, what=error.what)
+            return record
+
+    def _issue(self, record: Record) -> tuple[Record, DeviceIdentity]:
+        """A key that exists in this process alone, and its certificate."""
+        made: list[DeviceIdentity] = []
+
+        def act() -> x509.Certificate:
+            key = keys.generate(self._tools.plan.key_type)
+            certificate, issuers = self._tools.certify(record.thing, record.serial, key.public_key())
+            identity = DeviceIdentity(record.thing, certificate, key, issuers)
+            if self._tools.keep_key is not None:
+                self._tools.keep_key(identity)
+            made.append(identity)
+            return certificate
+
+        return self._do(record, Step.ISSUE, act), made[0]
+
+    def _burn_image(self, chip: Chip) -> None:
+        assert self._tools.image is not None
+        wanted = [region for region in flasher.regions(self._tools.image.data) if region.name != partitions.SECURE_CERT]
+        total, done = sum(len(region.data) for region in wanted), 0
+
+        def progress(size: int) -> None:
+            nonlocal done
+            done += size
+            self._say(Phase.IMAGE, fraction=done / total)
+
+        flasher.burn(chip, wanted, progress)
+
+    def _burn_identity(self, chip: Chip, identity: DeviceIdentity | None) -> None:
+        if identity is not None:
+            flasher.write_identity(chip, identity)
+
+    def _do(self, record: Record, step: Step, act: Callable[[], x509.Certificate | None]) -> Record:
+        """One step, written before and after it acts; a failure is written, too."""
+        self._tools.ledger.begin(record, step)
+        self._say(Phase(step))
+        try:
+            certificate = act()
+        except LedgerUnavailable:
+            raise
+        except RootletError as error:
+            self._tools.ledger.fail(record, step, error.what)
+            raise
+        except OSError as error:  # a full disk, a printer that is off
+            self._tools.ledger.fail(record, step, str(error))
+            raise RootletError(f"{step}: {error}", way_out="see to it, and plug the board in again") from None
+        return self._tools.ledger.finish(record, step, certificate=certificate)
+
+    def _say(self, phase: Phase, *, fraction: float = 0.0, what: str = "") -> None:
+        self._tools.tell(self._news(phase, fraction=fraction, what=what))
+
+    def _news(self, phase: Phase, *, fraction: float = 0.0, what: str = "", way_out: str = "") -> News:
+        return News(phase, self._thing, self._mac, fraction, what, way_out)
+
+
+def prove(chip: Chip, certificate: x509.Certificate) -> None:
+    """Read the credentials back; the board must hold ``certificate``, and the key there must sign for it.
+
+    Raises RootletError where it does not.
+    """
+    place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
+    found = secure_cert.to_identity(_credentials(chip, place))
+    if found.certificate != certificate:
+        raise RootletError(
+            f"the board carries another certificate of {found.thing} than the ledger has", way_out=flasher.AGAIN
+        )
+    if not is_pair(found.key, supported_public_key(certificate.public_key())):
+        raise RootletError("the key on the board does not sign for its certificate", way_out=flasher.AGAIN)
+
+
+def registers_now(plan: Plan) -> bool:
+    """Whether the station itself registers."""
+    return plan.registration is Registration.NOW
+
+
+def recognize(chip: Chip) -> Board:
+    """Who the board is: its MAC address, and what its credential partition holds. Raises RootletError for a lost board."""
+    try:
+        place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
+    except BadInput:
+        return Board(chip.mac)  # no table, or no place for credentials: fresh from its maker
+    if chip.md5(place.offset, place.size) == flasher.erased_md5(place.size):
+        return Board(chip.mac)
+    data = _credentials(chip, place)
+    try:
+        certificate, _ = secure_cert.to_certificates(data)
+    except RootletError:
+        return Board(chip.mac, whole=False)
+    carried = certificate.fingerprint(hashes.SHA256()).hex()
+    try:
+        secure_cert.to_identity(data)
+    except RootletError:
+        return Board(chip.mac, carried, whole=False)
+    return Board(chip.mac, carried)
+
+
+def _credentials(chip: Chip, place: partitions.Partition) -> bytes:
+    """The credential partition up to where it is erased: less to read than all of it."""
+    data = chip.read(place.offset, USUAL_CREDENTIALS)
+    if data.endswith(flasher.ERASED * 16):  # an entry's length at least: nothing follows
+        return data
+    return chip.read(place.offset, place.size)
+
+
+def until_connected(lines: Iterable[str], port: str) -> None:
+    """Follow a booting board's log until the cloud acknowledged its first message. Raises RootletError for its fault."""
+    for line in lines:
+        if "mqtt: first puback" in line:
+            return
+        if " fault: " in f" {line}":
+            raise RootletError(
+                f"the board on {port} booted and reports {line.strip()}", way_out="see its log: rootlet monitor"
+            )
+    raise RootletError(f"the board on {port} did not connect", way_out="see its log: rootlet monitor")

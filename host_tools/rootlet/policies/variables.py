@@ -1,0 +1,189 @@
+"""What a connection gives the variables of a policy: client id, thing, certificate (AWS IoT: policy variables)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+ATTRIBUTES = {
+    "DistinguishedNameQualifier": NameOID.DN_QUALIFIER,
+    "Country": NameOID.COUNTRY_NAME,
+    "Organization": NameOID.ORGANIZATION_NAME,
+    "OrganizationalUnit": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "State": NameOID.STATE_OR_PROVINCE_NAME,
+    "CommonName": NameOID.COMMON_NAME,
+    "SerialNumber": NameOID.SERIAL_NUMBER,
+    "Title": NameOID.TITLE,
+    "Surname": NameOID.SURNAME,
+    "GivenName": NameOID.GIVEN_NAME,
+    "Initials": x509.ObjectIdentifier("2.5.4.43"),
+    "Pseudonym": NameOID.PSEUDONYM,
+    "GenerationQualifier": NameOID.GENERATION_QUALIFIER,
+}
+"""Of subject and issuer: the last part of the variable's name, and the attribute that it stands for."""
+
+ALTERNATIVE = {
+    "RFC822Name": x509.RFC822Name,
+    "DNSName": x509.DNSName,
+    "DirectoryName": x509.DirectoryName,
+    "UniformResourceIdentifier": x509.UniformResourceIdentifier,
+    "IPAddress": x509.IPAddress,
+}
+
+_SHORT = {
+    NameOID.COMMON_NAME: "cn",
+    NameOID.ORGANIZATIONAL_UNIT_NAME: "ou",
+    NameOID.ORGANIZATION_NAME: "o",
+    NameOID.LOCALITY_NAME: "l",
+    NameOID.STATE_OR_PROVINCE_NAME: "st",
+    NameOID.COUNTRY_NAME: "c",
+}
+"""AWS IoT writes a DirectoryName with small letters."""
+
+_THING = "iot:Connection.Thing."
+OTHERS = (
+    "iot:ClientId",
+    "aws:SourceIp",
+    f"{_THING}ThingName",
+    f"{_THING}ThingTypeName",
+    f"{_THING}IsAttached",
+    "iot:Certificate.SerialNumber",
+    "iot:Certificate.AvailableKeys",
+)
+THING_NAME = "${iot:Connection.Thing.ThingName}"
+MAX_VALUES, MAX_CHARACTERS = 5, 1024
+_WILDCARDS = frozenset("*$+?#")
+_ESCAPED = str.maketrans({character: f"\\{character}" for character in ',"\\+=<>;'})
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A thing in the registry, as far as policies can ask about it."""
+
+    name: str
+    type: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Variables:
+    """The values of a connection's variables. Names are compared without case, as in IAM; a thing's attributes with it."""
+
+    def __init__(self, values: Mapping[str, Iterable[str]] | None = None) -> None:
+        self._values = {_folded(name): (name, tuple(given)) for name, given in (values or {}).items()}
+
+    def get(self, name: str) -> tuple[str, ...]:
+        """All values, nothing where the variable has none."""
+        return self._values.get(_folded(name), (name, ()))[1]
+
+    def first(self, name: str) -> str | None:
+        """The value that replaces ``${name}``."""
+        return next(iter(self.get(name)), None)
+
+    def __iter__(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        return iter(self._values.values())
+
+
+def of_connection(
+    client_id: str, certificate: x509.Certificate | None, thing: Thing | None = None, source_ip: str | None = None
+) -> Variables:
+    """The variables of a connection.
+
+    ``thing`` is the one that the client id names, where the connection's certificate is attached to it, else None: AWS
+    IoT takes the thing's name from the client id (AWS IoT: thing policy variables).
+    """
+    values: dict[str, tuple[str, ...]] = {
+        "iot:ClientId": (client_id,),
+        f"{_THING}IsAttached": ("true" if thing else "false",),
+    }
+    if source_ip is not None:
+        values["aws:SourceIp"] = (source_ip,)
+    if thing is not None:
+        values[f"{_THING}ThingName"] = (thing.name,)
+        if thing.type:
+            values[f"{_THING}ThingTypeName"] = (thing.type,)
+        values |= {f"{_THING}Attributes[{name}]": (value,) for name, value in thing.attributes.items()}
+    if certificate is not None:
+        values |= of_certificate(certificate)
+    return Variables(values)
+
+
+def of_certificate(certificate: x509.Certificate) -> dict[str, tuple[str, ...]]:
+    """The variables of a certificate, by name (AWS IoT: X.509 certificate policy variables).
+
+    A value with a wildcard character, or longer than 1024 characters, is left out, and so is all after the fifth. What
+    a distinguished name escapes (RFC 4514) has a backslash before it, as AWS IoT documents it.
+    """
+    found: dict[str, list[str]] = {"iot:Certificate.SerialNumber": [str(certificate.serial_number)]}
+    for owner, name in (("Issuer", certificate.issuer), ("Subject", certificate.subject)):
+        for suffix, oid in ATTRIBUTES.items():
+            found[f"iot:Certificate.{owner}.{suffix}"] = [
+                escaped(str(attribute.value)) for attribute in name.get_attributes_for_oid(oid)
+            ]
+        for suffix, values in _alternative(certificate, owner).items():
+            found[f"iot:Certificate.{owner}.AlternativeName.{suffix}"] = values
+    result: dict[str, tuple[str, ...]] = {}
+    for name_, values in found.items():
+        usable = [value for value in values[:MAX_VALUES] if can_replace(value)]
+        if usable:
+            result[name_] = (usable[0],)
+            result |= {f"{name_}.{index}": (value,) for index, value in enumerate(usable)}
+            result[f"{name_}.List"] = tuple(usable)
+    result["iot:Certificate.AvailableKeys"] = tuple(name_ for name_ in found if name_ in result)
+    return result
+
+
+def escaped(value: str) -> str:
+    """An attribute's value as AWS IoT puts it into a policy."""
+    return value.translate(_ESCAPED)
+
+
+def can_replace(value: str) -> bool:
+    """Whether AWS IoT replaces a certificate's variable by this value; it leaves the variable's text where it does not."""
+    return len(value) <= MAX_CHARACTERS and not _WILDCARDS & set(value)
+
+
+def is_known(name: str) -> bool:
+    """Whether AWS IoT documents a variable of this name."""
+    return _folded(name) in _KNOWN or _base(name) in _KNOWN or _folded(name).startswith(f"{_THING.lower()}attributes[")
+
+
+def _alternative(certificate: x509.Certificate, owner: str) -> dict[str, list[str]]:
+    names: x509.IssuerAlternativeName | x509.SubjectAlternativeName
+    try:
+        if owner == "Issuer":
+            names = certificate.extensions.get_extension_for_class(x509.IssuerAlternativeName).value
+        else:
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):  # ValueError: an extension that does not parse
+        return {}
+    return {
+        suffix: [_text(entry.value) for entry in names if isinstance(entry, kind)] for suffix, kind in ALTERNATIVE.items()
+    }
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, x509.Name):
+        return str(value)
+    return value.rfc4514_string(_SHORT)
+
+
+def _folded(name: str) -> str:
+    before, bracket, attribute = name.partition("[")
+    return before.lower() + bracket + attribute
+
+
+def _base(name: str) -> str:
+    """The name without the index, or ``.List``, that asks for other values than the first."""
+    before, _, last = _folded(name).rpartition(".")
+    return before if last == "list" or last.isdigit() else ""
+
+
+_KNOWN = {
+    name.lower()
+    for name in (
+        *OTHERS,
+        *(f"iot:Certificate.{owner}.{suffix}" for owner in ("Issuer", "Subject") for suffix in ATTRIBUTES),
+        *(f"iot:Certificate.{owner}.AlternativeName.{suffix}" for owner in ("Issuer", "Subject") for suffix in ALTERNATIVE),
+    )
+}

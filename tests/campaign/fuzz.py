@@ -1,0 +1,212 @@
+"""Hostile bytes for everything that the device parses: ``tests/campaign/fuzz.py [--seed N] [--runs N] [--cases N]``.
+
+Packets from the server, the credential partition, the configuration and its overrides, segments of the outbox: whatever they
+hold, the device must answer with the error that it documents, and with no other. Each run is one seed; a failing seed is
+printed with its case, and reproduces.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rootlet import resources
+from rootlet.board import secure_cert
+from rootlet.emulator.frozen import frozen_directory
+from rootlet.pki import certificates, keys
+from rootlet.pki.identity import DeviceIdentity
+
+SCRIPT = """
+import json, os, sys
+from leaf import config, credentials, packets, segments
+from leaf.faults import Fault
+
+given = json.loads(sys.stdin.read())
+findings = []
+
+def packets_of(data):
+    parser = packets.Parser(16384)
+    at = 0
+    while at < len(data):
+        step = 1 + data[at] % 7
+        parser.feed(data[at:at + step])
+        at += step
+        while True:
+            found = parser.next()
+            if not found:
+                break
+            kind, flags, body = found
+            if kind == packets.PUBLISH:
+                packets.parse_publish(flags, body)
+            elif kind in (packets.PUBACK, packets.SUBACK):
+                packets.identifier_of(body)
+
+class Flash:
+    def __init__(self, data):
+        self.data = data + b"\\xff" * (8192 - len(data))
+    def info(self):
+        return (1, 0x3F, 0, 8192, "esp_secure_cert", False)
+    def readblocks(self, block, buffer, offset=0):
+        at = block * 4096 + offset
+        buffer[:] = self.data[at:at + len(buffer)]
+
+def credentials_of(data):
+    parts = credentials._read_entries(Flash(data))
+    if 1 in parts and 2 in parts:
+        credentials.Credentials(parts[1], parts[2])
+
+def config_of(data):
+    values = json.loads(data)
+    problem = config.check(values, given["schema"])
+    assert problem is None or isinstance(problem, str)
+
+def segment_of(data):
+    with open(given["scratch"], "wb") as file:
+        file.write(data)
+    with open(given["scratch"], "rb") as file:
+        total = 0
+        while True:
+            found = segments.read_record(file)
+            if not found:
+                break
+            total += found[2]
+    assert total == len(data)
+
+allowed = {"packets": packets.Malformed, "credentials": Fault, "config": ValueError, "segment": ()}
+judges = {"packets": packets_of, "credentials": credentials_of, "config": config_of, "segment": segment_of}
+for number, (kind, case) in enumerate(given["cases"]):
+    try:
+        judges[kind](bytes.fromhex(case))
+    except Exception as error:
+        if not isinstance(error, allowed[kind]):
+            findings.append([number, kind, type(error).__name__ + ": " + str(error), case])
+print("ANSWER" + json.dumps(findings))
+"""
+
+PACKETS = (
+    b"\x20\x02\x00\x00",
+    b"\x30\x0b\x00\x05topicdata",
+    b"\x32\x0d\x00\x05topic\x00\x01data",
+    b"\x40\x02\x00\x01",
+    b"\x90\x03\x00\x01\x01",
+    b"\xd0\x00",
+)
+CONFIG: dict[str, Any] = {
+    "endpoint": "a.example",
+    "wifi": [{"ssid": "x", "password": "12345678"}],
+    "ntp": ["b"],
+    "watchdog": 0,
+}
+
+
+def identity_bytes() -> bytes:
+    """A sound credential partition, to be damaged."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    key = keys.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fuzz")])
+    root = certificates.root(name, key, days=10)
+    device = certificates.device(name, key.public_key(), certificates.Issuer(root, key), days=5)
+    return secure_cert.from_identity(DeviceIdentity("fuzz", device, key, (root,)))
+
+
+def mutate(draw: random.Random, data: bytes) -> bytes:
+    """Flip, cut, insert, repeat: a few of them."""
+    made = bytearray(data)
+    for _ in range(draw.randint(1, 4)):
+        at = draw.randrange(len(made) + 1)
+        choice = draw.randrange(5)
+        if choice == 0 and made:
+            made[at % len(made)] ^= 1 << draw.randrange(8)
+        elif choice == 1:
+            del made[at:]
+        elif choice == 2:
+            made[at:at] = draw.randbytes(draw.randint(1, 8))
+        elif choice == 3 and made:
+            made[at % len(made)] = draw.choice((0, 0x7F, 0x80, 0xFF))
+        else:
+            made += made[at : at + draw.randint(1, 32)]
+    return bytes(made)
+
+
+def strange_value(draw: random.Random, depth: int = 0) -> Any:
+    simple: list[Callable[[], Any]] = [
+        lambda: None,
+        lambda: draw.random() < 0.5,
+        lambda: draw.randint(-(2**31), 2**31),
+        lambda: draw.random() * 1e6,
+        lambda: "".join(chr(draw.randint(1, 0x24F)) for _ in range(draw.randint(0, 9))),
+        dict,
+        list,
+    ]
+    if depth < 2 and draw.random() < 0.3:
+        return [strange_value(draw, depth + 1) for _ in range(draw.randint(0, 4))]
+    return draw.choice(simple)()
+
+
+def cases(seed: int, count: int, credentials: bytes) -> list[tuple[str, str]]:
+    """``count`` cases, of every kind in turn."""
+    draw = random.Random(seed)
+    made = []
+    for number in range(count):
+        kind = ("packets", "credentials", "config", "segment")[number % 4]
+        if kind == "packets":
+            data = b"".join(mutate(draw, draw.choice(PACKETS)) for _ in range(draw.randint(1, 4)))
+        elif kind == "credentials":
+            data = mutate(draw, credentials)[:8192]
+        elif kind == "config":
+            values = dict(CONFIG)
+            values[draw.choice([*CONFIG, "port", "presence", "strange"])] = strange_value(draw)
+            data = json.dumps(values).encode()
+        else:
+            data = draw.randbytes(draw.randint(0, 200)).replace(b"\x01", b"\xa7")
+        made.append((kind, data.hex()))
+    return made
+
+
+def run(seed: int, count: int, credentials: bytes, scratch: str) -> list[Any]:
+    """The findings of one seed: [number, kind, error, case]; empty where all is well."""
+    schema = json.loads((resources.FIRMWARE / "leaf" / "config_schema.json").read_text())
+    path = f"{resources.FIRMWARE}:{resources.BOARDS / 'virtual'}:{frozen_directory()}:.frozen"
+    given = {"cases": cases(seed, count, credentials), "schema": schema, "scratch": scratch}
+    done = subprocess.run(
+        [sys.executable, "-m", "micropython_unix", "-X", "heapsize=32M", "-c", SCRIPT],
+        env=os.environ | {"MICROPYPATH": path},
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    answers = [line[6:] for line in done.stdout.splitlines() if line.startswith("ANSWER")]
+    if not answers:
+        return [[-1, "all", (done.stdout + done.stderr)[-500:], ""]]
+    findings: list[Any] = json.loads(answers[-1])
+    return findings
+
+
+def main() -> None:
+    import tempfile
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1, help="of the first run (default 1)")
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--cases", type=int, default=2000, help="a run")
+    arguments = parser.parse_args()
+    credentials, failed = identity_bytes(), 0
+    with tempfile.NamedTemporaryFile() as scratch:
+        for seed in range(arguments.seed, arguments.seed + arguments.runs):
+            for finding in run(seed, arguments.cases, credentials, scratch.name):
+                failed += 1
+                print(f"seed {seed}:", *finding, flush=True)
+    print(f"{arguments.runs} runs of {arguments.cases} cases, {failed} findings")
+    raise SystemExit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The first rungs: several networks, a wrong password, an access point out of reach; the sandbox behind a bad network."""
+
+from collections.abc import Callable
+
+from mypy_boto3_iot import IoTClient
+from rootlet.cloud import messages
+from rootlet.sandbox.sandbox import Sandbox
+from support.device import Device, fault_line, no_line
+from support.proxy import FaultyProxy
+
+MakeDevice = Callable[[str], Device]
+SHED, HOUSE = {"ssid": "shed", "password": "shed-password"}, {"ssid": "house", "password": "house-password"}
+
+
+def with_networks(device: Device, *networks: dict[str, str]) -> Device:
+    device.config = {**device.config, "wifi": list(networks)}
+    return device
+
+
+def test_the_second_network_is_joined_when_the_first_is_out_of_reach(registered: MakeDevice) -> None:
+    device = with_networks(registered("ladder-1"), SHED, HOUSE)
+    with device.boot(wifi={"house": "house-password"}) as board:
+        board.wait_for("wifi: shed: wifi-not-found")
+        board.wait_for("wifi: joined house")
+        board.wait_for("telemetry: climate acknowledged")
+
+
+def test_a_wrong_password_is_told_from_a_network_that_is_not_there(registered: MakeDevice) -> None:
+    device = with_networks(registered("ladder-2"), SHED, HOUSE)
+    with device.boot(wifi={"house": "another-password"}) as board:
+        line = fault_line(board, "wifi-password")
+        board.wait_for("backoff: ")
+    assert "house refused the password" in line
+    assert "another-password" not in "".join(board.lines)
+    assert "house-password" not in "".join(board.lines)
+    assert no_line(board, ["tls:", "clock:"])
+
+
+def test_no_network_at_all_is_named(registered: MakeDevice) -> None:
+    with with_networks(registered("ladder-3"), SHED).boot(wifi={}) as board:
+        assert "shed did not answer" in fault_line(board, "wifi-not-found")
+
+
+def test_power_saving_is_an_option_that_the_radio_is_told(registered: MakeDevice) -> None:
+    device = with_networks(registered("ladder-4"), SHED)
+    for wanted, mode in ((False, 1), (True, 2)):
+        device.config = {**device.config, "wifi_power_saving": wanted}
+        device.build()
+        with device.boot(wifi={"shed": "shed-password"}) as board:
+            board.wait_for(f"virtual radio: pm={mode}")
+
+
+def test_the_sandbox_behind_a_bad_network_gets_it_all_in_the_end(
+    registered: MakeDevice, aws: IoTClient, sandbox: Sandbox
+) -> None:
+    device = registered("ladder-5")
+    with FaultyProxy(sandbox.facts.mqtt_port) as proxy:
+        device.config = {**device.config, "port": proxy.port}
+        with device.boot() as board:
+            board.wait_for("telemetry: climate acknowledged")
+            proxy.down = True
+            fault_line(board, "(connection-lost|tcp|tls-no-tls|tls-failed)")
+            board.wait_for("backoff: .* attempt 3")
+            proxy.fragment = 1
+            proxy.down = False
+            since = len(board.lines)
+            board.wait_for("faults: offline ", 60, since=since)
+            board.wait_for("telemetry: climate acknowledged", since=since)
+            reply = messages.send_command("ladder-5", "echo", {"over": "one byte a segment"}, application="leaf", timeout=20)
+    assert reply["result"] == {"over": "one byte a segment"}

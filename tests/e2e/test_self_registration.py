@@ -1,0 +1,205 @@
+"""JITR with our worker, and JITP with our template: devices that nobody registered beforehand."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from mypy_boto3_iot import IoTClient
+from rootlet.cli.cloud import command as cloud
+from rootlet.cloud import jitr, jitr_rules, provisioning
+from rootlet.cloud import policy as policies
+from rootlet.errors import RootletError
+from rootlet.pki.authority import Authority, Subject
+from support.device import Device, fault_line, no_line
+from support.provisioning import role
+
+MakeDevice = Callable[[str], Device]
+PASSPHRASE = "correct horse battery staple"
+
+
+@pytest.fixture
+def ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ROOTLET_CA_PASSPHRASE", PASSPHRASE)
+    directory = tmp_path / "fleet-ca"
+    Authority.create(directory, PASSPHRASE.encode(), name=f"CA {tmp_path.name}", subject=Subject(organization="Acme"))
+    return directory
+
+
+@pytest.fixture
+def policy(aws: IoTClient) -> str:
+    name = "self-registration"
+    if name not in {entry["policyName"] for entry in aws.list_policies()["policies"]}:
+        document = policies.render("arn:aws:iot:us-east-1:000000000000", "leaf", ["climate"])
+        aws.create_policy(policyName=name, policyDocument=json.dumps(document))
+    return name
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(cloud, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+def test_the_worker_lets_in_whom_the_list_names_and_nobody_else(
+    make_device: MakeDevice, aws: IoTClient, ca: Path, policy: str, tmp_path: Path
+) -> None:
+    run("register-ca", ca, "--auto-registration")
+    allow = tmp_path / "allow.txt"
+    allow.write_text("# the line's first day\nlisted-1\n")
+    authority = Authority.load(ca, PASSPHRASE.encode())
+    command = [sys.executable, "-m", "rootlet.cli.main", "cloud", "jitr-worker", "--allow", str(allow), "--policy", policy]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout and worker.stderr
+        assert "listening" in worker.stderr.readline()
+        device = make_device("listed-1")
+        device.identity = authority.issue("listed-1")
+        with device.boot() as board:
+            fault_line(board, "device-certificate-refused")
+            assert no_line(board, ["mqtt: connected"])
+            decisions = [json.loads(worker.stdout.readline())]
+            board.wait_for("telemetry: climate acknowledged", 60)
+        (tmp_path / "other").mkdir()
+        stranger = Device(
+            tmp_path / "other", authority.issue("stranger-1"), device.config, device.sandbox_root, device.resolve
+        )
+        assert stranger.identity
+        with stranger.boot() as board:
+            fault_line(board, "device-certificate-refused")
+            while decisions[-1]["thing"] != "stranger-1":
+                decisions.append(json.loads(worker.stdout.readline()))
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(10) == 130
+    assert [decisions[0]["thing"], decisions[0]["done"]] == ["listed-1", "activated"]
+    assert decisions[-1]["done"] == "refused"
+    found = aws.describe_certificate(certificateId=stranger.identity.certificate_id)["certificateDescription"]
+    assert found["status"] == "INACTIVE"
+
+
+def test_those_who_came_while_nobody_listened_are_decided_about_at_once(
+    make_device: MakeDevice, aws: IoTClient, ca: Path, policy: str
+) -> None:
+    run("register-ca", ca, "--auto-registration")
+    device = make_device("early-1")
+    device.identity = Authority.load(ca, PASSPHRASE.encode()).issue("early-1")
+    with device.boot() as board:
+        fault_line(board, "device-certificate-refused")
+        known = aws.describe_certificate(certificateId=device.identity.certificate_id)["certificateDescription"]
+        output = run("jitr-worker", "--issuer", known["caCertificateId"], "--policy", policy, "--once")
+        assert {"early-1"} <= {json.loads(line)["thing"] for line in output.splitlines()}
+        board.wait_for("telemetry: climate acknowledged", 60)
+
+
+def test_our_template_provisions_a_never_seen_device_with_its_attributes(
+    make_device: MakeDevice, aws: IoTClient, ca: Path, policy: str, tmp_path: Path
+) -> None:
+    run("register-ca", ca)
+    file = tmp_path / "jitp.json"
+    run(
+        "jitp",
+        "template",
+        "--policy",
+        policy,
+        "--attribute",
+        "customer={Organization}",
+        "--attribute",
+        "site=north",
+        "-o",
+        file,
+    )
+    assert "is well" in run("jitp", "check", file)
+    attach = ["jitp", "attach", ca, "--template", file, "--role", role()]
+    assert "provisions devices by this template" in run(*attach)
+    assert "nothing to change" in run(*attach)
+    device = make_device("fresh-1")
+    device.identity = Authority.load(ca, PASSPHRASE.encode()).issue("fresh-1", subject=Subject(organization="Acme"))
+    with device.boot() as board:
+        fault_line(board, "device-certificate-refused")
+        assert no_line(board, ["mqtt: connected"])
+        board.wait_for("telemetry: climate acknowledged", 60)
+    assert aws.describe_thing(thingName="fresh-1")["attributes"] == {"customer": "Acme", "site": "north"}
+    found = aws.describe_certificate(certificateId=device.identity.certificate_id)["certificateDescription"]
+    assert found["status"] == "ACTIVE"
+    assert aws.list_thing_principals(thingName="fresh-1")["principals"] == [found["certificateArn"]]
+    attached = aws.list_attached_policies(target=found["certificateArn"])["policies"]
+    assert [entry.get("policyName") for entry in attached] == [policy]
+
+
+def test_a_device_of_an_unknown_ca_stays_out(make_device: MakeDevice, aws: IoTClient, ca: Path) -> None:
+    device = make_device("nobody-1")
+    device.identity = Authority.load(ca, PASSPHRASE.encode()).issue("nobody-1")
+    with device.boot() as board:
+        fault_line(board, "device-certificate-refused")
+        board.wait_for("backoff: .* attempt 3")
+        assert no_line(board, ["mqtt: connected"])
+    with pytest.raises(aws.exceptions.ResourceNotFoundException):
+        aws.describe_certificate(certificateId=device.identity.certificate_id)
+
+
+def test_the_lambda_decides_as_the_worker_does(
+    make_device: MakeDevice, aws: IoTClient, ca: Path, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code in the template, run as Lambda would run it, on the certificate of a device that waits."""
+    run("register-ca", ca, "--auto-registration")
+    device = make_device("lambda-1")
+    device.identity = Authority.load(ca, PASSPHRASE.encode()).issue("lambda-1")
+    template = jitr.template({"allow": ["lambda-1"], "issuers": None}, policy)
+    function = template["Resources"]["Activate"]["Properties"]
+    for name, value in function["Environment"]["Variables"].items():
+        monkeypatch.setenv(name, value)
+    index: dict[str, object] = {"__name__": "index"}
+    exec(compile(function["Code"]["ZipFile"], "index.py", "exec"), index)
+    with device.boot() as board:
+        fault_line(board, "device-certificate-refused")
+        done = index["handler"]({"certificateId": device.identity.certificate_id}, None)  # type: ignore[operator]
+        assert done["done"] == "activated"
+        board.wait_for("telemetry: climate acknowledged", 60)
+
+
+def test_the_rules_say_no_where_nothing_says_yes() -> None:
+    decide = jitr_rules.decide
+    assert decide({"allow": None, "issuers": None}, "t", "c", "a") == (False, "there is no rule")
+    assert decide({"allow": ["t"], "issuers": ["other"]}, "t", "c", "a")[0] is False
+    assert decide({"allow": ["c"], "issuers": None}, "t", "c", "a")[0] is True
+    assert decide({"allow": [], "issuers": ["a"]}, "t", "c", "a")[0] is False
+    assert decide({"allow": None, "issuers": ["a"]}, "", "c", "a")[0] is False
+
+
+def test_a_worker_without_a_rule_or_a_policy_does_not_start(aws: IoTClient, tmp_path: Path) -> None:
+    error = CliRunner().invoke(cloud, ["jitr-worker", "--policy", "x"]).exception
+    assert isinstance(error, RootletError)
+    assert "no rule" in error.what
+    error = CliRunner().invoke(cloud, ["jitr-worker", "--issuer", "a", "--policy", "no-such"]).exception
+    assert isinstance(error, RootletError)
+    assert "no policy no-such" in error.what
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda body: body.pop("Resources"), "Resources is missing"),
+        (lambda body: body["Parameters"].clear(), "is referred to and not declared"),
+        (lambda body: body["Parameters"].update({"AWS::IoT::Certificate::Color": {}}), "no parameter that AWS fills in"),
+        (lambda body: body["Resources"].pop("policy"), "must hold one AWS::IoT::Policy"),
+        (lambda body: body["Resources"]["certificate"]["Properties"].update(Status="INACTIVE"), "does not become ACTIVE"),
+    ],
+)
+def test_a_template_that_aws_would_refuse_is_refused_here(
+    change: Callable[[dict[str, dict[str, object]]], object], words: str
+) -> None:
+    body = provisioning.jitp("p", {"customer": "{Organization}"})
+    assert provisioning.check(body) == []
+    change(body)
+    assert any(words in problem for problem in provisioning.check(body))
+
+
+def test_a_claim_may_do_nothing_but_ask_for_an_identity() -> None:
+    document = provisioning.claim_policy("arn:aws:iot:eu-west-1:1", "fleet")
+    resources = json.dumps(document)
+    assert "dt/" not in resources and '"*"' not in resources
+    assert "provisioning-templates/fleet/provision" in resources
+    assert provisioning.check(provisioning.claim("p")) == []

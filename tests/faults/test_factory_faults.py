@@ -1,0 +1,492 @@
+"""Pull any plug at any time, start again: every board one identity, every identity one board, and the books in order.
+
+A short slice of what tests/campaign/factory_faults.py sweeps with many seeds.
+"""
+
+import contextlib
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from botocore.config import Config
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from mypy_boto3_iot import IoTClient
+from rootlet.board import flasher, partitions
+from rootlet.board.chip import Chip
+from rootlet.emulator.download_mode import DownloadMode
+from rootlet.errors import BadInput, RootletError
+from rootlet.factory import ledger as ledger_module
+from rootlet.factory import registrar, signing
+from rootlet.factory.labels import Printer, Size, Template
+from rootlet.factory.ledger import Ledger
+from rootlet.factory.plan import Plan, Registration
+from rootlet.factory.schema import State
+from rootlet.factory.station import LineTrouble, News, Phase, prove
+from rootlet.pki import certificates, keys
+from rootlet.pki.authority import CERTIFICATE, KEY, Authority
+from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.storage import write_directory
+from rootlet.pki.subject import Subject
+from rootlet.sandbox.sandbox import Sandbox
+from support.aws_proxy import REGISTER, AwsProxy, Verdict
+from support.factory_line import BATCH, Line, mac, unlocked
+from support.softhsm import make_token, softhsm_installed
+
+
+class Killed(BaseException):
+    """The station's process ends here: nothing catches this, as nothing catches kill -9."""
+
+
+class MortalLedger(Ledger):
+    """Dies just before or just after the ``at``-th time that something is written."""
+
+    def __init__(self, *arguments: Any, at: int, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._left = at
+
+    def _mortal(self, write: Callable[[], Any]) -> Any:
+        self._pulse()
+        result = write()
+        self._pulse()
+        return result
+
+    def _pulse(self) -> None:
+        if self._left == 0:
+            raise Killed
+        self._left -= 1
+
+    def assign(self, *arguments: Any, **more: Any) -> Any:
+        return self._mortal(lambda: super(MortalLedger, self).assign(*arguments, **more))
+
+    def begin(self, *arguments: Any, **more: Any) -> Any:
+        return self._mortal(lambda: super(MortalLedger, self).begin(*arguments, **more))
+
+    def finish(self, *arguments: Any, **more: Any) -> Any:
+        return self._mortal(lambda: super(MortalLedger, self).finish(*arguments, **more))
+
+
+def died_before_or_after(line: Line, board: DownloadMode, at: int) -> bool:
+    """Run a board through a station that dies at a point; whether it came so far."""
+    try:
+        line.make(board, ledger=MortalLedger(line.database, station="mortal", at=at))
+    except Killed:
+        return True
+    return False
+
+
+STEPS = ("issue", "burn", "prove", "queue", "label")
+POINTS = [1, *range(3, 22, 4), *range(4, 22, 4), *range(5, 22, 4)]
+"""Of all points before and after a write, those that differ: assigned; of each step begun, acted, written as done."""
+
+
+def test_a_station_killed_at_each_step_is_finished_by_the_next(line: Line) -> None:
+    line.open(30)
+    boards = dict(zip(POINTS, line.plug(len(POINTS)), strict=True))
+
+    def killed_at(point: int) -> tuple[bool, Phase]:
+        died = died_before_or_after(line, boards[point], point)
+        return died, line.make(boards[point]).phase
+
+    assert len(POINTS) == 1 + 3 * len(STEPS)
+    with ThreadPoolExecutor(2) as pool:
+        ends = dict(zip(POINTS, pool.map(killed_at, POINTS), strict=True))
+    last = max(POINTS)
+    assert ends == {point: (True, Phase.ALREADY if point == last else Phase.DONE) for point in POINTS}
+    line.invariants()
+    assert line.ledger.status(BATCH) == {State.WAITING: len(POINTS), State.OPEN: 30 - len(POINTS)}  # none was lost
+
+
+def test_eight_boards_survive_a_real_kill_in_the_middle_of_writing(line: Line) -> None:
+    line.open(8)
+    boards = line.plug(8)
+    process = line.start()
+    left = 67  # operations on the boards' flashes
+
+    def count(board: DownloadMode) -> Callable[[], None]:
+        before = board.memory._count
+
+        def counted() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                process.send_signal(signal.SIGKILL)
+            before()
+
+        return counted
+
+    for board in boards:
+        board.memory._count = count(board)  # type: ignore[method-assign]
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    told = line.run()
+    assert told["code"] == 0, told["stderr"]
+    assert line.count(State.WAITING) == 8
+    line.invariants()
+
+
+@pytest.mark.parametrize("operations", [0, 2, 4])
+def test_a_board_unplugged_while_it_is_written_is_finished_when_it_comes_back(line: Line, operations: int) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+    board.faults.drop_after = operations
+    assert line.make(board).phase is Phase.FAILED
+    assert line.make(board).phase is Phase.DONE
+    line.invariants()
+
+
+def test_two_boards_with_one_mac_address_never_share_an_identity(line: Line) -> None:
+    line.open(3)
+    first, second = line.plug_one(mac(1)), line.plug_one(mac(1))
+    assert line.make(first).phase is Phase.DONE
+    refused = line.make(second)
+    assert refused.phase is Phase.REFUSED
+    assert "two boards have the same MAC address" in refused.way_out
+    assert line.identity_on(second) is None
+    assert line.make(first).phase is Phase.ALREADY
+    assert line.count(State.OPEN) == 2
+    line.invariants()
+
+
+def test_two_boards_with_one_mac_address_side_by_side_get_one_identity_between_them(line: Line) -> None:
+    line.open(3)
+    line.plug_one(mac(1))
+    line.plug_one(mac(1))
+    told = line.run()
+    assert told["ended"] == {"done": 1, "set aside": 1}, told["stderr"]
+    assert line.count(State.OPEN) == 2
+    line.invariants()
+
+
+def test_boards_of_another_batch_copies_and_strangers_are_set_aside_untouched(line: Line, golden: bytes) -> None:
+    line.open(2)
+    line.open(1, batch="tuesday", prefix="other")
+    (ours,) = line.plug(1)
+    assert line.run(batch="tuesday")["ended"] == {"done": 1}
+    copy = line.plug_one(mac(7), flash=ours.flash)
+    foreign = flasher.with_identity(golden, unlocked(line.ca).issue("stranger"))
+    stranger = line.plug_one(mac(8), flash=foreign)
+    before = [board.flash for board in line.boards]
+    told = line.run()
+    assert told["ended"] == {"set aside": 3}, told["stderr"]
+    whats = " ".join(trouble["what"] for trouble in told["troubles"])
+    assert "is other-0 of another batch" in whats
+    assert "carries the identity of other-0, which belongs to the board " + mac(1) in whats
+    assert "not in this ledger" in whats
+    assert [board.flash for board in line.boards] == before
+    assert line.count(State.OPEN) == 2
+    line.boards.remove(copy)
+    line.boards.remove(stranger)
+    line.invariants()
+    line.invariants("tuesday")
+
+
+def test_the_wrong_chip_is_sent_away_untouched(line: Line) -> None:
+    line.open(1)
+    board = line.plug_one(mac(1), chip="esp32s3")
+    before = board.flash
+    news = line.make(board)
+    assert news.phase is Phase.FAILED
+    assert "is an ESP32-S3" in news.what
+    assert board.flash == before
+    assert line.count(State.OPEN) == 1
+
+
+@pytest.mark.parametrize("fault", ["flip_on_write", "flip_on_read"])
+def test_what_reads_back_differently_is_not_proved(line: Line, golden: bytes, fault: str) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+    place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
+    setattr(board.faults, fault, place.offset + 300)
+    news = line.make(board)
+    assert news.phase is Phase.FAILED
+    assert line.ledger.record("thing-0").state is State.ISSUED
+    assert line.ledger.record("thing-0").trouble
+    setattr(board.faults, fault, None)
+    assert line.make(board).phase is Phase.DONE
+    line.invariants()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a disk that is small")
+def test_a_full_disk_stops_the_books_before_the_boards_and_room_lets_them_go_on(
+    tmp_path: Path, ca: Path, golden: bytes
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "rootlet-test", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount: nothing was shown about a full disk")
+    try:
+        with Line(tmp_path, ca, None, golden, where=str(disk / "factory.db")) as line:
+            line.open(8)
+            line.plug(2)
+            ballast = disk / "ballast"
+            with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
+                while stream.write(b"\0" * 4096):
+                    pass
+            told = line.run("--patience", "1")
+            assert told["ended"] == {"failed": 2}
+            assert "full" in told["stderr"]
+            ballast.unlink()
+            assert line.run()["ended"] == {"done": 2}
+            line.invariants()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: Line, tmp_path: Path) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+    failed = line.make(board, label=Printer("/dev/full", "zpl", Template(), "Tests", Size()))
+    assert failed.phase is Phase.FAILED
+    assert "No space left" in failed.what
+    assert line.ledger.record("thing-0").state is State.QUEUED
+    done = line.make(board, label=Printer(str(tmp_path / "labels"), "zpl", Template(), "Tests", Size()))
+    assert done.phase is Phase.DONE
+    assert (tmp_path / "labels" / "thing-0.zpl").exists()
+    line.invariants()
+
+
+def test_a_database_that_goes_and_comes_back_holds_the_boards_and_loses_nothing(
+    tmp_path: Path, ca: Path, golden: bytes, postgresql: str
+) -> None:
+    with psycopg.connect(postgresql, autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS factory")
+        admin.execute("CREATE DATABASE factory")
+    url = postgresql.replace("/postgres?", "/factory?")
+    with Line(tmp_path, ca, None, golden, where=url) as line, psycopg.connect(postgresql, autocommit=True) as admin:
+        line.open(3)
+        boards = line.plug(2)
+        gone: list[int] = []
+
+        def shut() -> None:
+            if not gone:
+                gone.append(1)
+                admin.execute("ALTER DATABASE factory ALLOW_CONNECTIONS false")
+                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'factory'")
+
+        boards[0].memory._count = shut  # type: ignore[method-assign]
+        try:
+            process = line.start()
+            assert process.stderr is not None
+            for told in process.stderr:
+                if "waiting for the line" in told:
+                    break
+            admin.execute("ALTER DATABASE factory ALLOW_CONNECTIONS true")
+            stdout, _ = process.communicate(timeout=60)
+        finally:
+            admin.execute("ALTER DATABASE factory ALLOW_CONNECTIONS true")
+        assert gone
+        assert '"done": 2' in stdout
+        line.invariants()
+
+
+def behind(proxy: AwsProxy, line: Line) -> registrar.Registrar:
+    """Registers through the proxy."""
+    settings = Config(retries={"total_max_attempts": 2, "mode": "standard"})
+    iot = boto3.client("iot", endpoint_url=proxy.url, config=settings)
+    return registrar.Registrar(iot, line.ledger.plan(BATCH), unlocked(line.ca).chain)
+
+
+def test_an_answer_of_aws_that_was_lost_is_asked_for_again_and_nothing_is_there_twice(
+    line: Line, aws: IoTClient, sandbox: Sandbox
+) -> None:
+    lost: list[str] = []
+
+    def judge(method: str, path: str) -> Verdict:
+        if (method, path) == REGISTER and not lost:
+            lost.append(path)
+            return "lose answer"
+        return "pass"
+
+    line.registration = Registration.NOW
+    line.open(1, prefix="lost")
+    (board,) = line.plug(1)
+    with AwsProxy(sandbox.facts.api_url, judge) as proxy:
+        assert line.make(board, register=behind(proxy, line)).phase is Phase.DONE
+    assert lost
+    record = line.ledger.record("lost-0")
+    assert record.state is State.DONE
+    described = aws.describe_certificate(certificateId=record.certificate_id or "")
+    assert described["certificateDescription"]["status"] == "ACTIVE"
+    line.invariants()
+
+
+@pytest.mark.parametrize("verdict", ["throttle", "refuse", "lose answer"])
+def test_aws_that_throttles_or_is_gone_holds_up_no_board(
+    line: Line, aws: IoTClient, sandbox: Sandbox, verdict: Verdict
+) -> None:
+    line.registration = Registration.NOW
+    line.open(2, prefix=verdict.replace(" ", "-"))
+    boards = line.plug(2)
+    with AwsProxy(sandbox.facts.api_url, lambda *_: verdict) as proxy:
+        register = behind(proxy, line)
+        for board in boards:
+            news = line.make(board, register=register)
+            assert (news.phase, "will be registered later" in news.what) == (Phase.DONE, True)
+    assert line.count(State.WAITING) == 2
+    # AWS is well again.
+    well = registrar.Registrar(aws, line.ledger.plan(BATCH), unlocked(line.ca).chain)
+    drained = registrar.drain(line.database, line.ledger, BATCH, well, rate=100)
+    assert (drained.registered, drained.failed) == (2, [])
+    assert line.count(State.DONE) == 2
+    line.invariants()
+
+
+def test_a_locked_ca_is_told_before_any_board_is_touched(line: Line) -> None:
+    line.open(1)
+    line.plug(1)
+    line.environment = {"ROOTLET_CA_PASSPHRASE": "not this one"}
+    with line.start() as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "the passphrase is wrong" in stderr
+    assert line.boards[0].connections == 0
+    assert line.count(State.OPEN) == 1
+
+
+def test_an_expired_ca_opens_no_batch_and_signs_nothing(tmp_path: Path) -> None:
+    key = keys.generate()
+    name = Subject().name("Old CA")
+    old = certificates.root(name, key, days=30, now=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    files = {
+        CERTIFICATE: old.public_bytes(Encoding.PEM),
+        KEY: keys.encrypted_pem(key, b"12345678"),
+    }
+    write_directory(tmp_path / "old-ca", files, secret={KEY}, what="a CA")
+    with pytest.raises(BadInput, match="the CA Old CA expired on 2020-01-31"):
+        signing.check_ca(tmp_path / "old-ca")
+    plan = Plan(board="esp32_generic", customer="x", ca_sha256=old.fingerprint(SHA256()).hex())
+    now = [dt.datetime(2020, 1, 2, tzinfo=dt.UTC)]
+    desk = signing.SigningDesk(lambda: Authority.load(tmp_path / "old-ca", b"12345678"), plan, clock=lambda: now[0])
+    now[0] = dt.datetime(2020, 3, 1, tzinfo=dt.UTC)  # it expires while the station runs
+    with pytest.raises(BadInput, match="expired"):
+        desk.certify("x", None, keys.generate().public_key())
+    desk.close()
+
+
+def test_a_wrong_clock_is_told_before_anything_is_signed(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tomorrow(dt.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Tomorrow":
+            return cls.fromtimestamp(dt.datetime.now(tz).timestamp() + 86_400, tz)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_module, "datetime", Tomorrow)
+        line.open(1)
+    line.plug(1)
+    with line.start() as process:
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "set this computer's clock" in stderr
+    assert line.boards[0].connections == 0
+    with pytest.raises(BadInput, match="is valid from"):
+        signing.check_ca(line.ca, lambda: dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
+
+
+@pytest.mark.skipif(not softhsm_installed(), reason="SoftHSM is not installed: nothing was shown about a removed HSM")
+def test_boards_wait_while_the_hsm_is_unplugged_and_are_done_when_it_is_back(tmp_path: Path, golden: bytes) -> None:
+    hsm = make_token(tmp_path)
+    command = [sys.executable, "-m", "rootlet.cli.main", "ca", "create", str(tmp_path / "hsm-ca"), *map(str, hsm.options)]
+    variables = {**hsm.environment, "ROOTLET_CA_PIN": hsm.pin}
+    subprocess.run(command, env=os.environ | variables, check=True, capture_output=True)
+    with Line(tmp_path, tmp_path / "hsm-ca", None, golden, environment=variables) as line:
+        line.open(1)
+        (board,) = line.plug(1)
+        away = tmp_path / "unplugged"
+
+        def unplug() -> None:
+            if not away.exists() and line.count(State.ASSIGNED) == 0:
+                (tmp_path / "tokens").rename(away)
+
+        board.memory._count = unplug  # type: ignore[method-assign]
+        with line.start() as process:
+            assert process.stderr is not None
+            told = []
+            for text in process.stderr:
+                told.append(text)
+                if "waiting for the line" in text:
+                    away.rename(tmp_path / "tokens")
+                    board.memory._count = lambda: None  # type: ignore[method-assign]
+                    break
+            stdout, _ = process.communicate(timeout=60)
+        assert '"done": 1' in stdout, told
+        assert hsm.pin not in stdout + "".join(told)
+        line.invariants()
+
+
+def test_a_board_waits_while_the_ca_cannot_sign(line: Line) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+
+    def locked(*_: Any) -> Any:
+        raise LineTrouble("token 'factory': it refused", way_out="plug it in")
+
+    with pytest.raises(LineTrouble):
+        line.make(board, certify=locked)
+    record = line.ledger.record("thing-0")
+    assert (record.state, record.trouble) == (State.ASSIGNED, "token 'factory': it refused")
+    assert line.make(board).phase is Phase.DONE
+    line.invariants()
+
+
+def test_the_news_of_a_station_never_holds_a_key(line: Line) -> None:
+    line.open(1)
+    (board,) = line.plug(1)
+    heard: list[News] = []
+    assert line.make(board, tell=heard.append).phase is Phase.DONE
+    identity = line.identity_on(board)
+    assert identity is not None
+    assert [news.phase for news in heard] == ["identify", "assign", "issue", "burn", "prove", "queue", "label"]
+    assert keys.pem(identity.key).decode().splitlines()[1] not in repr(heard)
+
+
+def test_a_silent_board_holds_up_no_other(line: Line) -> None:
+    line.open(3)
+    boards = line.plug(3)
+    boards[0].faults.silent = True
+    told = line.run()
+    assert told["ended"] == {"done": 2, "failed": 1}
+    assert "no answer" in told["troubles"][0]["what"]
+    assert told["code"] == 1
+    line.invariants()
+
+
+def test_the_proof_sees_another_certificate_and_a_key_that_is_not_its_own(line: Line, golden: bytes) -> None:
+    authority = unlocked(line.ca)
+    ours, other = authority.issue("ours"), authority.issue("ours")
+    mixed = DeviceIdentity("ours", ours.certificate, other.key, ours.issuers)
+    for identity, told in ((ours, None), (other, "another certificate of ours"), (mixed, "is not the certificate's")):
+        board = line.plug_one(mac(1), flash=flasher.with_identity(golden, identity))
+        with Chip(board.port) as chip:
+            if told is None:
+                prove(chip, ours.certificate)
+                continue
+            with pytest.raises(RootletError, match=told):
+                prove(chip, ours.certificate)
+
+
+def test_credentials_that_cannot_be_read_are_neither_taken_for_none_nor_written_over(line: Line, golden: bytes) -> None:
+    line.open(2)
+    (board,) = line.plug(1)
+    assert line.make(board).phase is Phase.DONE
+    place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
+    board.faults.flip_on_read = place.offset + 100
+    news = line.make(board)
+    assert (news.phase, "cannot be read" in news.what, "scrap" in news.way_out) == (Phase.REFUSED, True, False)
+    board.faults.flip_on_read = None
+    assert line.make(board).phase is Phase.ALREADY
+    other = golden[: place.offset] + b"somebody's own format" + golden[place.offset + 21 :]
+    stranger = line.plug_one(mac(2), flash=other)
+    assert line.make(stranger).phase is Phase.REFUSED
+    assert stranger.flash == other
+    assert line.count(State.OPEN) == 1

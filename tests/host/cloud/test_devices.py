@@ -1,0 +1,286 @@
+"""What becomes of registered devices; many at once; those that a manufacturer provisioned."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding
+from mypy_boto3_iot import IoTClient
+from rootlet.cli.cloud import command as cloud
+from rootlet.cloud import bulk, imports, registration, rotation
+from rootlet.errors import RootletError
+from rootlet.pki.authority import Authority
+from rootlet.pki.identity import DeviceIdentity
+from support.defects import sign
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cloud, [str(argument) for argument in arguments])
+
+
+def status(aws: IoTClient, identity: DeviceIdentity) -> str:
+    try:
+        return aws.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]["status"]
+    except aws.exceptions.ResourceNotFoundException:
+        return "unknown"
+
+
+def known(aws: IoTClient, authority: Authority, directory: Path, thing: str) -> DeviceIdentity:
+    identity = authority.issue(thing)
+    identity.save(directory)
+    registration.register(aws, identity, application="leaf", streams=["climate"])
+    return identity
+
+
+def test_a_certificate_goes_off_and_on_and_is_revoked_for_good(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:
+    device = tmp_path / "d"
+    identity = known(aws, authority, device, "life-1")
+    for command, wanted in (("deactivate", "INACTIVE"), ("activate", "ACTIVE"), ("revoke", "REVOKED")):
+        assert run(command, device).exit_code == 0
+        assert status(aws, identity) == wanted
+        assert "nothing to change" in run(command, device).output
+    error = run("activate", device).exception
+    assert isinstance(error, RootletError)
+    assert "stays so" in error.what
+
+
+def test_delete_takes_it_out_and_again_changes_nothing(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:
+    device = tmp_path / "d"
+    identity = known(aws, authority, device, "life-2")
+    assert "deleted thing life-2" in run("delete", device, "--thing").output
+    assert status(aws, identity) == "unknown"
+    assert "nothing to change" in run("delete", device).output
+    assert (device / "device.key").exists()
+
+
+def test_a_device_that_nobody_registered_is_named(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:
+    authority.issue("life-3").save(tmp_path / "d")
+    error = run("deactivate", tmp_path / "d").exception
+    assert isinstance(error, RootletError)
+    assert "knows no certificate" in error.what
+
+
+def test_rotation_keeps_the_old_certificate_until_the_board_carries_the_new(
+    aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    device = tmp_path / "d"
+    old = known(aws, authority, device, "turn-1")
+    proved: list[str] = []
+    begun = rotation.begin(aws, device, authority, lambda new: proved.append(new.certificate_id))
+    new = DeviceIdentity.load(device / "next")
+    assert proved == [new.certificate_id] == [begun.new]
+    assert (status(aws, old), status(aws, new)) == ("ACTIVE", "ACTIVE")
+    with pytest.raises(RootletError, match="not the new"):
+        rotation.finish(aws, device, old.certificate_id)
+    assert status(aws, old) == "ACTIVE"
+    rotation.finish(aws, device, new.certificate_id)
+    assert (status(aws, old), status(aws, new)) == ("INACTIVE", "ACTIVE")
+    assert DeviceIdentity.load(device).certificate_id == new.certificate_id
+    assert DeviceIdentity.load(device / "previous").certificate_id == old.certificate_id
+    assert rotation.finish(aws, device, new.certificate_id).changes == []
+
+
+class PulledPlugError(Exception):
+    pass
+
+
+def test_a_rotation_interrupted_at_every_call_leaves_a_certificate_that_is_let_in_and_goes_on(
+    aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    device = tmp_path / "d"
+    old = known(aws, authority, device, "turn-2")
+    calls = 0
+    stop_at = 0
+
+    def count(**_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise PulledPlugError
+
+    aws.meta.events.register("before-call.iot.*", count)
+    interrupted = 0
+    for half in ("begin", "finish"):
+        stop_at = 0
+        while True:
+            stop_at, calls = stop_at + 1, 0
+            try:
+                if half == "begin":
+                    rotation.begin(aws, device, authority, lambda _: None)
+                else:
+                    carried = DeviceIdentity.load(device / "next" if (device / "next").exists() else device)
+                    rotation.finish(aws, device, carried.certificate_id)
+                break
+            except PulledPlugError:
+                interrupted += 1
+                stop, stop_at = stop_at, 0
+                # Before the board is seen with the new one it carries the old one, afterwards the new one.
+                carries = old if half == "begin" else DeviceIdentity.load(device)
+                assert status(aws, carries) == "ACTIVE"
+                stop_at = stop
+        stop_at = 0
+    assert interrupted >= 5
+    assert status(aws, old) == "INACTIVE"
+
+
+def test_a_swap_interrupted_between_its_renames_is_finished(authority: Authority, tmp_path: Path) -> None:
+    device = tmp_path / "d"
+    old, new = authority.issue("turn-3"), authority.issue("turn-3")
+    old.save(device)
+    new.save(device / "next")
+    device.rename(device.with_name("d.rotating"))  # the plug was pulled here
+    rotation._resume_swap(device)
+    assert DeviceIdentity.load(device).certificate_id == new.certificate_id
+    assert DeviceIdentity.load(device / "previous").certificate_id == old.certificate_id
+
+
+def test_many_devices_are_registered_and_what_is_done_is_not_asked_again(
+    aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    for number in range(4):
+        authority.issue(f"many-{number}").save(tmp_path / "devices" / f"many-{number}")
+    first = run("register-all", tmp_path / "devices", "--json")
+    assert json.loads(first.stdout) == {"registered": 4, "before": 0, "failed": []}
+    journal = tmp_path / "devices" / "registered.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(lines[:2]) + "\n" + lines[2][:20])  # a crash in the third line
+    again = run("register-all", tmp_path / "devices", "--json")
+    assert json.loads(again.stdout)["before"] == 2
+    assert json.loads(again.stdout)["registered"] == 2
+    assert all(status(aws, DeviceIdentity.load(tmp_path / "devices" / f"many-{n}")) == "ACTIVE" for n in range(4))
+
+
+def test_one_bad_device_does_not_hold_up_the_others(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:
+    for number in range(3):
+        authority.issue(f"bad-{number}").save(tmp_path / "devices" / f"bad-{number}")
+    revoked = DeviceIdentity.load(tmp_path / "devices" / "bad-1")
+    registration.register(aws, revoked, application="leaf", streams=["climate"])
+    aws.update_certificate(certificateId=revoked.certificate_id, newStatus="REVOKED")
+    result = run("register-all", tmp_path / "devices", "--json")
+    assert result.exit_code == 1
+    answer = json.loads(result.stdout)
+    assert answer["registered"] == 2
+    assert [failure["thing"] for failure in answer["failed"]] == ["bad-1"]
+
+
+def test_the_token_bucket_lets_a_seconds_worth_through_at_once_and_then_keeps_the_pace() -> None:
+    now = 0.0
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        waits.append(seconds)
+
+    bucket = bulk.TokenBucket(10, lambda: now, sleep)
+    for _ in range(30):
+        bucket.take()
+    assert len(waits) == 20
+    assert sum(waits) == pytest.approx(2.0)
+    now += 60
+    for _ in range(10):
+        bucket.take()
+    assert len(waits) == 20  # a long rest saves up no more than a second's worth
+
+
+def test_a_paced_client_keeps_each_operation_below_its_limit(aws: IoTClient) -> None:
+    iot = bulk.paced({"DescribeEndpoint": 20})
+    started = time.monotonic()
+    for _ in range(30):
+        iot.describe_endpoint(endpointType="iot:Data-ATS")
+    assert time.monotonic() - started > 0.4  # 20 at once, 10 more at 20 a second
+
+
+def test_a_pem_bundle_and_a_csv_are_registered(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:
+    one, two, three = (authority.issue(f"maker-{n}") for n in range(3))
+    bundle = tmp_path / "bundle.pem"
+    ca = authority.certificate.public_bytes(Encoding.PEM)
+    bundle.write_bytes(one.certificate.public_bytes(Encoding.PEM) + ca)
+    assert run("import-manifest", bundle).exit_code == 0
+    (tmp_path / "two.crt").write_bytes(two.certificate.public_bytes(Encoding.PEM))
+    sheet = tmp_path / "modules.csv"
+    der = base64.b64encode(three.certificate_der()).decode()
+    sheet.write_text(f"thing,certificate\n,two.crt\nrenamed-3,{der}\n")
+    result = run("import-manifest", sheet)
+    assert result.exit_code == 0, result.output
+    assert [status(aws, device) for device in (one, two, three)] == ["ACTIVE"] * 3
+    assert aws.describe_thing(thingName="renamed-3")
+
+
+def microchip(certificates: list[Any], key: ec.EllipticCurvePrivateKey) -> bytes:
+    def encoded(value: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    entries = []
+    for number, certificate in enumerate(certificates):
+        chain = [base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()]
+        payload = encoded({"version": 1, "uniqueId": f"0123{number:04}", "publicKeySet": {"keys": [{"x5c": chain}]}})
+        protected = encoded({"typ": "JWT", "alg": "ES256"})
+        r, s = decode_dss_signature(key.sign(f"{protected}.{payload}".encode(), ec.ECDSA(hashes.SHA256())))
+        signature = base64.urlsafe_b64encode(r.to_bytes(32) + s.to_bytes(32)).decode().rstrip("=")
+        entries.append({"payload": payload, "protected": protected, "header": {"uniqueId": "x"}, "signature": signature})
+    return json.dumps(entries).encode()
+
+
+def test_a_signed_manifest_is_taken_only_from_its_signer_and_unchanged(authority: Authority, tmp_path: Path) -> None:
+    signer, other = sign("Log Signer"), sign("Somebody")
+    assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
+    manifest = tmp_path / "manifest.json"
+    data = microchip([authority.issue("chip").certificate], signer.key)
+    manifest.write_bytes(data)
+    (found,) = imports.read(manifest, [other.certificate, signer.certificate])
+    assert found.thing == "01230000"
+    with pytest.raises(RootletError, match="none of the signers signed it"):
+        imports.read(manifest, [other.certificate])
+    with pytest.raises(RootletError, match="is a signed manifest"):
+        imports.read(manifest)
+    entries = json.loads(data)
+    entries[0]["payload"] = entries[0]["payload"][:-4] + "AAAA"
+    manifest.write_text(json.dumps(entries))
+    with pytest.raises(RootletError, match="entry 1"):
+        imports.read(manifest, [signer.certificate])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "no column certificate"),
+        ("thing\nx\n", "no column certificate"),
+        ("thing,certificate\nx,nonsense!\n", "row 2: no certificate"),
+        ("[]", "is a signed manifest"),
+    ],
+)
+def test_a_manifest_that_is_none_is_named_before_anything_is_registered(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "manifest"
+    path.write_text(content)
+    with pytest.raises(RootletError, match=words):
+        imports.read(path)
+
+
+def test_a_thing_that_is_there_twice_is_refused(authority: Authority, tmp_path: Path) -> None:
+    pem = b"".join(authority.issue("twin").certificate.public_bytes(Encoding.PEM) for _ in range(2))
+    (tmp_path / "twins.pem").write_bytes(pem)
+    with pytest.raises(RootletError, match="twin is there twice"):
+        imports.read(tmp_path / "twins.pem")
+
+
+def test_the_audit_finds_what_was_left_lying_about(aws: IoTClient, authority: Authority) -> None:
+    short = authority.issue("audit-1", days=20)
+    arn = aws.register_certificate_without_ca(
+        certificatePem=short.certificate.public_bytes(Encoding.PEM).decode(), status="ACTIVE"
+    )["certificateArn"]
+    aws.create_policy(policyName="audit-all", policyDocument=json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+    ))  # fmt: skip
+    aws.attach_policy(policyName="audit-all", target=arn)
+    result = run("audit", "--json")
+    assert result.exit_code == 1
+    kinds = {entry["kind"] for entry in json.loads(result.stdout) if entry["certificate_id"] == short.certificate_id}
+    assert kinds == {"expiry", "no-thing", "wildcard"}

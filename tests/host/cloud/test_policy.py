@@ -1,0 +1,194 @@
+"""``rootlet cloud policy``: narrow policies, warnings about wide ones, and what a policy would decide."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from mypy_boto3_iot import IoTClient
+from rootlet.cloud import policy, registration
+from rootlet.cloud.policy_check import check
+from rootlet.errors import BadInput, RootletError
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
+from rootlet.policies import document
+
+PREFIX = "arn:aws:iot:eu-west-1:123456789012"
+THING = "${iot:Connection.Thing.ThingName}"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run() -> Run:
+    from rootlet.cli.cloud import command
+
+    def invoke(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(command, ["policy", *map(str, arguments)])
+
+    return invoke
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        policy.render(PREFIX, "leaf", ["climate"]),
+        policy.render_customers(PREFIX, {"Acme": "acme", "Globex Ltd": "globex"}, ["climate"]),
+        policy.render_customers(PREFIX, {f"customer-{number}": f"customer-{number}" for number in range(20)}, ["climate"]),
+    ],
+)
+def test_what_is_rendered_fits_and_gives_no_reason_for_a_warning(made: dict[str, Any]) -> None:
+    assert document.characters(made) <= document.MAX_CHARACTERS
+    assert not check("made", made)
+
+
+@pytest.mark.parametrize(
+    ("customers", "about"),
+    [
+        ({"Ac*me": "acme"}, "cannot stand in a policy"),
+        ({"Acme": "ac/me"}, "no application"),
+        ({"Acme": "a", "Globex": "a"}, "same application"),
+        ({f"Customer {number}": f"c{number}" for number in range(9)}, "characters"),
+    ],
+)
+def test_customers_that_no_policy_can_tell_apart_are_refused(customers: dict[str, str], about: str) -> None:
+    with pytest.raises(BadInput, match=about):
+        policy.render_customers(PREFIX, customers, ["climate"])
+
+
+def test_render_asks_aws_for_region_and_account(run: Run, aws: IoTClient) -> None:
+    done = run("render", "--customer", "Acme=acme", "--customer", "globex")
+    made = json.loads(done.stdout)
+    assert made == policy.render_customers(
+        "arn:aws:iot:us-east-1:000000000000", {"Acme": "acme", "globex": "globex"}, ["climate"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "level", "about"),
+    [
+        ({"Action": "iot:*"}, "error", "wildcard"),
+        ({"Resource": "*"}, "error", "everything"),
+        ({"Resource": f"{PREFIX}:topic/dt/*"}, "error", "other devices"),
+        ({"Resource": f"{PREFIX}:topic/dt/{THING}/*"}, "warning", "more topics"),
+        ({"Resource": f"{PREFIX}:topic/alarm"}, "warning", "same for every device"),
+        ({"Resource": f"{PREFIX}:topicfilter/{THING}"}, "error", "never asked about"),
+        ({"Resource": f"{PREFIX}:topic/{THING}/#"}, "error", "no wildcards"),
+        ({"Resource": f"arn:aws:iot:*:*:topic/{THING}"}, "warning", "any region"),
+        ({"Resource": f"{PREFIX}:topic/${{iot:Connection.Thing.Name}}"}, "error", "no variable"),
+        ({"Condition": {"StringEquals": {"iot:Certificate.Issuer.Organisation": "x"}}}, "error", "no variable"),
+        ({"Action": "iot:Connect", "Resource": f"{PREFIX}:client/${{iot:ClientId}}"}, "error", "any client"),
+        ({"Action": "iot:Subscribe", "Resource": f"{PREFIX}:topicfilter/{THING}/#"}, "warning", "many topics"),
+        ({"Action": "iot:DeleteThing", "Resource": f"{PREFIX}:thing/{THING}"}, "warning", "nothing that a device does"),
+        ({"Resource": "topic/x"}, "error", "no ARN"),
+    ],
+)
+def test_what_is_too_wide_or_cannot_work_is_found(statement: dict[str, Any], level: str, about: str) -> None:
+    whole = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{PREFIX}:topic/{THING}"}
+    assert not check("p", {"Statement": [whole]})
+    found = check("p", {"Statement": [whole, whole | statement]})
+    assert [(finding.level, finding.statement) for finding in found if about in finding.what] == [(level, "statement 2")]
+
+
+def test_a_deny_may_be_as_wide_as_it_likes_and_an_inverted_allow_may_not() -> None:
+    assert not check("p", {"Statement": [{"Effect": "Deny", "Action": "iot:*", "Resource": "*"}]})
+    found = check("p", {"Statement": [{"Effect": "Allow", "NotAction": "iot:Publish", "NotResource": "*"}]})
+    assert [finding.level for finding in found] == ["error", "error"]
+
+
+def test_a_document_that_aws_would_not_take_for_its_size_is_found() -> None:
+    resources = [f"{PREFIX}:topic/{THING}/{number}" for number in range(30)]
+    found = check("p", {"Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": resources}]})
+    assert ["characters" in finding.what for finding in found] == [True]
+
+
+def test_check_exits_with_1_where_there_is_an_error(run: Run, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.json"
+    wide.write_text(json.dumps({"Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}))
+    done = run("check", wide)
+    assert isinstance(done.exception, RootletError)
+    assert "2 of 2 findings" in str(done.exception)
+    assert len(json.loads(run("check", wide, "--json").stdout)) == 2
+    missing = run("check", tmp_path / "missing.json")
+    assert isinstance(missing.exception, BadInput)
+
+
+def test_check_reads_a_policy_from_aws(run: Run, aws: IoTClient) -> None:
+    aws.create_policy(policyName="narrow", policyDocument=json.dumps(policy.render(PREFIX, "leaf", ["climate"])))
+    assert "narrow" in run("check", "narrow").stdout
+    absent = run("check", "absent")
+    assert isinstance(absent.exception, RootletError)
+    assert "ResourceNotFoundException" in str(absent.exception)
+
+
+def test_simulate_says_by_which_statement_and_with_which_values(run: Run, tmp_path: Path, no_aws: None) -> None:
+    ca = Authority.create(tmp_path / "ca", b"correct horse", name="CA", subject=Subject(organization="Acme"))
+    ca.issue("pump-1").save(tmp_path / "pump-1")
+    rendered = tmp_path / "policy.json"
+    rendered.write_text(json.dumps(policy.render_customers(PREFIX, {"Acme": "acme", "Globex": "globex"}, ["climate"])))
+    asked = ("simulate", tmp_path / "pump-1")
+    done = run(*asked, "publish", "dt/acme/pump-1/climate", "--policy", rendered)
+    assert done.exit_code == 0, done.output
+    assert f"allowed: iot:Publish on {PREFIX}:topic/dt/acme/pump-1/climate" in done.stdout
+    assert "Allow by statement 2 of policy policy.json" in done.stdout
+    assert "iot:Certificate.Issuer.Organization = Acme" in done.stdout
+    assert "iot:Connection.Thing.ThingName = pump-1" in done.stdout
+    crossing = run(*asked, "publish", "dt/globex/pump-1/climate", "--policy", rendered)
+    assert crossing.exit_code == 1
+    assert "wanted Globex, is Acme" in crossing.stdout
+    command = [sys.executable, "-m", "rootlet.cli.main", "cloud", "policy", *asked, "publish", "x", "--policy", rendered]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 1
+    answer = json.loads(run(*asked, "subscribe", "cmd/acme/pump-1/request", "--policy", rendered, "--json").stdout)
+    assert answer["allowed"]
+    assert answer["by"] == {"policy": "policy.json", "statement": 2, "sid": ""}
+    detached = run(*asked, "publish", "dt/acme/pump-1/climate", "--policy", rendered, "--client-id", "other")
+    assert detached.exit_code == 1
+    assert "(no value)" in detached.stdout
+    assert "but iot:Connect as other is denied" in detached.stdout
+
+
+def test_simulate_asks_aws_for_policies_thing_and_groups(
+    run: Run, aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    identity = authority.issue("sim-1")
+    identity.save(tmp_path / "sim-1")
+    registration.register(aws, identity, application="leaf", streams=["climate"])
+    asked = ("simulate", tmp_path / "sim-1", "publish")
+    assert run(*asked, "dt/leaf/sim-1/climate").exit_code == 0
+    assert run("simulate", identity.certificate_id, "connect", "sim-1").exit_code == 0
+    assert run(*asked, "dt/leaf/sim-2/climate").exit_code == 1
+    statement = {"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:us-east-1:000000000000:topic/extra"}
+    aws.create_policy(policyName="sim-extra", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    outer = aws.create_thing_group(thingGroupName="sim-outer")["thingGroupArn"]
+    aws.create_thing_group(thingGroupName="sim-inner", parentGroupName="sim-outer")
+    aws.attach_policy(policyName="sim-extra", target=outer)
+    assert run(*asked, "extra").exit_code == 1
+    aws.add_thing_to_thing_group(thingGroupName="sim-inner", thingName="sim-1")
+    assert run(*asked, "extra").exit_code == 0
+    aws.update_certificate(certificateId=identity.certificate_id, newStatus="INACTIVE")
+    off = run(*asked, "extra")
+    assert off.exit_code == 1
+    assert "but the certificate is INACTIVE" in off.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        (("fly", "x"), "no action"),
+        (("publish", "x", "--thing", "y"), "go with --policy"),
+        (("publish", "x", "--policy", "nowhere.json"), "policy not found"),
+        (("publish", "x", "--attribute", "y"), "no attribute"),
+    ],
+)
+def test_a_simulation_that_makes_no_sense_is_refused(
+    run: Run, aws: IoTClient, authority: Authority, tmp_path: Path, arguments: tuple[str, ...], about: str
+) -> None:
+    identity = authority.issue("sim-2")
+    identity.save(tmp_path / "sim-2")
+    registration.register(aws, identity, application="leaf", streams=["climate"])
+    done = run("simulate", tmp_path / "sim-2", *arguments)
+    assert isinstance(done.exception, BadInput)
+    assert about in str(done.exception)
