@@ -50,6 +50,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/session.py
+	$(BIN)/python bench/advisor_peers.py
 	$(BIN)/python bench/factory.py
 
 campaign: $(VENV)/dev.stamp

@@ -106,6 +106,8 @@ class Client:
         self._task: asyncio.Task[None] | None = None
         self._taken: dict[type[Packet], int] = {}
         self._seen = 0
+        self._dripping = False
+        self._held: list[Packet] = []
 
     # What a case does with a connection
 
@@ -173,18 +175,27 @@ class Client:
         return self.closed
 
     async def send(self, packet: Packet) -> None:
-        """Send a packet at once, in as few TLS records as hold it."""
+        """Send a packet in as few TLS records as hold it: at once, or after one that is on its way byte by byte."""
+        if self._dripping:
+            self._held.append(packet)
+            return
         self._timeline.add("out", self.number, packet=packet)
         await self._put(packets.encode(packet))
 
     async def send_slowly(self, packet: Packet, pause: float = 0, count: int | None = None) -> None:
         """Send a packet (its first ``count`` bytes) byte by byte, each in a record of its own, ``pause`` s between."""
+        data = packets.encode(packet)
         self._timeline.add("out", self.number, "byte by byte", packet=packet)
-        for byte in packets.encode(packet)[:count]:
+        self._dripping = True
+        for byte in data[:count]:
             if self.closed:
                 return
             await self._put(bytes((byte,)))
             await self._clock.sleep(pause)
+        if count is None or count >= len(data):  # nothing can follow on half a packet
+            self._dripping = False
+            while self._held:
+                await self.send(self._held.pop(0))
 
     async def send_together(self, together: Sequence[Packet]) -> None:
         """Send several packets in one TLS record."""

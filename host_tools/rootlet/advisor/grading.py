@@ -95,6 +95,8 @@ def _grows(rounds: Sequence[Sequence[float]]) -> bool:
 def _classify_round(waits: Sequence[float], noise: float) -> Backoff:
     if _equal(waits, noise):
         return Backoff.CONSTANT
+    if len(waits) > 3 and waits[0] >= max(waits[1:]) and _equal(waits[1:], noise):
+        return Backoff.CONSTANT  # after a first wait that was even longer
     for capped in range(len(waits) - 2):
         head, tail = waits[: len(waits) - capped], waits[len(waits) - capped :]
         if tail and not (_equal(tail, noise) and min(tail) >= head[-1] - noise and len(head) >= (4 if capped == 1 else 3)):

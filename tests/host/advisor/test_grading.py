@@ -68,6 +68,10 @@ def test_waits_that_vary_and_do_not_grow_are_not_backoff() -> None:
     assert kinds.count(Backoff.JITTERED) <= 25
 
 
+def test_equal_waits_after_a_longer_one_are_constant() -> None:
+    assert classify([[3.0, 0.0, 0.0, 0.1, 0.0]]) is Backoff.CONSTANT
+
+
 def test_two_waits_are_too_few() -> None:
     assert classify([[1.0, 2.0]]) is Backoff.TOO_FEW
 
