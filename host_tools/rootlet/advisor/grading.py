@@ -61,6 +61,8 @@ GROWTH = 1.5
 """Jittered waits grow where the longest of the last ones is this many times the longest of the first ones."""
 CLEAR_GROWTH = 2.5
 """The same, where one round alone must show it."""
+AT_ONCE = 4
+"""Waits of up to this many times the noise are no waits: how they differ says nothing."""
 _RATIOS = [1.2 + step / 50 for step in range(141)]
 """Of one wait to the one before, in strictly exponential backoff: 1.2 to 4."""
 _LONGEST_OFFSET = 3
@@ -93,7 +95,7 @@ def _grows(rounds: Sequence[Sequence[float]]) -> bool:
 
 
 def _classify_round(waits: Sequence[float], noise: float) -> Backoff:
-    if _equal(waits, noise):
+    if _equal(waits, noise) or max(waits) <= AT_ONCE * noise:
         return Backoff.CONSTANT
     if len(waits) > 3 and waits[0] >= max(waits[1:]) and _equal(waits[1:], noise):
         return Backoff.CONSTANT  # after a first wait that was even longer
