@@ -8,8 +8,9 @@ from umqtt.simple import MQTTClient
 
 from . import packets
 from .faults import Fault
+from .log import log
 
-MAX_PACKET = 16 * 1024  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
+MAX_PACKET = 16 * 1024 + 512  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
 WINDOW = 8  # publishes in flight (AWS IoT allows 100)
 FILTERS = 8  # in one SUBSCRIBE (AWS IoT: 8)
 RETRY = 10  # seconds until an unacknowledged packet is sent again
@@ -238,8 +239,12 @@ class Session(MQTTClient):
 
     async def _handle(self, kind, flags, body):
         if kind == packets.PUBLISH:
+            skipped = self._parser.skipped
             topic, payload, qos, duplicate, identifier = self._checked(packets.parse_publish, flags, body)
-            if self.on_message:
+            body = None  # the payload is a copy; a chip's heap has no room for both while a handler works
+            if skipped:
+                log("mqtt", "%d bytes to %s are too many for this device: read away" % (skipped, topic.decode()))
+            elif self.on_message:
                 await self.on_message(topic, payload, duplicate)
             if qos == 1:
                 await self._write(packets.puback(identifier))

@@ -4,6 +4,7 @@ import struct
 CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xB0, 0xD0
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
+_BEGINNING = 4 + 256  # bytes of a PUBLISH that hold its topic (AWS IoT: 256) and its packet identifier
 _FLAGS = {CONNACK: 0, PUBACK: 0, SUBACK: 0, UNSUBACK: 0, PINGRESP: 0}
 
 
@@ -61,7 +62,7 @@ def parse_publish(flags, body):
     identifier = body[end] << 8 | body[end + 1] if qos else 0
     if qos and not identifier:
         raise Malformed("PUBLISH with packet identifier 0")
-    return bytes(body[2:end]), bytes(body[at:]), qos, bool(flags & 8), identifier
+    return bytes(body[2:end]), bytes(memoryview(body)[at:]), qos, bool(flags & 8), identifier
 
 
 def identifier_of(body):
@@ -72,11 +73,19 @@ def identifier_of(body):
 
 
 class Parser:
-    """Packets out of a stream that may break at any byte. limit bounds a packet, in bytes."""
+    """Packets out of a stream that may break at any byte. limit bounds a packet, in bytes.
+
+    Of a PUBLISH beyond the limit, or beyond what the heap has left, only the beginning is kept and the rest is read away:
+    ending the connection would have a persistent session deliver it again and again. skipped is then its length, else 0.
+    """
 
     def __init__(self, limit):
         self._limit = limit
-        self._buffer = bytearray()
+        self._buffer = bytearray()  # what has not gone into a body yet
+        self._body = bytearray()
+        self._begun = False
+        self._kind = self._flags = self._at = self._left = 0
+        self.skipped = 0
         self.lacks = 2  # bytes that the next step needs: asking for more could swallow the end of the stream
 
     def feed(self, data):
@@ -84,6 +93,24 @@ class Parser:
 
     def next(self):
         """(type, flags, body) of the next whole packet, or None. Raises Malformed."""
+        if not self._begun and not self._begin():
+            return None
+        buffer, body = self._buffer, self._body
+        take = min(len(buffer), self._left)
+        keep = min(take, len(body) - self._at)
+        if keep:
+            body[self._at : self._at + keep] = memoryview(buffer)[:keep]
+            self._at += keep
+        self._buffer = buffer[take:]
+        self._left -= take
+        self.lacks = self._left
+        if self._left:
+            return None
+        self._begun = False
+        self._body = bytearray()  # the caller's now
+        return self._kind, self._flags, body
+
+    def _begin(self):
         buffer = self._buffer
         length = 0
         for at in range(1, min(len(buffer), 5)):
@@ -94,19 +121,29 @@ class Parser:
             if len(buffer) >= 5:
                 raise Malformed("a remaining length of more than 4 bytes")
             self.lacks = max(1, 2 - len(buffer))
-            return None
-        if length > self._limit:
+            return False
+        self._kind, self._flags = buffer[0] & 0xF0, buffer[0] & 0x0F
+        if self._kind != PUBLISH and _FLAGS.get(self._kind) != self._flags:
+            raise Malformed("a packet of type %d with flags %d" % (self._kind >> 4, self._flags))
+        if length > self._limit and self._kind != PUBLISH:
             raise Malformed("a packet of %d bytes; the limit is %d" % (length, self._limit))
-        end = at + 1 + length
-        self.lacks = end - len(buffer)
-        if self.lacks > 0:
-            return None
-        kind, flags = buffer[0] & 0xF0, buffer[0] & 0x0F
-        if kind != PUBLISH and _FLAGS.get(kind) != flags:
-            raise Malformed("a packet of type %d with flags %d" % (kind >> 4, flags))
-        body = bytes(memoryview(buffer)[at + 1 : end])
-        self._buffer = buffer[end:]
-        return kind, flags, body
+        self._body = self._room(length)
+        self._begun = True
+        self._at = 0
+        self._left = length
+        self._buffer = buffer[at + 1 :]
+        return True
+
+    def _room(self, length):
+        self.skipped = 0
+        if length <= self._limit:
+            try:
+                return bytearray(length)
+            except MemoryError:
+                if self._kind != PUBLISH:
+                    raise
+        self.skipped = length
+        return bytearray(min(length, _BEGINNING))
 
 
 def _string(value):

@@ -64,7 +64,7 @@ answer([ends, at])
     ("stream", "why"),
     [
         (b"\x30\xff\xff\xff\xff\x01", "more than 4 bytes"),
-        (b"\x30\xff\xff\x7f", "the limit is"),
+        (b"\x90\xff\xff\x7f", "the limit is"),
         (b"\x00\x00", "type 0"),
         (b"\xf0\x00", "type 15"),
         (b"\x21\x02\x00\x00", "flags 1"),
@@ -107,3 +107,26 @@ session._in_flight = {65535: None, 1: None, 2: None}
 answer([session._next_identifier() for _ in range(3)])
 """
     assert leaf(script) == [65534, 3, 4]
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_of_a_message_that_is_too_large_the_beginning_is_kept_and_what_follows_is_read(leaf: RunLeaf, step: int) -> None:
+    large = b"\x32" + bytes([0x80 | 3007 % 128, 3007 // 128]) + b"\x00\x03top\x00\x09" + b"x" * 3000
+    script = """
+from leaf.packets import Parser, parse_publish
+stream, step = bytes.fromhex(given[0]), given[1]
+parser = Parser(1000)
+seen = []
+for at in range(0, len(stream), step):
+    parser.feed(stream[at:at + step])
+    while True:
+        found = parser.next()
+        if not found:
+            break
+        kind, flags, body = found
+        topic, payload, qos, duplicate, identifier = parse_publish(flags, body)
+        seen.append([parser.skipped, topic.decode(), identifier, len(payload) if not parser.skipped else len(body)])
+answer(seen)
+"""
+    small = b"\x32\x0a\x00\x03top\x00\x0aabc"
+    assert leaf(script, [(large + small).hex(), step]) == [[3007, "top", 9, 260], [0, "top", 10, 3]]

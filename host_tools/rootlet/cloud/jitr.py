@@ -79,8 +79,12 @@ def work(
 
 
 def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, policy: str) -> dict[str, Any]:
-    with errors():
-        return jitr_rules.admit(iot, wanted, certificate_id, policy)
+    # What goes wrong with one device must not keep the others out: it is told, and comes again with its next attempt.
+    try:
+        with errors():
+            return jitr_rules.admit(iot, wanted, certificate_id, policy)
+    except RootletError as error:
+        return {"certificate": certificate_id, "thing": "", "done": "failed", "why": error.what}
     raise AssertionError
 
 
