@@ -64,6 +64,8 @@ class Device:
     def subscribe(self, topic):
         """Decorator: call the function with (topic, payload, duplicate) for messages on the topic, no wildcards; QoS 1.
 
+        topic is a str, payload a bytearray, duplicate says whether the server marked it as sent before.
+
         The message is acknowledged once the function returns, or has raised.
         """
 

@@ -241,7 +241,6 @@ class Session(MQTTClient):
         if kind == packets.PUBLISH:
             skipped = self._parser.skipped
             topic, payload, qos, duplicate, identifier = self._checked(packets.parse_publish, flags, body)
-            body = None  # the payload is a copy; a chip's heap has no room for both while a handler works
             if skipped:
                 log("mqtt", "%d bytes to %s are too many for this device: read away" % (skipped, topic.decode()))
             elif self.on_message:

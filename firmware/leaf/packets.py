@@ -49,7 +49,7 @@ def mark_duplicate(packet):
 
 
 def parse_publish(flags, body):
-    """Topic (bytes), payload (bytes), QoS, DUP, packet identifier (0 for QoS 0). Raises Malformed."""
+    """Topic (bytes), payload, QoS, DUP, packet identifier (0 for QoS 0). body, a bytearray, becomes the payload."""
     qos = flags >> 1 & 3
     if qos == 3:
         raise Malformed("PUBLISH with QoS 3")
@@ -62,7 +62,9 @@ def parse_publish(flags, body):
     identifier = body[end] << 8 | body[end + 1] if qos else 0
     if qos and not identifier:
         raise Malformed("PUBLISH with packet identifier 0")
-    return bytes(body[2:end]), bytes(memoryview(body)[at:]), qos, bool(flags & 8), identifier
+    topic = bytes(body[2:end])
+    body[:at] = b""  # in place: a copy of 16 KiB may find no room
+    return topic, body, qos, bool(flags & 8), identifier
 
 
 def identifier_of(body):

@@ -64,10 +64,7 @@ def verdict(device: devices.Device, chains: Chains, name: str) -> tuple[Result, 
     "name",
     [
         "TLS_Connect",
-        pytest.param(
-            "TLS_Receive_Maximum_Size_Fragments",
-            marks=pytest.mark.xfail(reason="leaf runs out of a 160K heap on a message of 16 KiB", strict=False),
-        ),
+        "TLS_Receive_Maximum_Size_Fragments",
         "TLS_Support_Aws_IoT_Cipher_Suites",
         "TLS_Large_Size_Server_Cert",
         "TLS_Unsecure_Server_Cert",

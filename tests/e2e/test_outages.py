@@ -145,7 +145,7 @@ def test_a_handler_that_raises_is_told_and_nothing_else_suffers(device: Device, 
     with device.boot() as board:
         board.wait_for("mqtt: subscribed")
         watcher.publish("news/all", b"hello")
-        board.wait_for(r"NEWS news/all b'hello' False")
+        board.wait_for(r"NEWS news/all bytearray\(b'hello'\) False")
         board.wait_for("handler of news/all raised ValueError: a handler's own mistake")
         seen = max(numbers(watcher), default=0)
         watcher.wait_for(lambda: whole(watcher, seen + 5))
@@ -211,4 +211,33 @@ def test_the_next_address_is_tried_when_one_is_dead(device: Device, watcher: Wat
     device.resolve = {HOST: ["127.0.0.99", "127.0.0.1"]}  # type: ignore[dict-item]
     with device.boot() as board:
         watcher.wait_for(lambda: numbers(watcher))
+        assert not [line for line in board.lines if " fault: " in line]
+
+
+LISTENS = """
+from leaf import Device
+
+device = Device()
+
+@device.subscribe("news/all")
+def news(topic, payload, duplicate):
+    print("GOT", len(payload), duplicate)
+
+device.run()
+"""
+
+
+def test_a_message_of_16_kib_is_taken_and_a_larger_one_is_read_away_and_acknowledged(
+    device: Device, watcher: Watcher
+) -> None:
+    """Ending the connection instead would have the server deliver it again, and again."""
+    device.application.write_text(LISTENS)
+    with device.boot() as board:
+        board.wait_for("mqtt: subscribed")
+        watcher.publish("news/all", b"x" * 16384)
+        board.wait_for("GOT 16384 False")
+        watcher.publish("news/all", b"x" * 100_000)
+        board.wait_for("mqtt: 100012 bytes to news/all are too many for this device: read away")
+        watcher.publish("news/all", b"after")
+        board.wait_for("GOT 5 False")
         assert not [line for line in board.lines if " fault: " in line]

@@ -129,4 +129,4 @@ for at in range(0, len(stream), step):
 answer(seen)
 """
     small = b"\x32\x0a\x00\x03top\x00\x0aabc"
-    assert leaf(script, [(large + small).hex(), step]) == [[3007, "top", 9, 260], [0, "top", 10, 3]]
+    assert leaf(script, [(large + small).hex(), step]) == [[3007, "top", 9, 253], [0, "top", 10, 3]]
