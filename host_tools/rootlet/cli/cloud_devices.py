@@ -86,6 +86,7 @@ Until --finish has seen the new certificate on the board, the old one stays acti
 )
 @click.option("--baud", type=int, default=460_800, show_default=True)
 @click.option("--connect", metavar="ADDRESS", help="Prove at this address, whatever DNS says.")
+@click.option("--root", "extra_root", type=_PATH, help="Trust this root too when proving (a sandbox's).")
 @click.option("--mqtt-port", type=int, default=8883, show_default=True, help="Prove at this port of the endpoint.")
 @secret_options
 @_JSON
@@ -98,6 +99,7 @@ def rotate(
     delete_old: bool,
     baud: int,
     connect: str | None,
+    extra_root: Path | None,
     mqtt_port: int,
     secret: SecretSource,
     as_json: bool,
@@ -113,19 +115,31 @@ def rotate(
     if ca is None:
         raise BadInput("no CA named", way_out="--ca DIRECTORY, or --finish once the board has the new identity")
     with open_authority(ca, secret) as authority:
-        done = rotation.begin(iot, device, authority, lambda new: _prove(new, device / rotation.NEXT, connect, mqtt_port))
+        done = rotation.begin(
+            iot, device, authority, lambda new: _prove(new, device / rotation.NEXT, connect, mqtt_port, extra_root)
+        )
     _tell(asdict(done), done.changes, f"nothing to change: the new certificate {done.new} is active", as_json)
     if not as_json:
         err.print(f"proved: the cloud takes it. Now write {device / rotation.NEXT} to the board, then --finish")
 
 
-def _prove(new: "DeviceIdentity", place: Path, connect: str | None, port: int) -> None:
-    # A TLS 1.2 handshake that the server finishes: it has seen the certificate registered and ACTIVE.
+def _prove(new: "DeviceIdentity", place: Path, connect: str | None, port: int, extra_root: Path | None) -> None:
+    # A TLS 1.2 handshake that the server finishes: it has seen the certificate registered and ACTIVE. Whose word counts for
+    # that must be the account's own endpoint, so the device's rules are applied to it first.
     from rootlet.cloud import client, registration
+    from rootlet.trust import stores
     from rootlet.trust.fetch import Offer, fetch
+    from rootlet.trust.judge import judge
 
     host = registration.endpoint(client.iot())
     served = fetch(host, port, Offer(certificate=place / "device.crt", key=place / "device.key"), connect_to=connect)
+    roots = [*stores.pinned().values(), *(stores.from_file(extra_root) if extra_root else [])]
+    verdict = judge(served.chain, roots, host, dt.datetime.now(dt.UTC), served.message_size)
+    if not verdict.ok:
+        raise RootletError(
+            f"who answers as {host} is not to be trusted: {verdict.broken[0].text}",
+            way_out="see: rootlet chain; for the sandbox give its root with --root; the old certificate is untouched",
+        )
     if served.failure:
         raise RootletError(
             f"{host} does not take the new certificate of {new.thing}: {served.failure}",
