@@ -185,6 +185,7 @@ class Device:
         self._session = Session(client_id, settings["endpoint"], settings["port"], settings["keep_alive"], self._on_message)
         self._session.set_last_will(self._out + "status", b'{"online": false}', retain=True, qos=1)
         self._session.on_first_puback = lambda: log("mqtt", "first puback")
+        self._session.on_skipped = self._note_skipped
         self._session.on_second = self._every_second_of_a_connection
         self._guard = guard.Guard(settings["watchdog"])
         self._journal = journal.Journal(_reset_cause())
@@ -354,6 +355,12 @@ class Device:
                 await call(self._handlers[topic], topic, payload, duplicate)
             except Exception as error:
                 log("application", "handler of %s raised %s: %s" % (topic, type(error).__name__, error))
+
+    def _note_skipped(self, topic, size):
+        # Acknowledged all the same, or the server would deliver it on every connection: the next report tells the cloud.
+        fault = Fault("message-too-large", "%d bytes to %s are read away" % (size, topic))
+        faults.report(fault)
+        self._journal.add(fault)
 
     def _note_presence(self, payload):
         # AWS IoT: lifecycle events. Ours comes with the session, so it is there after the reconnect.

@@ -8,7 +8,6 @@ from umqtt.simple import MQTTClient
 
 from . import packets
 from .faults import Fault
-from .log import log
 
 MAX_PACKET = 16 * 1024 + 512  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
 WINDOW = 8  # publishes in flight (AWS IoT allows 100)
@@ -32,6 +31,7 @@ class Session(MQTTClient):
         super().__init__(client_id, server, port, keepalive=keepalive)
         self.on_message = on_message
         self.on_first_puback = None
+        self.on_skipped = None  # called with topic and size of a message that was too large and is read away
         self.on_second = None  # called every second of a connection; may raise Fault to end it
         self.up = False  # CONNACK has come: only now may anything else be sent
         self._last = ""
@@ -242,7 +242,8 @@ class Session(MQTTClient):
             skipped = self._parser.skipped
             topic, payload, qos, duplicate, identifier = self._checked(packets.parse_publish, flags, body)
             if skipped:
-                log("mqtt", "%d bytes to %s are too many for this device: read away" % (skipped, topic.decode()))
+                if self.on_skipped:
+                    self.on_skipped(topic.decode(), skipped)
             elif self.on_message:
                 await self.on_message(topic, payload, duplicate)
             if qos == 1:
