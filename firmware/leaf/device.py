@@ -14,11 +14,10 @@ from .outbox import DROP_OLDEST, Outbox
 
 OUTBOX = "/state/outbox"
 PRESENCE = "$aws/events/presence/disconnected/"
-_SILENCE = 300  # seconds; more than any one rung of the ladder may take
+_SILENCE = 300  # seconds; more than any one rung of the ladder may take, but for Wi-Fi, which depends on the networks
 _GRACE = 60  # seconds that an application's function may take beyond its period
 _TRY_AGAIN = 3600  # seconds in safe mode until the application gets another chance
 _SUBSCRIBED = "subscribed.json"  # the filters that the server has in our session
-_RESETS = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT")
 
 
 class Device:
@@ -124,7 +123,8 @@ class Device:
         self._main_task = asyncio.current_task()
         self._read_flash()
         self._guard.start()
-        self._guard.expect("connection", _SILENCE)
+        settings = self._settings
+        self._guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
         asyncio.create_task(self._guard.run(self._every_second, not self.safe))
         asyncio.create_task(for_ever("outbox", self._pump))
         asyncio.create_task(for_ever("clock", self._keep_time))
@@ -188,7 +188,7 @@ class Device:
         self._session.on_skipped = self._note_skipped
         self._session.on_second = self._every_second_of_a_connection
         self._guard = guard.Guard(settings["watchdog"])
-        self._journal = journal.Journal(_reset_cause())
+        self._journal = journal.Journal(guard.reset_cause())
         self.outbox = Outbox(OUTBOX, settings["outbox_ram"], settings["outbox_flash"])
         self.outbox.rules = self._rules
 
@@ -393,13 +393,3 @@ def _unload(module):
     if hasattr(sys.modules["leaf"], module):
         delattr(sys.modules["leaf"], module)
     gc.collect()
-
-
-def _reset_cause():
-    import machine
-
-    cause = machine.reset_cause()
-    for name in _RESETS:
-        if getattr(machine, name + "_RESET", None) == cause:
-            return name.lower()
-    return str(cause)

@@ -9,6 +9,7 @@ from .log import log
 SAFE_AFTER = 4  # failed boots in a row
 PROVEN = 60  # seconds of health after which a boot is no failure
 _FILE = "boots.json"
+_RESETS = ("PWRON", "HARD", "WDT", "DEEPSLEEP", "SOFT")
 
 
 class Guard:
@@ -84,6 +85,17 @@ def proven():
     failed, unproven, code = _read()
     if failed or unproven:
         _write(0, False, code)
+
+
+def reset_cause():
+    """Why this boot came to be: "pwron", "hard", "wdt", "deepsleep", "soft", or a port's own number."""
+    import machine
+
+    cause = machine.reset_cause()
+    for name in _RESETS:
+        if getattr(machine, name + "_RESET", None) == cause:
+            return name.lower()
+    return str(cause)
 
 
 def _read():

@@ -40,7 +40,7 @@ class Session(MQTTClient):
         self._stream = None
         self._write_lock = asyncio.Lock()
         self._slot = asyncio.Event()
-        self._heard = self._sent = self._since = time.ticks_ms()
+        self._sent = self._since = time.ticks_ms()
         self._proven = False
         self._ping_since = None
         self._again = []  # what was in flight when the connection began
@@ -222,7 +222,6 @@ class Session(MQTTClient):
             except packets.Malformed as error:
                 raise Fault("protocol", str(error))
             if packet:
-                self._heard = time.ticks_ms()
                 self._ping_since = None
                 return packet
             if not self._stream:
@@ -278,7 +277,7 @@ class Session(MQTTClient):
 
     async def _keep_alive(self, reader):
         # Ends the reader when the connection is dead; a reader alone would wait for ever on a half-open one.
-        self._heard = self._sent = time.ticks_ms()
+        self._sent = time.ticks_ms()
         try:
             while True:
                 await asyncio.sleep(1)

@@ -84,10 +84,6 @@ class Outbox:
         elif record in self._ram:
             self._forget(record)
 
-    def waiting(self):
-        """Whether take() would find something."""
-        return any(not record.flying for record in self._ram) or self._loose.waiting() or self._kept.waiting()
-
     def in_flash(self):
         """Bytes of flash in use, and records found damaged there."""
         return (self._loose.blocks() + self._kept.blocks()) * SEGMENT, self._loose.damaged + self._kept.damaged

@@ -116,10 +116,6 @@ class Log:
                 segment.pending += 1
                 return segment, stream, payload
 
-    def waiting(self):
-        """Whether there may be a record that nobody has been handed."""
-        return any(not segment.read for segment in self.segments)
-
     def done(self, segment):
         """One of the segment's records has been delivered."""
         segment.pending -= 1

@@ -1,6 +1,7 @@
 # What the device itself remembers across a reboot: small JSON files under /state, which a repair of the board keeps.
 import json
 
+from .log import log
 from .segments import make_directories
 
 DIRECTORY = "/state"
@@ -30,4 +31,4 @@ def write(name, value):
         with file:
             json.dump(value, file)
     except OSError as error:
-        print("state: %s cannot be kept (%s)" % (name, error))
+        log("state", "%s cannot be kept (%s)" % (name, error))

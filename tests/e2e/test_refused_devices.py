@@ -7,7 +7,7 @@ import pytest
 from asn1crypto import keys as asn1_keys
 from mypy_boto3_iot import IoTClient
 from rootlet.board import secure_cert
-from rootlet.cloud import lifecycle, messages
+from rootlet.cloud import messages
 from rootlet.pki import keys
 from rootlet.pki.authority import Authority, Subject
 from rootlet.pki.identity import DeviceIdentity
@@ -119,20 +119,3 @@ def test_a_topic_that_the_policy_denies_is_given_up_and_the_rest_goes_on(
         later = [line for line in board.lines[since:] if " fault: " in line]
     assert reply["result"] == {"still": "here"}
     assert not later
-
-
-def test_a_deactivated_device_is_dropped_and_stays_out_and_returns_by_itself_when_it_may(
-    registered: MakeDevice, aws: IoTClient
-) -> None:
-    device = registered("switched-1")
-    assert device.identity
-    identifier = device.identity.certificate_id
-    with device.boot() as board:
-        board.wait_for("telemetry: climate acknowledged")
-        lifecycle.set_status(aws, identifier, "INACTIVE")
-        fault_line(board, "(connection-lost|policy-denied|taken-over|device-certificate-refused)", 60)
-        line = fault_line(board, "device-certificate-refused", 60)
-        assert "it was accepted earlier in this boot, so most likely it was deactivated" in line
-        since = len(board.lines)
-        lifecycle.set_status(aws, identifier, "ACTIVE")
-        board.wait_for("telemetry: climate acknowledged", 60, since=since)

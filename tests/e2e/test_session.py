@@ -10,28 +10,9 @@ from rootlet.pki.authority import Authority
 from support.chains import HOST, make_chain
 from support.device import Device, fault_line
 from support.impostor import Impostor
+from support.wire import Packet, receive
 
 CONNACK_NEW, CONNACK_PRESENT = b"\x20\x02\x00\x00", b"\x20\x02\x01\x00"
-
-Packet = tuple[int, bytes]
-
-
-def receive(connection: socket.socket) -> Packet:
-    """One packet: its first byte, and its body. The device's own are short: one byte of length, or two."""
-
-    def exactly(count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            more = connection.recv(count - len(data))
-            if not more:
-                raise OSError("the device hung up")
-            data += more
-        return data
-
-    first, length = exactly(2)
-    if length & 0x80:
-        length = (length & 0x7F) | exactly(1)[0] << 7
-    return first, exactly(length)
 
 
 def telemetry(packet: Packet) -> tuple[bool, bytes]:

@@ -15,6 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from paho.mqtt.enums import CallbackAPIVersion
+from rootlet.files import write_secret
 from rootlet.pki import keys
 from rootlet.pki.authority import Authority
 
@@ -34,8 +35,7 @@ class Mosquitto:
         self.port, self.plain_port = _free_port(), _free_port()
         sent = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain.sent)
         (directory / "server.pem").write_bytes(sent)
-        (directory / "server.key").write_bytes(keys.pem(chain.key))
-        (directory / "server.key").chmod(0o600)
+        write_secret(directory / "server.key", keys.pem(chain.key))
         (directory / "clients.crt").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
         settings = [
             "per_listener_settings true",

@@ -9,6 +9,7 @@ from typing import Self
 
 import paho.mqtt.client as paho
 from cryptography.hazmat.primitives.serialization import Encoding
+from rootlet.files import write_secret
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.sandbox.sandbox import Sandbox
@@ -45,7 +46,7 @@ class Client:
         certificate, key = directory / f"{identity.thing}.crt", directory / f"{identity.thing}.key"
         chain = [identity.certificate, *identity.issuers]
         certificate.write_bytes(b"".join(entry.public_bytes(Encoding.PEM) for entry in chain))
-        key.write_bytes(keys.pem(identity.key))
+        write_secret(key, keys.pem(identity.key))
         context = ssl.create_default_context(cafile=str(sandbox.root_pem))
         context.load_cert_chain(certificate, key)
         context.check_hostname = sni

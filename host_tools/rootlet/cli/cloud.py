@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rootlet.cli import cloud_ca, cloud_devices
+from rootlet.cli import cloud_ca, cloud_devices, registering
 from rootlet.cli import policy as policy_commands
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
@@ -52,17 +52,10 @@ Examples:
 """
 )
 @click.argument("device", type=click.Path(path_type=Path))
-@click.option("--application", default="leaf", show_default=True, help="As in the device's config.json.")
-@click.option(
-    "--stream",
-    "streams",
-    multiple=True,
-    default=("climate",),
-    show_default=True,
-    help="A telemetry stream; repeatable.",
-)
-@click.option("--policy", help="Attach this existing policy instead of making one.")
-@click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
+@registering.application
+@registering.streams
+@registering.policy
+@registering.with_ca
 @click.option("--thing-type", help="The thing's type; made where there is none.")
 @click.option("--group", "groups", multiple=True, help="A thing group; repeatable; made where there is none.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="Of the thing; repeatable.")

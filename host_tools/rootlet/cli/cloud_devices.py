@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from rootlet.cli import registering
 from rootlet.cli.cloud_ca import _certificate, _tell
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _DEVICE = click.argument("device", type=_PATH, metavar="DIRECTORY|CERTIFICATE")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-_APPLICATION = click.option("--application", default="leaf", show_default=True, help="As in the devices' config.json.")
-_STREAMS = click.option(
-    "--stream", "streams", multiple=True, default=("climate",), show_default=True, help="A telemetry stream."
-)
-_POLICY = click.option("--policy", help="Attach this existing policy instead of making one.")
-_WITH_CA = click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
 
 
 @click.command(epilog="\b\nExample:\n  rootlet cloud deactivate devices/sensor-1\n")
@@ -176,10 +171,10 @@ Interrupted, it goes on where it stopped: what is done stands in --journal.
 )
 @click.argument("directory", type=_PATH)
 @click.option("--journal", type=_PATH, help="Default: registered.jsonl beside the devices.")
-@_APPLICATION
-@_STREAMS
-@_POLICY
-@_WITH_CA
+@registering.application
+@registering.streams
+@registering.policy
+@registering.with_ca
 @_JSON
 def register_all(
     directory: Path,
@@ -207,10 +202,10 @@ Examples:
 @click.argument("manifest", type=_PATH)
 @click.option("--signer", "signers", type=_PATH, multiple=True, help="Who may sign a Microchip manifest; repeatable.")
 @click.option("--journal", type=_PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
-@_APPLICATION
-@_STREAMS
-@_POLICY
-@_WITH_CA
+@registering.application
+@registering.streams
+@registering.policy
+@registering.with_ca
 @_JSON
 def import_manifest(
     manifest: Path,
@@ -304,10 +299,9 @@ def _set(device: Path, status: Any, as_json: bool) -> None:
 
 
 def _id(device: Path) -> str:
-    from cryptography.hazmat.primitives import hashes
+    from rootlet.pki.identity import certificate_id
 
-    certificate = _certificate(device / "device.crt" if device.is_dir() else device)
-    return certificate.fingerprint(hashes.SHA256()).hex()
+    return certificate_id(_certificate(device / "device.crt" if device.is_dir() else device))
 
 
 COMMANDS = (activate, deactivate, revoke, delete, rotate, register_all, import_manifest, audit)

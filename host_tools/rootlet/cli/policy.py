@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli import registering
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 
@@ -27,15 +28,8 @@ Examples:
   rootlet cloud policy render --customer acme --customer globex --customer initech
 """
 )
-@click.option("--application", default="leaf", show_default=True, help="As in the device's config.json.")
-@click.option(
-    "--stream",
-    "streams",
-    multiple=True,
-    default=("climate",),
-    show_default=True,
-    help="A telemetry stream; repeatable.",
-)
+@registering.application
+@registering.streams
 @click.option(
     "--customer",
     "customers",

@@ -1,7 +1,6 @@
 """The CAs that the account trusts: registered with proof that somebody holds their key, or by SNI only."""
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet.cloud.client import errors
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority
+from rootlet.pki.identity import certificate_id
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -61,9 +61,8 @@ def register(
 
 def find(iot: "IoTClient", certificate: x509.Certificate) -> Any:
     """What AWS says of a registered CA, found by its certificate; None where it is not registered."""
-    identifier = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
     try:
-        return iot.describe_ca_certificate(certificateId=identifier)["certificateDescription"]
+        return iot.describe_ca_certificate(certificateId=certificate_id(certificate))["certificateDescription"]
     except iot.exceptions.ResourceNotFoundException:
         pass
     # That the id is the SHA-256 of the DER is not documented for CAs, so look at them all before saying no.

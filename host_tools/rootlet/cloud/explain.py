@@ -1,7 +1,6 @@
 """Whether AWS IoT Core would accept a device, and which rule says so. It only asks; nothing in the account changes."""
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.cloud.client import errors
 from rootlet.cloud.policy_simulation import from_aws, simulate
+from rootlet.pki.identity import certificate_id
 from rootlet.trust.model import Certificate
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Explanation:
 
 def explain(iot: "IoTClient", certificate: x509.Certificate, at: dt.datetime) -> Explanation:
     """Ask the account about a device's certificate. Raises RootletError where it cannot be asked."""
-    identifier = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    identifier = certificate_id(certificate)
     found = Explanation(identifier)
     with errors():
         description = _describe(iot, identifier)

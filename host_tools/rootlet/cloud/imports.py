@@ -5,7 +5,6 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from rootlet.errors import BadInput
 from rootlet.files import read_input
-from rootlet.pki.identity import common_name
+from rootlet.pki.identity import PublicIdentity, common_name
 
 
-@dataclass(frozen=True)
-class Provisioned:
-    """The public half of a device that somebody else gave its key (a ``registration.Certified``)."""
-
-    thing: str
-    certificate: x509.Certificate
-    issuers: tuple[x509.Certificate, ...] = ()
-
-    @property
-    def certificate_id(self) -> str:
-        return self.certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def read(path: Path, signers: Sequence[x509.Certificate] = ()) -> list[Provisioned]:
+def read(path: Path, signers: Sequence[x509.Certificate] = ()) -> list[PublicIdentity]:
     """Every device in a manifest, whichever of the three it is. ``signers`` are who may sign a Microchip manifest.
 
     Raises BadInput that names the entry, before anything is registered.
@@ -57,7 +43,7 @@ def _is_csv(data: bytes) -> bool:
     return b"certificate" in data.partition(b"\n")[0].lower() and b"BEGIN" not in data.partition(b"\n")[0]
 
 
-def _bundle(data: bytes, path: Path) -> Iterator[Provisioned]:
+def _bundle(data: bytes, path: Path) -> Iterator[PublicIdentity]:
     # CA certificates among them are the issuers of those that they signed.
     try:
         certificates = x509.load_pem_x509_certificates(data)
@@ -67,10 +53,10 @@ def _bundle(data: bytes, path: Path) -> Iterator[Provisioned]:
     for number, certificate in enumerate(certificates, 1):
         if certificate not in authorities:
             issuers = tuple(authority for authority in authorities if authority.subject == certificate.issuer)
-            yield Provisioned(_thing(certificate, f"{path}, certificate {number}"), certificate, issuers)
+            yield PublicIdentity(_thing(certificate, f"{path}, certificate {number}"), certificate, issuers)
 
 
-def _csv(data: bytes, path: Path) -> Iterator[Provisioned]:
+def _csv(data: bytes, path: Path) -> Iterator[PublicIdentity]:
     rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace")))
     columns = rows.fieldnames or []
     if "certificate" not in columns:
@@ -80,7 +66,7 @@ def _csv(data: bytes, path: Path) -> Iterator[Provisioned]:
     for number, row in enumerate(rows, 2):
         where = f"{path}, row {number}"
         certificate = _cell(row["certificate"] or "", path.parent, where)
-        yield Provisioned((row.get("thing") or "").strip() or _thing(certificate, where), certificate)
+        yield PublicIdentity((row.get("thing") or "").strip() or _thing(certificate, where), certificate)
 
 
 def _cell(text: str, directory: Path, where: str) -> x509.Certificate:
@@ -98,7 +84,7 @@ def _cell(text: str, directory: Path, where: str) -> x509.Certificate:
         ) from None
 
 
-def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> Iterator[Provisioned]:
+def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> Iterator[PublicIdentity]:
     # Microchip's secure element manifest: a list of JWS objects (RFC 7515, flattened), one a chip, signed with ES256.
     if not signers:
         raise BadInput(
@@ -120,7 +106,7 @@ def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> 
                         f"{where}: a certificate in x5c cannot be read", way_out="ask for the manifest again"
                     ) from None
                 thing = str(payload.get("uniqueId") or "") or _thing(certificates[0], where)
-                yield Provisioned(thing, certificates[0], tuple(certificates[1:]))
+                yield PublicIdentity(thing, certificates[0], tuple(certificates[1:]))
 
 
 def _verified(entry: Any, signers: Sequence[x509.Certificate], where: str) -> dict[str, Any]:
@@ -163,7 +149,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _no_twins(found: Sequence[Provisioned], path: Path) -> None:
+def _no_twins(found: Sequence[PublicIdentity], path: Path) -> None:
     things: set[str] = set()
     for device in found:
         if device.thing in things:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from rootlet.cloud.client import errors
 from rootlet.cloud.policy_check import DATA_PLANE
 from rootlet.errors import BadInput
 from rootlet.files import read_input
-from rootlet.pki.identity import CERTIFICATE, common_name, load_certificates
+from rootlet.pki.identity import CERTIFICATE, certificate_id, common_name, load_certificates
 from rootlet.policies import document, patterns
 from rootlet.policies.decision import Decision, decide
 from rootlet.policies.document import Policy
@@ -120,9 +119,7 @@ def from_files(
 
 def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None) -> Device:
     """What AWS has about a certificate: its id, or a path. ``client_id`` is its thing's name where none is given."""
-    wanted = (
-        certificate if _ID.fullmatch(certificate) else read_certificate(Path(certificate)).fingerprint(hashes.SHA256()).hex()
-    )
+    wanted = certificate if _ID.fullmatch(certificate) else certificate_id(read_certificate(Path(certificate)))
     with errors():
         found = iot.describe_certificate(certificateId=wanted)["certificateDescription"]
         arn = found["certificateArn"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from rootlet.cloud import client, lifecycle, registration
+from rootlet.cloud import lifecycle, registration
 from rootlet.cloud.bulk import TokenBucket
 from rootlet.errors import RootletError
 from rootlet.factory import views
@@ -19,6 +19,7 @@ from rootlet.factory.ledger import Ledger, Record
 from rootlet.factory.plan import Plan, Registration
 from rootlet.factory.schema import State, Step
 from rootlet.pki.authority import read_certificates
+from rootlet.pki.identity import PublicIdentity
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -33,16 +34,6 @@ RATE = 9.0
 """Registrations a second: RegisterCertificateWithoutCA and DescribeCertificate allow 10 by default, others may need one."""
 
 _THREADS = 8
-
-
-@dataclass(frozen=True)
-class Certified:
-    """A device as registration sees it."""
-
-    thing: str
-    certificate: x509.Certificate
-    certificate_id: str
-    issuers: tuple[x509.Certificate, ...]
 
 
 class Registrar:
@@ -67,22 +58,15 @@ class Registrar:
 
     def _register(self, record: Record) -> None:
         assert record.certificate_id is not None
-        device = Certified(record.thing, record.certificate, record.certificate_id, self._issuers)
         registration.register(
             self._iot,
-            device,
+            PublicIdentity(record.thing, record.certificate, self._issuers),
             application=self._plan.application,
             streams=self._plan.streams,
             policy=self._plan.policy,
             with_ca=self._plan.with_ca,
+            thing=registration.Thing(attributes=dict(record.attributes)),
         )
-        wanted = dict(record.attributes)
-        if not wanted:
-            return
-        with client.errors():
-            found = self._iot.describe_thing(thingName=record.thing).get("attributes", {})
-            if not wanted.items() <= found.items():
-                self._iot.update_thing(thingName=record.thing, attributePayload={"attributes": wanted, "merge": True})
 
 
 @dataclass

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from rootlet.board import flasher, partitions, secure_cert
 from rootlet.board.chip import Chip
@@ -22,7 +21,7 @@ from rootlet.factory.schema import BEFORE_PROOF, State, Step
 from rootlet.pki import keys
 from rootlet.pki.certificates import PublicKey, supported_public_key
 from rootlet.pki.held import is_pair
-from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.identity import DeviceIdentity, certificate_id
 
 USUAL_CREDENTIALS = 0x800
 """Bytes that certificate, key and issuer take, where the keys are not RSA."""
@@ -272,7 +271,7 @@ def recognize(chip: Chip) -> Board:
         certificate, _ = secure_cert.to_certificates(data)
     except RootletError:
         return Board(chip.mac, whole=False)
-    carried = certificate.fingerprint(hashes.SHA256()).hex()
+    carried = certificate_id(certificate)
     try:
         secure_cert.to_identity(data)
     except RootletError:

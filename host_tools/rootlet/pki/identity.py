@@ -36,8 +36,8 @@ class DeviceIdentity:
 
     @property
     def certificate_id(self) -> str:
-        """The id that AWS IoT gives the certificate: SHA-256 of its DER, in hexadecimal (seen in emulators)."""
-        return self.certificate.fingerprint(hashes.SHA256()).hex()
+        """What AWS IoT calls the certificate."""
+        return certificate_id(self.certificate)
 
     def save(self, directory: Path) -> None:
         """Write certificate, key (0600) and issuers into ``directory`` (0700): all of them or none.
@@ -63,6 +63,25 @@ class DeviceIdentity:
             )
         issuers = tuple(load_certificates(directory / ISSUERS)) if (directory / ISSUERS).exists() else ()
         return cls(common_name(certificate), certificate, key, issuers)
+
+
+@dataclass(frozen=True)
+class PublicIdentity:
+    """The public half of a device: of one whose key is elsewhere, or was never ours."""
+
+    thing: str
+    certificate: x509.Certificate
+    issuers: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def certificate_id(self) -> str:
+        """As ``DeviceIdentity``'s."""
+        return certificate_id(self.certificate)
+
+
+def certificate_id(certificate: x509.Certificate) -> str:
+    """The id that AWS IoT gives a certificate: SHA-256 of its DER, in hexadecimal (seen in emulators)."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def certificate_files(certificate: x509.Certificate, issuers: Sequence[x509.Certificate]) -> dict[str, bytes]:

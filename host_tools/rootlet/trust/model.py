@@ -6,7 +6,7 @@ import hashlib
 import re
 import ssl
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -307,8 +307,3 @@ def printable(text: str) -> str:
 
 def colons(data: bytes) -> str:
     return data.hex(":").upper()
-
-
-def unique(certificates: Sequence[Certificate]) -> list[Certificate]:
-    """The certificates without repetitions, in their order."""
-    return list(dict.fromkeys(certificates))

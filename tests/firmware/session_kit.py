@@ -1,0 +1,104 @@
+"""A scripted server without TLS, and the beginnings of two clients under the Unix port: umqtt.simple's and the session's."""
+
+import contextlib
+import queue
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from support.impostor import Impostor
+from support.wire import receive
+
+PLAIN = """
+from umqtt.simple import MQTTClient
+client = MQTTClient("thing-1", "127.0.0.1", given, keepalive=2)
+seen = []
+client.set_callback(lambda topic, payload: seen.append([topic.decode(), payload.decode()]))
+client.connect()
+"""
+
+SESSION = """
+import asyncio, time
+from leaf.faults import Fault
+from leaf.mqtt import Session
+
+class Plain:
+    writes = 0
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+    async def read(self, size):
+        return await self.reader.read(size)
+    async def write(self, data):
+        Plain.writes += 1
+        self.writer.write(data)
+        await self.writer.drain()
+    def close(self):
+        self.writer.close()
+
+seen = []
+async def on_message(topic, payload, duplicate):
+    seen.append([topic.decode(), payload.decode(), duplicate])
+
+session = Session("thing-1", "127.0.0.1", given, 2, on_message)
+
+async def connect():
+    # Returns the task that serves the connection, and session-present.
+    stream = Plain(*await asyncio.open_connection("127.0.0.1", given))
+    present = await session.connect(stream, 5)
+    return asyncio.create_task(session.run()), present
+
+async def fault_of(task):
+    try:
+        await task
+    except Fault as fault:
+        session.close()
+        return fault.word
+"""
+
+CONNACK = b"\x20\x02\x00\x00"
+
+
+def identifier(body: bytes) -> int:
+    end = 2 + int.from_bytes(body[:2], "big")
+    return int.from_bytes(body[end : end + 2], "big")
+
+
+def puback(number: int) -> bytes:
+    return struct.pack("!BBH", 0x40, 2, number)
+
+
+def message(topic: bytes, payload: bytes, number: int = 1, first: int = 0x32) -> bytes:
+    body = struct.pack("!H", len(topic)) + topic + struct.pack("!H", number) + payload
+    return bytes([first, len(body)]) + body
+
+
+@contextlib.contextmanager
+def server(script: Any) -> Iterator[tuple[int, "queue.Queue[Any]"]]:
+    """A server that answers CONNECT and then runs ``script(connection, number, told)``; ``told`` is a queue for the test."""
+    told: queue.Queue[Any] = queue.Queue()
+
+    def serve(connection: socket.socket, number: int) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert receive(connection)[0] == 0x10
+        connection.sendall(CONNACK)
+        script(connection, number, told)
+
+    with Impostor(None, script=serve) as running:
+        yield running.port, told
+
+
+def until_closed(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while connection.recv(4096):
+            pass
+
+
+def acknowledging(connection: socket.socket, _number: int, told: Any) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            first, body = receive(connection)
+            if first & 0xF0 == 0x30:
+                told.put(identifier(body))
+                connection.sendall(puback(identifier(body)))
