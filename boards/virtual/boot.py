@@ -1,7 +1,9 @@
 # The virtual board's power-on, under MicroPython's Unix port. It stands for what a chip has outside its flash image:
 # the ROM, the frozen _boot.py, the frozen umqtt.simple, and the modules esp32, machine and network.
 #
-# When it is done, the device sees its own flash and nothing of the host: the host's file system is unmounted.
+# When it is done, the device sees its own flash and nothing of the host: the host's file system is unmounted. Only then
+# may an end of main.py, or a Ctrl-C, lead to a prompt ("prompt" in the world; the Unix port's -i would give one at once, on
+# the host's own files).
 import json
 import os
 import sys
@@ -36,6 +38,8 @@ vfs.umount("/")
 vfs.mount(filesystem, "/")
 os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
+if world.get("prompt"):
+    os.putenv("MICROPYINSPECT", "1")
 del world, flash, filesystem
 
 for script in ("boot.py", "main.py"):

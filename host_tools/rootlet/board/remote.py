@@ -2,7 +2,9 @@
 
 import contextlib
 import hashlib
+import io
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +18,8 @@ from rootlet.board import firmware
 from rootlet.errors import RootletError
 
 CHUNK = 512  # bytes a write; the board holds it twice while it stores it
+TRIES = 3  # a UART under load loses a character now and then, and a board that is still booting hears none
+PROMPT, ANSWER, STORE = 3, 2, 10  # seconds in which it shows its prompt, answers Ctrl-D, and has written to its flash
 ASIDE = "/.push"
 
 _HASHES = """
@@ -62,8 +66,10 @@ class Remote:
     def __init__(self, port: str, baud: int = 115_200) -> None:
         self.port = port
         with self._told():
-            self._transport = SerialTransport(port, baudrate=baud, timeout=10)
-            self._transport.enter_raw_repl(soft_reset=False)
+            self._transport = SerialTransport(port, baudrate=baud, timeout=PROMPT)
+            self._heard = b""
+            self._stop_application()
+            self._transport.serial.timeout = STORE
 
     def __enter__(self) -> "Remote":
         return self
@@ -93,14 +99,20 @@ class Remote:
         return Pushed(sent, tuple(removed), len(files) - len(sent), sum(len(wanted[name]) for name in changed))
 
     def restart(self) -> None:
-        """A soft reset: boot.py and main.py run again."""
+        """A soft reset: boot.py and main.py run again. Asked for at the prompt, and again until the board answers."""
         with self._told():
             self._transport.exit_raw_repl()
-            self._transport.serial.write(b"\r\x02\x04")
+            for _ in range(TRIES):
+                self._transport.read_until(1, b">>> ", timeout_overall=PROMPT)
+                self._transport.serial.write(b"\x04")
+                if self._answered():
+                    return
+                self._transport.serial.write(b"\r")
+            raise TransportError("it does not answer a soft reset")
 
     def lines(self) -> Iterator[str]:
         """The board's log from now on, until its port is gone."""
-        pending = b""
+        pending, self._heard = self._heard, b""
         while True:
             try:
                 pending += self._transport.serial.read(max(1, self._transport.serial.inWaiting()))
@@ -109,6 +121,24 @@ class Remote:
             *complete, pending = pending.split(b"\n")
             for line in complete:
                 yield line.rstrip(b"\r").decode(errors="replace")
+
+    def _stop_application(self) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it read instead
+                    return self._transport.enter_raw_repl(soft_reset=False, timeout_overall=PROMPT)
+            except TransportError:
+                if not left:
+                    raise
+
+    def _answered(self) -> bool:
+        deadline = time.monotonic() + ANSWER
+        while not self._heard and time.monotonic() < deadline:
+            if self._transport.serial.inWaiting():
+                self._heard = self._transport.serial.read(1)
+            else:
+                time.sleep(0.01)
+        return bool(self._heard)
 
     def _manifest(self) -> set[str]:
         with self._told():

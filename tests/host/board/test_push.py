@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serial
 from click.testing import CliRunner
 from flashkit import CONFIG
 from rootlet import resources
@@ -27,11 +28,11 @@ from rootlet.processes import PARENT
 
 
 @contextlib.contextmanager
-def board_on_a_pty(flash: Path, carried: list[int] | None = None) -> Iterator[str]:
+def board_on_a_pty(flash: Path, carried: list[int] | None = None, lost: list[bytes] | None = None) -> Iterator[str]:
     """Boots again whenever it ends: at its prompt, Ctrl-D ends the Unix port and soft-resets a chip.
 
     The board's terminal is one pty and the developer's port another, with a cable between them; ``carried`` counts the
-    bytes that it takes to the board and from it.
+    bytes that it takes to the board and from it. It loses each of ``lost`` once, in their order, on the way to the board.
     """
     (board_end, board_tty), (port_end, port_tty) = pty.openpty(), pty.openpty()
     tty.setraw(board_tty)
@@ -40,16 +41,16 @@ def board_on_a_pty(flash: Path, carried: list[int] | None = None) -> Iterator[st
     # switches that off and reads the character itself.
     attributes = termios.tcgetattr(board_tty)
     attributes[3] |= termios.ISIG
-    termios.tcsetattr(board_tty, termios.TCSANOW, attributes)
-    world = {"flash": str(flash), "frozen": str(frozen_directory()), "mac": "24:0a:c4:00:00:01", "reset_cause": "soft"}
+    world = {"flash": str(flash), "frozen": str(frozen_directory()), "mac": "24:0a:c4:00:00:01", "prompt": True}
     environment = os.environ | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world)}
     boot = resources.BOARDS / "virtual" / "boot.py"
-    command = [sys.executable, "-m", "rootlet.emulator.unix_port", "-X", "heapsize=1M", "-i", str(boot)]
+    command = [sys.executable, "-m", "rootlet.emulator.unix_port", "-X", "heapsize=1M", str(boot)]
     stop = threading.Event()
     running: list[subprocess.Popen[bytes]] = []
 
     def run() -> None:
         while not stop.is_set():
+            termios.tcsetattr(board_tty, termios.TCSANOW, attributes)  # one that was killed leaves it raw
             running.append(
                 subprocess.Popen(
                     command,
@@ -68,6 +69,8 @@ def board_on_a_pty(flash: Path, carried: list[int] | None = None) -> Iterator[st
         while not stop.is_set():
             for end in select.select(list(other), [], [], 0.1)[0]:
                 data = os.read(end, 4096)
+                if lost and end == port_end and lost[0] in data:
+                    data = data.replace(lost.pop(0), b"", 1)
                 os.write(other[end], data)
                 if carried is not None:
                     carried[end == board_end] += len(data)
@@ -121,6 +124,34 @@ def test_a_running_application_is_stopped_for_the_push(flash: Path, tmp_path: Pa
     with board_on_a_pty(flash) as port:
         pushed(port, source, "--until", "busy")
         assert "1 files sent" in pushed(port, application(tmp_path, "third edition"), "--until", "third edition")
+
+
+def test_characters_that_the_line_loses_are_sent_again(flash: Path, tmp_path: Path) -> None:
+    lost = [b"\x01"]
+    with board_on_a_pty(flash, lost=lost) as port, Remote(port) as board:
+        assert not lost
+        board.push({"/main.py": b"print('rebooted')"})
+        lost.append(b"\x04")
+        board.restart()
+        assert not lost and "rebooted" in board.lines()
+
+
+def test_a_port_without_a_prompt_is_named_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    board_end, port_end = pty.openpty()
+    with pytest.raises(RootletError, match="no MicroPython prompt") as caught:
+        Remote(os.ttyname(port_end))
+    os.close(board_end)
+    os.close(port_end)
+    assert "check the port" in str(caught.value.way_out) and not capsys.readouterr().out
+
+
+def test_a_boot_that_is_cut_short_leaves_no_prompt_on_the_files_of_the_host(tmp_path: Path) -> None:
+    heard = b""
+    with board_on_a_pty(tmp_path / "no-such-flash") as port, serial.Serial(port, timeout=0.1) as line:
+        while heard.count(b"ENOENT") < 2:
+            line.write(b"\r\x03\r\x01")
+            heard += line.read(4096)
+    assert b"raw REPL" not in heard and b">>>" not in heard
 
 
 def test_files_that_are_gone_are_removed_and_state_stays(flash: Path, tmp_path: Path) -> None:
