@@ -126,7 +126,8 @@ class Remote:
         for left in reversed(range(TRIES)):
             try:
                 with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it read instead
-                    return self._transport.enter_raw_repl(soft_reset=False, timeout_overall=PROMPT)
+                    self._transport.enter_raw_repl(soft_reset=False, timeout_overall=PROMPT)
+                return
             except TransportError:
                 if not left:
                     raise
