@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import backoff, clock, commands, config, credentials, evidence, faults, guard, journal, state, tls, wifi
+from . import backoff, clock, commands, config, credentials, delivery, evidence, faults, guard, journal, state, tls, wifi
 from .commands import call, for_ever
 from .faults import Fault
 from .log import log
@@ -35,8 +35,7 @@ class Device:
         self._commands = commands.Commands(self._news.set)
         self._commands.known["leaf.status"] = lambda arguments: commands.status(self)
         self._commands.known["leaf.restart"] = self._restart_soon
-        self._given_up = {}  # topic -> True: the policy denies it
-        self._telling = False
+        self.services = []  # of leaf.services; each registers itself
 
     def telemetry(self, every, full=DROP_OLDEST):
         """Decorator: publish what the function (or coroutine function) returns, a dict, every so many seconds.
@@ -99,6 +98,10 @@ class Device:
         except asyncio.CancelledError:
             log("device", "stopped")
 
+    def wake(self):
+        """There is something to send: a service's next() will say what."""
+        self._news.set()
+
     def stop(self):
         """Begin to end: write down what is undelivered, say offline and DISCONNECT; then run() returns."""
         asyncio.create_task(self._stop())
@@ -109,6 +112,8 @@ class Device:
 
     async def _leave(self):
         self.outbox.flush()
+        for service in self.services:
+            service.leave()
         self._journal.save()
         guard.proven()
         if self._session.up:
@@ -126,8 +131,10 @@ class Device:
         settings = self._settings
         self._guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
         asyncio.create_task(self._guard.run(self._every_second, not self.safe))
-        asyncio.create_task(for_ever("outbox", self._pump))
+        asyncio.create_task(for_ever("outbox", self._delivery.run))
         asyncio.create_task(for_ever("clock", self._keep_time))
+        for service in self.services:
+            service.bind(self.thing)
         for stream, function, every in self._telemetry:
             asyncio.create_task(self._sample(stream, function, every))
         failures = 0
@@ -152,13 +159,10 @@ class Device:
             # A device that ends here is a device that somebody has to drive to.
             sys.print_exception(error)
             fault = Fault("unexpected", "%s: %s" % (type(error).__name__, error))
-        faults.report(fault)
-        self._journal.add(fault)
+        self._note(fault)
         topic = self._evidence.hopeless()
         if topic:
-            log("outbox", "%s is given up until the next boot: the server hangs up on it" % topic)
-            self._given_up[topic] = True
-            self._session.forget(topic)
+            self._delivery.give_up(topic)
         return 1 if proven else failures + 1
 
     def _read_flash(self):
@@ -178,7 +182,6 @@ class Device:
         prefix = settings["application"] + "/" + identity.thing
         self._out = "dt/" + prefix + "/"
         self._requests = "cmd/" + prefix + "/request"
-        self._responses = "cmd/" + prefix + "/response"
         client_id = settings["client_id"] or identity.thing
         self._presence = PRESENCE + client_id if settings["presence"] else None
         self._evidence = evidence.Evidence(identity.id)
@@ -191,6 +194,17 @@ class Device:
         self._journal = journal.Journal(guard.reset_cause())
         self.outbox = Outbox(OUTBOX, settings["outbox_ram"], settings["outbox_flash"])
         self.outbox.rules = self._rules
+        self._delivery = delivery.Delivery(
+            self._session,
+            self.outbox,
+            self._journal,
+            self._evidence,
+            self._news,
+            self._out,
+            "cmd/" + prefix + "/response",
+            self._commands.replies,
+            self.services,
+        )
 
     async def _connection(self):
         settings, session = self._settings, self._session
@@ -241,16 +255,27 @@ class Device:
         try:
             await self._subscribe(session, present)
             log("mqtt", "subscribed to " + self._requests)
-            await session.publish(self._out + "status", b'{"online": true}', True, 1)
-            await self._tell()
         except Fault as fault:
-            faults.report(fault)
-            self._journal.add(fault)
+            self._note(fault)
+        try:
+            await session.publish(self._out + "status", b'{"online": true}', True, 1)
+            for service in self.services:
+                service.connected()
+            await self._delivery.tell()
+        except Fault as fault:
+            self._note(fault)
+
+    def _note(self, fault):
+        faults.report(fault)
+        self._journal.add(fault)
 
     async def _subscribe(self, session, present):
         # A present session has our subscriptions, but only if a SUBACK came in it, in this boot or an earlier one: the
         # connection that began the session may have ended before.
-        topics = sorted([self._requests] + ([self._presence] if self._presence else []) + list(self._handlers))
+        topics = [self._requests] + ([self._presence] if self._presence else []) + list(self._handlers)
+        for service in self.services:
+            topics.extend(service.filters())
+        topics.sort()
         known = state.read(_SUBSCRIBED, [])
         if present and known == topics:
             return
@@ -258,56 +283,6 @@ class Device:
             state.write(_SUBSCRIBED, [])
         await session.subscribe([(topic, 1) for topic in topics])
         state.write(_SUBSCRIBED, topics)
-
-    async def _tell(self):
-        # What happened while the cloud could not see it. Survives, in flight, the end of this connection.
-        topic = self._out + "faults"
-        report = None if self._telling or topic in self._given_up else self._journal.report(self.outbox.dropped)
-        if not report:
-            return
-        self._telling = True
-        self.outbox.dropped = {}
-
-        def done(delivered):
-            self._telling = False
-            if delivered:
-                self._journal.told(report)
-
-        await self._session.room()
-        await self._session.post(topic, json.dumps(report), False, done)
-
-    async def _pump(self):
-        # Replies first, then what the outbox holds; with QoS 1, a window at a time.
-        session, outbox, replies = self._session, self.outbox, self._commands.replies
-        while True:
-            await session.room()
-            if replies:
-                await self._post(self._responses, replies.pop(0), None)
-                continue
-            record = outbox.take()
-            if not record:
-                self._news.clear()
-                await self._news.wait()
-                continue
-            topic = self._out + record.stream
-            if topic in self._given_up:
-                outbox.done(record)
-                outbox.dropped[record.stream] = outbox.dropped.get(record.stream, 0) + 1
-            else:
-                await self._post(topic, record.payload, record)
-
-    async def _post(self, topic, payload, record):
-        def done(delivered):
-            if not record:
-                return
-            self.outbox.done(record)
-            if delivered:
-                self._evidence.delivered(topic)
-                log("telemetry", record.stream + " acknowledged")
-            else:
-                self.outbox.dropped[record.stream] = self.outbox.dropped.get(record.stream, 0) + 1
-
-        await self._session.post(topic, payload, False, done)
 
     def _every_second(self):
         clock.monotonic()
@@ -320,6 +295,8 @@ class Device:
         self._guard.alive("connection")
         if wifi.lost(self._settings["wifi"]):
             raise Fault("wifi-lost", "the access point is gone")
+        for service in self.services:
+            service.tick()
 
     async def _keep_time(self):
         while True:
@@ -355,12 +332,14 @@ class Device:
                 await call(self._handlers[topic], topic, payload, duplicate)
             except Exception as error:
                 log("application", "handler of %s raised %s: %s" % (topic, type(error).__name__, error))
+        else:
+            for service in self.services:
+                if service.take(topic, payload):
+                    return
 
     def _note_skipped(self, topic, size):
         # Acknowledged all the same, or the server would deliver it on every connection: the next report tells the cloud.
-        fault = Fault("message-too-large", "%d bytes to %s are read away" % (size, topic))
-        faults.report(fault)
-        self._journal.add(fault)
+        self._note(Fault("message-too-large", "%d bytes to %s are read away" % (size, topic)))
 
     def _note_presence(self, payload):
         # AWS IoT: lifecycle events. Ours comes with the session, so it is there after the reconnect.
@@ -370,9 +349,7 @@ class Device:
             return
         log("presence", "the last connection ended: " + reason)
         if reason.startswith("DUPLICATE_CLIENT"):
-            fault = Fault("taken-over", "another client connected as %s: AWS IoT says so" % self._session.client_id)
-            faults.report(fault)
-            self._journal.add(fault)
+            self._note(Fault("taken-over", "another client connected as %s: AWS IoT says so" % self._session.client_id))
 
     def _restart_soon(self, arguments):
         asyncio.create_task(self._restart())

@@ -81,10 +81,10 @@ def test_a_board_in_use_cannot_be_booted_twice_from_one_flash(registered: MakeDe
             pass
 
 
-def test_the_demo_application_fits_a_heap_of_128_kilobytes(registered: MakeDevice, sandbox: Sandbox) -> None:
+def test_the_demo_application_fits_a_heap_of_132_kilobytes(registered: MakeDevice, sandbox: Sandbox) -> None:
     """On the 64-bit Unix port; a 32-bit chip needs about half."""
     device = registered("main-5")
-    device.heapsize = "128K"
+    device.heapsize = "132K"
     with device.boot() as board:
         board.wait_for(r"telemetry: climate acknowledged")
 

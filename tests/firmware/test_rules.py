@@ -130,7 +130,7 @@ answer([x509.names(der), broken])
 def test_every_fault_that_the_firmware_names_has_a_way_out() -> None:
     lines = (resources.FIRMWARE / "leaf" / "faults.txt").read_text().splitlines()
     hints = dict(line.split(": ", 1) for line in lines)
-    sources = "".join(path.read_text() for path in (resources.FIRMWARE / "leaf").glob("*.py"))
+    sources = "".join(path.read_text() for path in (resources.FIRMWARE / "leaf").rglob("*.py"))
     named = set(re.findall(r'Fault\(\s*"([a-z-]+)"', sources)) | set(
         re.findall(r'\("[a-z A-Z]+", "(tls-[a-z-]+)"\)', sources)
     )
