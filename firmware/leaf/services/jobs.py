@@ -113,9 +113,10 @@ class Jobs(Service):
 
     def say(self, job, status, details):
         """Send a status, in place of an earlier one that is still waiting."""
-        if job and self._running is job:
-            self._say = (job.id, status, texts(details))
-            self._device.wake()
+        if self._running is not job:
+            return
+        self._say = (job.id, status, texts(details))
+        self._device.wake()
 
     def _ask(self):
         self._asking = True
