@@ -45,7 +45,7 @@ class Jobs(Service):
     def __init__(self, device):
         super().__init__(device, "jobs")
         self._operations = {}
-        self._running = None
+        self._running: "Job | None" = None
         self._asking = False
         self._sending: tuple = ()  # what is on its way
         self._pause = 0  # seconds until anything may be sent
@@ -113,10 +113,10 @@ class Jobs(Service):
 
     def say(self, job, status, details):
         """Send a status, in place of an earlier one that is still waiting."""
-        if self._running is not job:
-            return
-        self._say = (job.id, status, texts(details))
-        self._device.wake()
+        running = self._running
+        if running and running is job:
+            self._say = (running.id, status, texts(details))
+            self._device.wake()
 
     def _ask(self):
         self._asking = True

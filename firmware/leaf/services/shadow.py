@@ -89,6 +89,8 @@ class Shadow(Service):
             # A topic that the policy denies is given up, and so is what was to be said there.
             self._sending = False
             self._shown = merged(self._shown, changed)
+            if delivered:
+                log("shadow", "reported " + ", ".join(sorted(changed)))
             self._device.wake()
 
         return self.prefix + "update", json.dumps({"state": {"reported": changed}}), done
@@ -129,6 +131,7 @@ class Shadow(Service):
         if self._unkept:
             self._unkept = False
             state.write(self._file, self._settings)
+            log("shadow", "kept")
 
     def _go_on(self):
         self._pause = 0
@@ -220,6 +223,6 @@ def difference(new, old, prune=False):
 
 
 def _copy(value):
-    # As the cloud will have it, and beyond the application's reach. What JSON cannot hold ends here (NaN would never be equal
-    # to what was reported of it).
+    # As the cloud will have it, and beyond the application's reach. What JSON cannot hold ends here: NaN would never be
+    # equal to what was reported of it.
     return json.loads(json.dumps(value))

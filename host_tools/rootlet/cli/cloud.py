@@ -54,6 +54,7 @@ Examples:
 @click.argument("device", type=click.Path(path_type=Path))
 @registering.application
 @registering.streams
+@registering.services
 @registering.policy
 @registering.with_ca
 @click.option("--thing-type", help="The thing's type; made where there is none.")
@@ -65,6 +66,7 @@ def register(
     device: Path,
     application: str,
     streams: tuple[str, ...],
+    services: tuple[str, ...],
     policy: str | None,
     with_ca: bool,
     thing_type: str | None,
@@ -84,6 +86,7 @@ def register(
         identity,
         application=application,
         streams=streams,
+        services=services,
         policy=policy,
         with_ca=with_ca,
         activate=activate,

@@ -173,6 +173,7 @@ Interrupted, it goes on where it stopped: what is done stands in --journal.
 @click.option("--journal", type=_PATH, help="Default: registered.jsonl beside the devices.")
 @registering.application
 @registering.streams
+@registering.services
 @registering.policy
 @registering.with_ca
 @_JSON
@@ -181,13 +182,16 @@ def register_all(
     journal: Path | None,
     application: str,
     streams: tuple[str, ...],
+    services: tuple[str, ...],
     policy: str | None,
     with_ca: bool,
     as_json: bool,
 ) -> None:
     """Register every device in DIRECTORY (device directories, or a batch), at the pace that AWS allows."""
     devices = list(_identities(directory))
-    _register_many(devices, journal or directory / "registered.jsonl", application, streams, policy, with_ca, as_json)
+    _register_many(
+        devices, journal or directory / "registered.jsonl", application, streams, services, policy, with_ca, as_json
+    )
 
 
 @click.command(
@@ -204,6 +208,7 @@ Examples:
 @click.option("--journal", type=_PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
 @registering.application
 @registering.streams
+@registering.services
 @registering.policy
 @registering.with_ca
 @_JSON
@@ -213,6 +218,7 @@ def import_manifest(
     journal: Path | None,
     application: str,
     streams: tuple[str, ...],
+    services: tuple[str, ...],
     policy: str | None,
     with_ca: bool,
     as_json: bool,
@@ -222,7 +228,7 @@ def import_manifest(
 
     devices = imports.read(manifest, [_certificate(signer) for signer in signers])
     place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
-    _register_many(devices, place, application, streams, policy, with_ca, as_json)
+    _register_many(devices, place, application, streams, services, policy, with_ca, as_json)
 
 
 @click.command(epilog="\b\nExample:\n  rootlet cloud audit --within 90\n\b\nExit: 0 nothing found, 1 something found.\n")
@@ -248,6 +254,7 @@ def _register_many(
     journal: Path,
     application: str,
     streams: tuple[str, ...],
+    services: tuple[str, ...],
     policy: str | None,
     with_ca: bool,
     as_json: bool,
@@ -257,7 +264,9 @@ def _register_many(
     from rootlet.cloud import bulk, registration
 
     def register(iot: Any, device: "Certified") -> registration.Registration:
-        return registration.register(iot, device, application=application, streams=streams, policy=policy, with_ca=with_ca)
+        return registration.register(
+            iot, device, application=application, streams=streams, services=services, policy=policy, with_ca=with_ca
+        )
 
     before = len(bulk.read_journal(journal))
     done, problems = 0, []

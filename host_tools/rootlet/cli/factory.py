@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rootlet.cli import factory_aws, factory_floor, factory_line
+from rootlet.cli import factory_aws, factory_floor, factory_line, registering
 from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.subject import subject_options
@@ -68,6 +68,7 @@ BATCH.csv has a header. Without a thing, the serial number names it; any further
 @click.option("--days", type=click.IntRange(1), default=10 * 365, show_default=True, help="How long they are valid.")
 @click.option("--application", default="leaf", show_default=True, help="As in the image's config.json.")
 @click.option("--stream", "streams", multiple=True, default=("climate",), show_default=True, help="Repeatable.")
+@registering.services
 @click.option("--policy", help="Attach this existing policy instead of making one.")
 @click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
 @ledger_option
@@ -87,6 +88,7 @@ def open_(
     days: int,
     application: str,
     streams: tuple[str, ...],
+    services: tuple[str, ...],
     policy: str | None,
     with_ca: bool,
     where: str,
@@ -122,6 +124,7 @@ def open_(
         subject=subject.given(),
         application=application,
         streams=streams,
+        services=services,
         policy=policy,
         with_ca=with_ca,
     )

@@ -24,12 +24,14 @@ def command() -> None:
     epilog="""\b
 Examples:
   rootlet cloud policy render --stream climate --stream power > policy.json
+  rootlet cloud policy render --service shadow --service jobs
   rootlet cloud policy render --customer Acme=acme --customer "Globex Ltd=globex"
   rootlet cloud policy render --customer acme --customer globex --customer initech
 """
 )
 @registering.application
 @registering.streams
+@registering.services
 @click.option(
     "--customer",
     "customers",
@@ -38,8 +40,17 @@ Examples:
     help="One policy for several customers: the organization of the CA that issues to one, and its application; repeatable.",
 )
 @click.option("--arn-prefix", help="arn:aws:iot:REGION:ACCOUNT, so that AWS need not be asked.")
-def render(application: str, streams: tuple[str, ...], customers: tuple[str, ...], arn_prefix: str | None) -> None:
+def render(
+    application: str,
+    streams: tuple[str, ...],
+    services: tuple[str, ...],
+    customers: tuple[str, ...],
+    arn_prefix: str | None,
+) -> None:
     """Print the least-privilege policy of a fleet: the topics that a device uses, and no wildcard.
+
+    With --service there are wildcards below the device's own shadow and jobs: for the ids of jobs, and for what AWS
+    publishes there, whose topics by name would not fit into the 2048 characters of a policy.
 
     With --customer a device may use its customer's topics only: the policy asks for the organization of the CA that
     issued its certificate. Customers whose application is called as their organization share one set of statements, so
@@ -50,9 +61,9 @@ def render(application: str, streams: tuple[str, ...], customers: tuple[str, ...
     prefix = arn_prefix or client.arn_prefix()
     if customers:
         named = dict((entry.rpartition("=")[::2] if "=" in entry else (entry, entry)) for entry in customers)
-        document = policy.render_customers(prefix, named, streams)
+        document = policy.render_customers(prefix, named, streams, services)
     else:
-        document = policy.render(prefix, application, streams)
+        document = policy.render(prefix, application, streams, services)
     emit_json(document)
 
 

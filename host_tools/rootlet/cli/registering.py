@@ -2,6 +2,19 @@
 
 import click
 
+from rootlet.errors import BadInput
+
+
+def _known(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    from rootlet.cloud import policy
+
+    try:
+        policy.check_services(given)
+    except BadInput as error:
+        raise click.BadParameter(f"{error}; {error.way_out}") from None
+    return given
+
+
 application = click.option("--application", default="leaf", show_default=True, help="As in the devices' config.json.")
 streams = click.option(
     "--stream",
@@ -10,6 +23,13 @@ streams = click.option(
     default=("climate",),
     show_default=True,
     help="A telemetry stream; repeatable.",
+)
+services = click.option(
+    "--service",
+    "services",
+    multiple=True,
+    callback=_known,
+    help="shadow, shadow:NAME or jobs, where the application uses it; repeatable.",
 )
 policy = click.option("--policy", help="Attach this existing policy instead of making one.")
 with_ca = click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")

@@ -1,13 +1,14 @@
 """Least-privilege policies: what a device running ``leaf`` does, topic by topic, and nothing else.
 
-No resource has a wildcard: a policy variable stands for the thing, so that one policy serves a whole fleet and no
-device can touch another's topics (AWS IoT: thing policy variables). Several customers under one policy are told apart
-by the organization of the CA that issued the device's certificate.
+A policy variable stands for the thing, so that one policy serves a whole fleet and no device can touch another's topics
+(AWS IoT: thing policy variables). No resource has a wildcard but for the ids of jobs, which nobody knows beforehand, and
+for what AWS publishes to the device's own shadow and jobs, whose topics by name are too many for one policy. Several
+customers under one policy are told apart by the organization of the CA that issued the device's certificate.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rootlet.errors import BadInput
@@ -19,15 +20,36 @@ ISSUER = "iot:Certificate.Issuer.Organization"
 ALWAYS = ("status", "faults")
 """The streams that ``leaf`` itself publishes."""
 
+SERVICES = {"shadow": ("get", "update"), "jobs": ("start-next", "*/update")}
+"""What ``leaf.services`` publishes to, below ``$aws/things/<thing>/<service>/``."""
+
 _NAME = re.compile(r"[A-Za-z0-9_-]+")  # of an application: config_schema.json
+_SHADOW = re.compile(r"[A-Za-z0-9:_-]{1,64}")  # AWS IoT: names of shadows
 
 
-def render(arn_prefix: str, application: str, streams: Iterable[str]) -> dict[str, Any]:
-    """The policy document; ``arn_prefix`` is such as ``arn:aws:iot:eu-west-1:123456789012``."""
-    return _document([_connect(arn_prefix, {}), *_each_action(arn_prefix, application, streams)])
+def check_services(services: Iterable[str]) -> None:
+    """Raises BadInput for what is none of SERVICES; a shadow's name may follow, as in ``shadow:config``."""
+    for given in services:
+        service, colon, name = given.partition(":")
+        named = service == "shadow" and _SHADOW.fullmatch(name) is not None if colon else True
+        if service not in SERVICES or not named:
+            raise BadInput(f"{given!r} is no service of a device", way_out="use shadow, shadow:NAME or jobs")
 
 
-def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Iterable[str]) -> dict[str, Any]:
+def render(arn_prefix: str, application: str, streams: Iterable[str], services: Sequence[str] = ()) -> dict[str, Any]:
+    """The policy document; ``arn_prefix`` is such as ``arn:aws:iot:eu-west-1:123456789012``.
+
+    Raises BadInput for an unknown service, and for more than a policy holds.
+    """
+    check_services(services)
+    statements = _each_action(_topics(arn_prefix, application, streams, services))
+    made = _document([_connect(arn_prefix, {}), *statements])
+    return _fitting(made, "make two policies of it, and attach both: a device may have several")
+
+
+def render_customers(
+    arn_prefix: str, customers: Mapping[str, str], streams: Iterable[str], services: Sequence[str] = ()
+) -> dict[str, Any]:
     """One policy for several customers: the organization of the issuing CA, and the application that it may use.
 
     Where every application is called as its organization, a variable stands for both, and the policy hardly grows with
@@ -35,6 +57,7 @@ def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Ite
     characters: a device may then also publish to its own request topic, which harms nobody else. Raises BadInput for
     what AWS would not take.
     """
+    check_services(services)
     for organization, application in customers.items():
         if not organization or not can_replace(organization):
             raise BadInput(
@@ -48,19 +71,21 @@ def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Ite
     wanted = [escaped(organization) for organization in customers]
     statements = [_connect(arn_prefix, _if(wanted))]
     if all(organization == application for organization, application in customers.items()):
-        statements += _each_action(arn_prefix, f"${{{ISSUER}}}", streams)
+        statements += _each_action(_topics(arn_prefix, f"${{{ISSUER}}}", streams, services))
     else:
         for organization, application in customers.items():
-            topics = _topics(arn_prefix, application, streams)
+            topics = _topics(arn_prefix, application, streams, services)
             resources = [resource for named in topics.values() for resource in named]
             statement = {"Effect": "Allow", "Action": list(topics), "Resource": list(dict.fromkeys(resources))}
             statements.append(statement | {"Condition": _if([escaped(organization)])})
-    made = _document(statements)
+    way_out = "call the applications as the organizations (--customer acme), or make a policy for each customer"
+    return _fitting(_document(statements), way_out)
+
+
+def _fitting(made: dict[str, Any], way_out: str) -> dict[str, Any]:
     if (size := document.characters(made)) > document.MAX_CHARACTERS:
-        raise BadInput(
-            f"the policy would have {size} characters, and AWS IoT takes {document.MAX_CHARACTERS}",
-            way_out="call the applications as the organizations (--customer acme), or make a policy for each customer",
-        )
+        what = f"the policy would have {size} characters, and AWS IoT takes {document.MAX_CHARACTERS}"
+        raise BadInput(what, way_out=way_out)
     return made
 
 
@@ -81,23 +106,28 @@ def _connect(prefix: str, condition: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _each_action(prefix: str, application: str, streams: Iterable[str]) -> list[dict[str, Any]]:
-    topics = _topics(prefix, application, streams)
+def _each_action(topics: Mapping[str, list[str]]) -> list[dict[str, Any]]:
     return [
         {"Effect": "Allow", "Action": action, "Resource": named if len(named) > 1 else named[0]}
         for action, named in topics.items()
     ]
 
 
-def _topics(prefix: str, application: str, streams: Iterable[str]) -> dict[str, list[str]]:
+def _topics(prefix: str, application: str, streams: Iterable[str], services: Sequence[str]) -> dict[str, list[str]]:
     """What a device of ``application`` does: the action, and the resources of it."""
     own, requests = f"dt/{application}/{THING}", f"cmd/{application}/{THING}/request"
     published = [f"{prefix}:topic/{own}/{name}" for name in sorted({*streams, *ALWAYS})]
+    asked, answers = [], []
+    for given in services:
+        service, _, name = given.partition(":")
+        base = f"$aws/things/{THING}/{service}" + (f"/name/{name}" if name else "")
+        asked += [f"{prefix}:topic/{base}/{request}" for request in SERVICES[service]]
+        answers.append(f"{base}/*")
     return {
-        "iot:Publish": [*published, f"{prefix}:topic/cmd/{application}/{THING}/response"],
+        "iot:Publish": [*published, f"{prefix}:topic/cmd/{application}/{THING}/response", *asked],
         "iot:RetainPublish": [f"{prefix}:topic/{own}/status"],
-        "iot:Subscribe": [f"{prefix}:topicfilter/{requests}"],
-        "iot:Receive": [f"{prefix}:topic/{requests}"],
+        "iot:Subscribe": [f"{prefix}:topicfilter/{name}" for name in (requests, *answers)],
+        "iot:Receive": [f"{prefix}:topic/{name}" for name in (requests, *answers)],
     }
 
 

@@ -67,6 +67,7 @@ def register(
     *,
     application: str,
     streams: Sequence[str],
+    services: Sequence[str] = (),
     policy: str | None = None,
     with_ca: bool = False,
     activate: bool = False,
@@ -81,12 +82,12 @@ def register(
     done = Registration(identity.thing, identity.certificate_id)
     with errors():
         try:
-            _register(iot, identity, done, application, streams, policy, with_ca, activate, thing)
+            _register(iot, identity, done, application, streams, services, policy, with_ca, activate, thing)
         except ClientError as error:
             # Somebody was quicker between our look and our write, or our own first request arrived and its answer did not.
             if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
                 raise
-            _register(iot, identity, done, application, streams, policy, with_ca, activate, thing)
+            _register(iot, identity, done, application, streams, services, policy, with_ca, activate, thing)
     return done
 
 
@@ -96,6 +97,7 @@ def _register(
     done: Registration,
     application: str,
     streams: Sequence[str],
+    services: Sequence[str],
     policy: str | None,
     with_ca: bool,
     activate: bool,
@@ -106,7 +108,7 @@ def _register(
     prefix = done.certificate_arn.rpartition(":")[0]
     done.policy = policy or f"rootlet-{application}"
     if policy is None:
-        _policy(iot, done.policy, policies.render(prefix, application, streams), done.changes)
+        _policy(iot, done.policy, policies.render(prefix, application, streams, services), done.changes)
     _attach(iot, done)
 
 

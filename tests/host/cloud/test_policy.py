@@ -20,6 +20,10 @@ from rootlet.policies import document
 PREFIX = "arn:aws:iot:eu-west-1:123456789012"
 THING = "${iot:Connection.Thing.ThingName}"
 Run = Callable[..., Result]
+ANSWERS = {
+    "shadow": ("get/accepted", "get/rejected", "update/delta", "update/rejected"),
+    "jobs": ("notify-next", "start-next/accepted", "start-next/rejected", "+/update/rejected"),
+}
 
 
 @pytest.fixture
@@ -43,6 +47,48 @@ def run() -> Run:
 def test_what_is_rendered_fits_and_gives_no_reason_for_a_warning(made: dict[str, Any]) -> None:
     assert document.characters(made) <= document.MAX_CHARACTERS
     assert not check("made", made)
+
+
+def test_services_get_wildcards_below_the_devices_own_topics_only() -> None:
+    made = policy.render(PREFIX, "leaf", ["climate"], ["shadow", "jobs"])
+    assert document.characters(made) <= document.MAX_CHARACTERS
+    wide = {resource for entry in made["Statement"] for resource in entry["Resource"] if "*" in resource}
+    assert wide and all(f"$aws/things/{THING}/" in resource for resource in wide)
+    assert {finding.level for finding in check("made", made)} == {"warning"}
+
+
+def test_a_device_may_use_the_services_that_its_policy_was_made_for_and_no_other_devices(
+    tmp_path: Path, authority: Authority, run: Run
+) -> None:
+    authority.issue("sensor-1").save(tmp_path / "sensor-1")
+    for services in (["shadow"], ["shadow:config"], ["jobs"], ["shadow", "jobs"]):
+        options = [part for service in services for part in ("--service", service)]
+        made = run("render", "--arn-prefix", PREFIX, *options)
+        assert made.exit_code == 0, made.output
+        (tmp_path / "policy.json").write_text(made.stdout)
+
+        def may(action: str, target: str) -> bool:
+            done = run("simulate", tmp_path / "sensor-1", action, target, "--policy", tmp_path / "policy.json")
+            return done.exit_code == 0
+
+        for service in services:
+            kind = service.partition(":")[0]
+            path = service.replace(":", "/name/")
+            for request in policy.SERVICES[kind]:
+                topic = path + "/" + request.replace("*", "job-1")
+                assert may("publish", f"$aws/things/sensor-1/{topic}")
+                assert not may("publish", f"$aws/things/sensor-2/{topic}")
+            for answer in ANSWERS[kind]:
+                assert may("subscribe", f"$aws/things/sensor-1/{path}/{answer}")
+                assert may("receive", f"$aws/things/sensor-1/{path}/{answer.replace('+', 'job-1')}")
+                assert not may("subscribe", f"$aws/things/sensor-2/{path}/{answer}")
+
+
+@pytest.mark.parametrize("service", ["shade", "jobs:one", "shadow:", "shadow:a b"])
+def test_a_service_that_no_device_has_is_refused_by_its_name(run: Run, service: str) -> None:
+    done = run("render", "--arn-prefix", PREFIX, "--service", service)
+    assert done.exit_code == 2
+    assert service in done.output and "shadow, shadow:NAME or jobs" in done.output
 
 
 @pytest.mark.parametrize(
