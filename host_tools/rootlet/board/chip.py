@@ -44,6 +44,10 @@ class Wire:
         return (self.sent + self.received) * BITS_PER_BYTE / baud
 
 
+class Unreachable(RootletError):  # noqa: N818 - reads as what it is where it is raised
+    """The chip did not answer, or the connection was lost: it says nothing of what its flash holds."""
+
+
 class Chip:
     """An open connection. Offsets and sizes are in bytes. Every failure is a RootletError that says the way out.
 
@@ -168,7 +172,7 @@ class Chip:
             what = "no answer from" if self._esp is None else "lost the connection to"
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             way_out = NO_ANSWER if self._esp is None else "run the command again: what is written already is not sent again"
-            raise RootletError(f"{what} the chip on {self.port}: {reason}", way_out=way_out) from error
+            raise Unreachable(f"{what} the chip on {self.port}: {reason}", way_out=way_out) from error
 
 
 def find_port() -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rootlet.board import firmware, flasher, inspection, partitions
-from rootlet.board.chip import Chip
+from rootlet.board.chip import Chip, Unreachable
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity
 
@@ -39,6 +39,8 @@ def info(chip: Chip) -> dict[str, Any]:
         facts["identity"] = inspection.describe(identity) if identity else None
         if identity is None:
             facts["problems"].append("no identity")
+    except Unreachable:
+        raise
     except RootletError as error:
         facts["problems"].append(error.what)
     try:
@@ -74,6 +76,8 @@ def verify(chip: Chip, flash: bytes, identity: DeviceIdentity | None) -> list[Mi
             flasher.check_identity(chip, identity, table)
         elif flasher.read_identity(chip, table) is None:
             found.append(Mismatch("identity", "none"))
+    except Unreachable:
+        raise
     except RootletError as error:
         found.append(Mismatch("identity", error.what))
     return found

@@ -193,6 +193,16 @@ class TestFaults:
             flasher.guard_identity(chip, identity, replace=False)
             flasher.guard_identity(chip, other_identity, replace=True)
 
+    @pytest.mark.parametrize("operations", range(2))
+    def test_a_lost_connection_is_not_taken_for_a_board_without_an_identity(
+        self, full: bytes, other_identity, operations: int
+    ) -> None:
+        for look in (lambda chip: flasher.guard_identity(chip, other_identity, replace=False), survey.info):
+            with DownloadMode(flash=full) as board, Chip(board.port) as chip:
+                board.faults.drop_after = operations
+                with pytest.raises(RootletError, match="lost the connection"):
+                    look(chip)
+
 
 def with_table(flash: bytes, image_bytes: bytes) -> bytes:
     """An interrupted flash with the image's partition table, so that it can be looked into."""
