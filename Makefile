@@ -54,7 +54,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/factory.py
 
 campaign: $(VENV)/dev.stamp
-	$(BIN)/python tests/campaign/outages.py --seed $(SEED) --runs $(RUNS)
+	$(BIN)/python tests/campaign/bad_days.py --seed $(SEED) --runs $(RUNS)00 --results build/bad-days-$(SEED).jsonl --logs build/bad-days
 	$(BIN)/python tests/campaign/fuzz.py --seed $(SEED)
 	$(BIN)/python tests/campaign/power_cuts.py --seed $(SEED)
 	$(BIN)/python tests/campaign/soak.py

@@ -85,9 +85,9 @@ class Sockets:
         address = self._table.get(host, host)
         if self._later and host in self._table:
             self._table[host] = self._later
-        if isinstance(address, list):  # several, as a server behind several addresses has
-            return [entry for one in address for entry in _real.getaddrinfo(one, port, *rest)]
-        return _real.getaddrinfo(address, self._ports.get(str(port), port), *rest)
+        addresses = address if isinstance(address, list) else [address]  # a server may be behind several
+        port = self._ports.get(str(port), port)
+        return [entry for one in addresses for entry in _real.getaddrinfo(one, port, *rest)]
 
     def __getattr__(self, name):
         return getattr(_real, name)

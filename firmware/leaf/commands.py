@@ -28,6 +28,9 @@ class Commands:
             identifier = request.get("id")
             name = request["command"]
             function = self.known[name]
+        except MemoryError:  # not to be passed on: what is not acknowledged comes again on every connection
+            self._reply(identifier, "error", "the request is too large for the heap")
+            return
         except (ValueError, KeyError, AttributeError, TypeError):
             self._reply(identifier, "error", "no such command; known are " + ", ".join(sorted(self.known)))
             return

@@ -1,8 +1,8 @@
 """Hostile bytes for everything that the device parses: ``tests/campaign/fuzz.py [--seed N] [--runs N] [--cases N]``.
 
-Packets from the server, the credential partition, the configuration and its overrides, segments of the outbox: whatever they
-hold, the device must answer with the error that it documents, and with no other. Each run is one seed; a failing seed is
-printed with its case, and reproduces.
+Packets from the server, the credential partition, the configuration and its overrides, segments of the outbox, commands, and
+the documents of shadow and jobs: whatever they hold, the device must answer with the error that it documents, and with no
+other. Each run is one seed; a failing seed is printed with its case, and reproduces.
 """
 
 import argparse
@@ -21,11 +21,14 @@ from rootlet.pki import certificates, keys
 from rootlet.pki.identity import DeviceIdentity
 
 SCRIPT = """
-import json, os, sys
-from leaf import config, credentials, packets, segments
+import asyncio, gc, json, os, sys
+from leaf import commands, config, credentials, faults, packets, segments, state
 from leaf.faults import Fault
+from leaf.services.jobs import Jobs
+from leaf.services.shadow import Shadow
 
 given = json.loads(sys.stdin.read())
+state.DIRECTORY = given["scratch"] + ".state"
 findings = []
 
 def packets_of(data):
@@ -76,15 +79,76 @@ def segment_of(data):
             total += found[2]
     assert total == len(data)
 
-allowed = {"packets": packets.Malformed, "credentials": Fault, "config": ValueError, "segment": ()}
-judges = {"packets": packets_of, "credentials": credentials_of, "config": config_of, "segment": segment_of}
+class Services:
+    def __init__(self):
+        self.services = []
+        self.shadow = Shadow(self)
+        self.jobs = Jobs(self)
+        self.shadow.setting("a", 0)(lambda value: None)
+        self.shadow.setting("b", {"c": 1})(lambda value: value["c"])
+        self.jobs.operation("x")(lambda job: job.document)
+    def wake(self):
+        pass
+    async def take(self, topic, payload):
+        for service in self.services:
+            service.bind("t")
+            service.connected()
+        for _ in range(2):
+            assert any([service.take("$aws/things/t/" + topic, payload) for service in self.services])
+            for _ in range(5):
+                await asyncio.sleep(0)
+            for service in self.services:
+                service.tick()
+                message = service.next()
+                while message:
+                    json.dumps(message[1].decode() if isinstance(message[1], bytes) else message[1])
+                    if message[2]:
+                        message[2](True)
+                    message = service.next()
+        for service in self.services:
+            service.leave()
+
+async def command(payload):
+    known = commands.Commands(lambda: None)
+    known.known["x"] = lambda arguments: arguments
+    known.take(payload)
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+def unexpected(fault):
+    if fault.word == "unexpected":
+        raise Exception(fault.cause)
+
+failed = []
+faults.report = lambda fault: failed.append(fault.cause) if fault.word == "unexpected" else None
+
+def within_asyncio(coroutine):
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: failed.append(repr(context["exception"])))
+    failed.clear()
+    asyncio.run(coroutine)
+    if failed:
+        raise Exception(failed[0])
+
+TOPICS = ("shadow/update/delta", "shadow/update/rejected", "shadow/get/accepted", "shadow/get/rejected",
+    "jobs/notify-next", "jobs/start-next/accepted", "jobs/start-next/rejected", "jobs/j/update/rejected")
+
+def service_of(data):
+    within_asyncio(Services().take(TOPICS[data[0] % len(TOPICS)], data[1:]))
+
+allowed = {"packets": packets.Malformed, "credentials": Fault, "config": ValueError,
+    "segment": (), "command": (), "service": ()}
+judges = {"packets": packets_of, "credentials": credentials_of, "config": config_of, "segment": segment_of,
+    "command": lambda data: within_asyncio(command(data)), "service": service_of}
+real_print = print
+print = lambda *_: None
 for number, (kind, case) in enumerate(given["cases"]):
     try:
         judges[kind](bytes.fromhex(case))
     except Exception as error:
         if not isinstance(error, allowed[kind]):
             findings.append([number, kind, type(error).__name__ + ": " + str(error), case])
-print("ANSWER" + json.dumps(findings))
+real_print("ANSWER" + json.dumps(findings))
 """
 
 PACKETS = (
@@ -101,6 +165,38 @@ CONFIG: dict[str, Any] = {
     "ntp": ["b"],
     "watchdog": 0,
 }
+
+KINDS = ("packets", "credentials", "config", "segment", "command", "service", "service")
+COMMAND: dict[str, Any] = {"id": "1", "command": "x", "arguments": {"a": 1}}
+DOCUMENTS: tuple[dict[str, Any], ...] = (
+    {"version": 3, "timestamp": 1, "state": {"a": 1, "b": {"c": 2}}, "metadata": {}},
+    {"version": 4, "state": {"desired": {"a": 5, "b": {"c": [1]}}, "reported": {"a": 0, "b": {"c": 1, "d": None}}}},
+    {"code": 404, "message": "No shadow exists", "clientToken": "t"},
+    {"execution": {"jobId": "j", "executionNumber": 1, "versionNumber": 1, "jobDocument": {"operation": "x", "n": 1}}},
+    {"code": "RequestThrottled", "message": "later"},
+)
+
+
+def document(draw: random.Random, sound: Any) -> bytes:
+    """A sound document with something else in some place of it, or damaged as bytes, or nested far too deeply."""
+    made = json.loads(json.dumps(sound))
+    for _ in range(draw.randint(0, 3)):
+        place = made
+        while draw.random() < 0.7:
+            inner = [value for value in place.values() if isinstance(value, dict) and value]
+            if not inner:
+                break
+            place = draw.choice(inner)
+        place[draw.choice([*place, "strange"])] = strange_value(draw)
+    data = json.dumps(made).encode()
+    if draw.random() < 0.3:
+        data = mutate(draw, data)
+    if draw.random() < 0.1:
+        deep = draw.choice((9, 10, 11, 5000))
+        data = data.replace(b"1", draw.choice((b"[", b'{"a":')) * deep + b"1", 1)
+    if draw.random() < 0.1:
+        data = data.replace(b"1", draw.choice((b"1e400", b"-1e-400", b"9" * 400, b"[" + b"[]," * 5000 + b"1]")), 1)
+    return data
 
 
 def identity_bytes() -> bytes:
@@ -154,7 +250,7 @@ def cases(seed: int, count: int, credentials: bytes) -> list[tuple[str, str]]:
     draw = random.Random(seed)
     made = []
     for number in range(count):
-        kind = ("packets", "credentials", "config", "segment")[number % 4]
+        kind = KINDS[number % len(KINDS)]
         if kind == "packets":
             data = b"".join(mutate(draw, draw.choice(PACKETS)) for _ in range(draw.randint(1, 4)))
         elif kind == "credentials":
@@ -163,6 +259,9 @@ def cases(seed: int, count: int, credentials: bytes) -> list[tuple[str, str]]:
             values = dict(CONFIG)
             values[draw.choice([*CONFIG, "port", "presence", "strange"])] = strange_value(draw)
             data = json.dumps(values).encode()
+        elif kind in ("command", "service"):
+            data = document(draw, COMMAND if kind == "command" else draw.choice(DOCUMENTS))
+            data = bytes([draw.randrange(256)]) * (kind == "service") + data
         else:
             data = draw.randbytes(draw.randint(0, 200)).replace(b"\x01", b"\xa7")
         made.append((kind, data.hex()))

@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 from support.mosquitto import needs_mosquitto
 
-from campaign import fuzz, outages, soak
+from campaign import bad_days, fuzz, soak
 
 
 @needs_mosquitto
-def test_promised_readings_survive_a_short_bad_day() -> None:
-    outcome = outages.run(seed=3, records=600)
-    assert outcome.problems == []
-    assert outcome.promised >= 600
+def test_what_was_promised_survives_some_bad_days() -> None:
+    with bad_days.World() as world:
+        outcomes = [bad_days.run(world, seed) for seed in range(1, 4)]
+    assert [outcome.problems for outcome in outcomes if outcome.problems] == []
+    assert sum(outcome.promised for outcome in outcomes) > 200
+    assert sum(outcome.boots for outcome in outcomes) > 5
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -33,7 +33,7 @@ class Service:
             return False
         document = parse(payload)
         if document is None:
-            log("services", "what came to %s is ignored: it is no JSON object of at most %d levels" % (topic, DEEPEST))
+            log("services", "what came to %s is ignored: no JSON object of at most %d levels that fits" % (topic, DEEPEST))
         else:
             self.on(topic[len(self.prefix) :], document)
         return True
@@ -58,7 +58,10 @@ class Service:
 
 
 def parse(payload):
-    """The JSON object in a payload (bytes); None where there is none, or one nested so deeply that it would be a danger."""
+    """The JSON object in a payload (bytes); None where there is none, or one nested so deeply that it would be a danger.
+
+    Or one that the heap cannot hold: to fail would leave it unacknowledged, and the server would deliver it for ever.
+    """
     depth = 0
     text = False
     escaped = False
@@ -76,7 +79,7 @@ def parse(payload):
             depth -= 1
     try:
         document = json.loads(payload)
-    except ValueError:
+    except (ValueError, MemoryError):
         return None
     return document if isinstance(document, dict) else None
 

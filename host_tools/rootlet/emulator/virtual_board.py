@@ -80,6 +80,11 @@ class VirtualBoard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the board has ended, by itself or because its plug was pulled."""
+        return self._ended.is_set()
+
     def start(self) -> None:
         """Boot the board. Raises BadInput for an image that no board could hold."""
         _check(self._image)
