@@ -162,11 +162,12 @@ def test_a_session_begun_by_a_connect_without_an_answer_is_not_believed(
 ) -> None:
     with device.boot() as board:
         board.wait_for("mqtt: subscribed")
-        proxy.down = True
-        fault_line(board, "(tcp|tls-no-tls)")
+        proxy.stalled = True
+        proxy.cut()
+        fault_line(board, "tls-no-tls", 40)  # an attempt to send CONNECT
         begin_empty_session(broker)
         since = len(board.lines)
-        proxy.down = False
+        proxy.stalled = False
         board.wait_for("session present", since=since)
         board.wait_for("mqtt: subscribed", since=since)
         watcher.publish("news/all", b"after the outage")
