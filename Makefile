@@ -56,6 +56,7 @@ bench: $(VENV)/dev.stamp
 campaign: $(VENV)/dev.stamp
 	$(BIN)/python tests/campaign/bad_days.py --seed $(SEED) --runs $(RUNS)00 --results build/bad-days-$(SEED).jsonl --logs build/bad-days
 	$(BIN)/python tests/campaign/fuzz.py --seed $(SEED)
+	$(BIN)/python tests/campaign/host_fuzz.py --seed $(SEED)
 	$(BIN)/python tests/campaign/power_cuts.py --seed $(SEED)
 	$(BIN)/python tests/campaign/soak.py
 	$(BIN)/python tests/campaign/factory_faults.py --seed $(SEED) --runs $(RUNS)

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import backoff, clock, commands, config, credentials, delivery, evidence, faults, guard, journal, state, tls, wifi
+from . import backoff, clock, commands, config, credentials, delivery, evidence, faults, guard, journal, tls, wifi
 from .commands import call, for_ever
 from .faults import Fault
 from .log import log
@@ -17,7 +17,6 @@ PRESENCE = "$aws/events/presence/disconnected/"
 _SILENCE = 300  # seconds; more than any one rung of the ladder may take, but for Wi-Fi, which depends on the networks
 _GRACE = 60  # seconds that an application's function may take beyond its period
 _TRY_AGAIN = 3600  # seconds in safe mode until the application gets another chance
-_SUBSCRIBED = "subscribed.json"  # the filters that the server has in our session
 
 
 class Device:
@@ -32,6 +31,7 @@ class Device:
         self._rules = {}
         self._handlers = {}
         self._news = asyncio.Event()
+        self._subscribed = None  # the filters that the server is known to have in our session
         self._commands = commands.Commands(self._news.set)
         self._commands.known["leaf.status"] = lambda arguments: commands.status(self)
         self._commands.known["leaf.restart"] = self._restart_soon
@@ -224,8 +224,10 @@ class Device:
 
     async def _say_hello(self, session, stream, timeout):
         endpoint = self._settings["endpoint"]
+        subscribed, self._subscribed = self._subscribed, None
         try:
             present = await session.connect(stream, timeout)
+            self._subscribed = subscribed
         except Fault as fault:
             if fault.word == "tcp" and not stream.chain:
                 raise Fault("tls-no-tls", "%s did not answer the TLS handshake" % endpoint)
@@ -270,19 +272,16 @@ class Device:
         self._journal.add(fault)
 
     async def _subscribe(self, session, present):
-        # A present session has our subscriptions, but only if a SUBACK came in it, in this boot or an earlier one: the
-        # connection that began the session may have ended before.
+        # A present session need not have our subscriptions: a CONNECT may have begun it whose CONNACK we never saw. So only
+        # a SUBACK of this boot counts, and only while each CONNECT since then was answered.
         topics = [self._requests] + ([self._presence] if self._presence else []) + list(self._handlers)
         for service in self.services:
             topics.extend(service.filters())
         topics.sort()
-        known = state.read(_SUBSCRIBED, [])
-        if present and known == topics:
-            return
-        if known:
-            state.write(_SUBSCRIBED, [])
-        await session.subscribe([(topic, 1) for topic in topics])
-        state.write(_SUBSCRIBED, topics)
+        if not present or self._subscribed != topics:
+            self._subscribed = None
+            await session.subscribe([(topic, 1) for topic in topics])
+            self._subscribed = topics
 
     def _every_second(self):
         clock.monotonic()

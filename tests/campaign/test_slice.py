@@ -1,11 +1,12 @@
 """A short slice of each campaign: the whole is ``make campaign``."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.mosquitto import needs_mosquitto
 
-from campaign import bad_days, fuzz, soak
+from campaign import bad_days, fuzz, host_fuzz, soak
 
 
 @needs_mosquitto
@@ -25,3 +26,8 @@ def test_hostile_bytes_meet_the_error_that_is_documented(seed: int, tmp_path: Pa
 @needs_mosquitto
 def test_five_thousand_messages_leave_the_heap_as_it_was() -> None:
     assert soak.run(5000)["problems"] == []
+
+
+@pytest.mark.parametrize("kind", host_fuzz.FUZZES, ids=lambda kind: kind.__name__)
+def test_hostile_input_meets_a_documented_error_on_the_host(kind: Callable[[], None]) -> None:
+    host_fuzz.run(kind, 1, host_fuzz.EXAMPLES)

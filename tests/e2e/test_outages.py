@@ -1,11 +1,14 @@
 """A device behind a bad network: a real mosquitto over mutual TLS, a proxy that does what networks do."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from rootlet.pki.authority import Authority
 from support.chains import HOST
 from support.device import Device, fault_line
@@ -139,6 +142,42 @@ def test_a_session_that_the_server_kept_is_taken_up_again(device: Device, proxy:
         board.wait_for("session present", since=since)
         watcher.publish("cmd/leaf/thing-1/request", json.dumps({"id": "7", "command": "echo", "arguments": 5}).encode())
         assert watcher.wait_for(lambda: watcher.on("/response"))[0] == {"id": "7", "status": "ok", "result": 5}
+
+
+def begin_empty_session(broker: Mosquitto) -> None:
+    """What the server has after a CONNECT of the device whose CONNACK was lost: a new session, without subscriptions."""
+    for clean in (True, False):
+        connected = threading.Event()
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="thing-1", clean_session=clean)
+        client.on_connect = lambda *_, connected=connected: connected.set()
+        client.connect("127.0.0.1", broker.plain_port)
+        client.loop_start()
+        assert connected.wait(10)
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_a_session_begun_by_a_connect_without_an_answer_is_not_believed(
+    device: Device, proxy: FaultyProxy, broker: Mosquitto, watcher: Watcher
+) -> None:
+    with device.boot() as board:
+        board.wait_for("mqtt: subscribed")
+        proxy.stalled = True
+        proxy.cut()
+        fault_line(board, "tls-no-tls", 40)  # an attempt to send CONNECT
+        begin_empty_session(broker)
+        since = len(board.lines)
+        proxy.stalled = False
+        board.wait_for("session present", since=since)
+        board.wait_for("mqtt: subscribed", since=since)
+        watcher.publish("news/all", b"after the outage")
+        board.wait_for("NEWS .*after the outage", since=since)
+    begin_empty_session(broker)
+    with device.boot() as board:
+        board.wait_for("session present")
+        board.wait_for("mqtt: subscribed")
+        watcher.publish("news/all", b"after the boot")
+        board.wait_for("NEWS .*after the boot")
 
 
 def test_a_handler_that_raises_is_told_and_nothing_else_suffers(device: Device, watcher: Watcher) -> None:

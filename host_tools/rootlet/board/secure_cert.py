@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -145,9 +146,13 @@ def _decode_entry(partition: bytes, offset: int) -> tuple[Entry, int]:
 def _certificate(data: bytes) -> x509.Certificate:
     try:
         if data.startswith(b"-----"):
-            return x509.load_pem_x509_certificate(data.rstrip(b"\0"))
-        return x509.load_der_x509_certificate(data)
-    except ValueError:
+            certificate = x509.load_pem_x509_certificate(data.rstrip(b"\0"))
+        else:
+            certificate = x509.load_der_x509_certificate(data)
+        # cryptography parses these when they are asked for, and only then finds them damaged.
+        certificate.public_key(), certificate.subject, certificate.issuer
+        return certificate
+    except (ValueError, UnsupportedAlgorithm):
         raise RootletError("a certificate in the credential partition cannot be read", way_out="write it again") from None
 
 
@@ -157,7 +162,7 @@ def _private_key(data: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
             key = serialization.load_pem_private_key(data.rstrip(b"\0"), None)
         else:
             key = serialization.load_der_private_key(data, None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise RootletError("the private key in the credential partition cannot be read", way_out="write it again") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise BadInput(f"the credential partition holds a {type(key).__name__}", way_out="use an EC or RSA key")

@@ -33,7 +33,7 @@ def _date(compare: Callable[[dt.datetime, dt.datetime], bool]) -> _Test:
     def test(actual: str, expected: str) -> bool:
         try:
             return compare(_when(actual), _when(expected))
-        except ValueError:
+        except (ValueError, OverflowError):
             return False
 
     return _plain(test)

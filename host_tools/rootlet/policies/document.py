@@ -55,6 +55,8 @@ def load(name: str, text: str) -> Any:
     """The JSON of the policy ``name``. Raises BadInput."""
     try:
         return json.loads(text)
+    except RecursionError:
+        raise BadInput(f"policy {name} is nested too deeply", way_out="correct it") from None
     except ValueError as error:
         raise BadInput(f"policy {name} is no JSON: {error}", way_out="correct it") from None
 

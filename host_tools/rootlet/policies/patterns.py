@@ -22,12 +22,19 @@ def resolved(text: str, variables: Variables) -> str:
 
 def matches(pattern: str, value: str, variables: Variables) -> bool:
     """Whether ``value`` fits ``pattern``: * any characters, ? any one. In a variable's value neither is a wildcard."""
-    parts, end = [], 0
+    pieces, end = [""], 0
     for match in VARIABLE.finditer(pattern):
-        parts += [_wild(pattern[end : match.start()]), re.escape(_value(match, variables))]
+        _extend(pieces, pattern[end : match.start()])
+        pieces[-1] += re.escape(_value(match, variables))
         end = match.end()
-    parts.append(_wild(pattern[end:]))
-    return _compiled("".join(parts)).fullmatch(value) is not None
+    _extend(pieces, pattern[end:])
+    return _compiled(tuple(pieces)).fullmatch(value) is not None
+
+
+def _extend(pieces: list[str], text: str) -> None:
+    first, *others = (re.escape(part).replace(r"\?", ".") for part in text.split("*"))
+    pieces[-1] += first
+    pieces += others
 
 
 def _value(match: re.Match[str], variables: Variables) -> str:
@@ -39,10 +46,8 @@ def _value(match: re.Match[str], variables: Variables) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _wild(text: str) -> str:
-    return re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
-
-
-@lru_cache(maxsize=4096)
-def _compiled(expression: str) -> re.Pattern[str]:
-    return re.compile(expression, re.DOTALL)
+def _compiled(pieces: tuple[str, ...]) -> re.Pattern[str]:
+    """What lies between asterisks. Each is taken where it first fits, and never reconsidered: many asterisks take no age."""
+    first, *middle = pieces
+    last = f".*{middle.pop()}" if middle else ""
+    return re.compile(first + "".join(f"(?>.*?{piece})" for piece in middle) + last, re.DOTALL)
