@@ -98,7 +98,17 @@ def test_those_are_the_eleven() -> None:
         "MQTT_No_Ack_PingResp",
         "MQTT_Persistent_Session_Happy_Case",
         "MQTT_Expired_Persistent_Session",
-        "Security_Device_Policies",
+        "MQTT_Connect_Exponential_Backoff_Retries",
+        "MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect",
+        "Shadow_Publish_Reported_State",
+        "Shadow_Update_Reported_State",
+        "Job_Execution",
+        "Long_Duration",
+        "Ours_Session_Expires_Offline",
+        "Ours_Takeover",
+        "Ours_Slow_Loris",
+        "Ours_Payload_128_KiB",
+        "Ours_Payload_128_KiB_And_A_Byte",
         "Ours_Clock_Unset",
         "Ours_DNS_Change",
         "Ours_Root_Rollover",
@@ -115,6 +125,15 @@ def test_those_are_the_eleven() -> None:
 def test_leaf_passes_the_other_cases(leaf: VirtualDevice, chains: Chains, name: str) -> None:
     outcome = run(leaf, chains, name)[name]
     assert outcome.verdict.result is Result.PASS, outcome.verdict.evidence
+
+
+def test_leafs_policy_for_shadow_and_jobs_is_warned_about_for_wildcards_below_its_own_topics(
+    leaf: VirtualDevice, chains: Chains
+) -> None:
+    """AWS IoT takes 2048 characters, and knows the ids of jobs before the device does: they cannot all be named."""
+    found = run(leaf, chains, "Security_Device_Policies")["Security_Device_Policies"].verdict
+    assert found.result is Result.WARN
+    assert all("/${iot:Connection.Thing.ThingName}/" in part for part in found.evidence.split("; "))
 
 
 @pytest.mark.parametrize(

@@ -187,9 +187,9 @@ def test_a_reported_state_that_somebody_else_changed_is_put_right(using: UseServ
         eventually(cloud.reported, bool)
     wrong = {"target_c": 5, "plan": {"weekend": 12}, "owner": "gateway"}
     boto3.client("iot-data").update_thing_shadow(thingName="shadow-put", payload=json.dumps({"state": {"reported": wrong}}))
+    right = {"firmware": "2.0", "target_c": 20, "plan": {"day": 21, "night": 17}, "owner": "gateway"}
     with device.boot():
-        right = eventually(cloud.reported, lambda state: state["target_c"] == 20)
-    assert right == {"firmware": "2.0", "target_c": 20, "plan": {"day": 21, "night": 17}, "owner": "gateway"}
+        eventually(cloud.reported, lambda state: state == right)
 
 
 def test_jobs_are_done_one_after_the_other_and_each_ends_with_what_came_of_it(using: UseServices, aws: IoTClient) -> None:

@@ -144,7 +144,7 @@ def own_policy(application: Path, config: Path | None) -> dict[str, Any] | None:
     """The policy that ``rootlet cloud register`` would give to leaf with the qualification application; else None."""
     if application != QUALIFICATION or config:
         return None
-    return policy.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["reading"])
+    return policy.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["reading"], ["shadow", "jobs"])
 
 
 def build_image(application: Path, config: Mapping[str, Any], board: str = "esp32_generic") -> tuple[bytes, str, str]:
