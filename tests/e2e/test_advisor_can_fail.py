@@ -13,7 +13,8 @@ from rootlet.advisor.grading import Result, Verdict
 from rootlet.advisor.runner import Runner
 
 CLIENT = """
-import os, socket, ssl, sys, time
+import os, signal, socket, ssl, sys, time
+signal.alarm(100)  # an end for a client that loops, should its test be killed
 given = {name: os.environ["ROOTLET_ADVISOR_" + name] for name in ("HOST", "PORT", "ROOT", "CERTIFICATE", "KEY")}
 CONNECT = b"\\x10\\x0d\\x00\\x04MQTT\\x04\\x00\\x00\\x1e\\x00\\x01a"
 SUBSCRIBE = b"\\x82\\x06\\x00\\x01\\x00\\x01t\\x01"
