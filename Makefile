@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 KEEP ?=
 SEED ?= 1
 RUNS ?= 10
+DAYS ?= 1000
 
 .PHONY: demo test lint types bench campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
@@ -54,7 +55,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/factory.py
 
 campaign: $(VENV)/dev.stamp
-	$(BIN)/python tests/campaign/bad_days.py --seed $(SEED) --runs $(RUNS)00 --results build/bad-days-$(SEED).jsonl --logs build/bad-days
+	$(BIN)/python tests/campaign/bad_days.py --seed $(SEED) --runs $(DAYS) --results build/bad-days-$(SEED).jsonl --logs build/bad-days
 	$(BIN)/python tests/campaign/fuzz.py --seed $(SEED)
 	$(BIN)/python tests/campaign/host_fuzz.py --seed $(SEED)
 	$(BIN)/python tests/campaign/power_cuts.py --seed $(SEED)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from support.mosquitto import needs_mosquitto
 
-from campaign import bad_days, fuzz, host_fuzz, soak
+from campaign import day, fuzz, host_fuzz, soak
 
 
 @needs_mosquitto
 def test_what_was_promised_survives_some_bad_days() -> None:
-    with bad_days.World() as world:
-        outcomes = [bad_days.run(world, seed) for seed in range(1, 4)]
+    with day.World() as world:
+        outcomes = [day.run(world, seed) for seed in range(1, 4)]
     assert [outcome.problems for outcome in outcomes if outcome.problems] == []
     assert sum(outcome.promised for outcome in outcomes) > 200
     assert sum(outcome.boots for outcome in outcomes) > 5

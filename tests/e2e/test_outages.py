@@ -144,6 +144,20 @@ def test_a_session_that_the_server_kept_is_taken_up_again(device: Device, proxy:
         assert watcher.wait_for(lambda: watcher.on("/response"))[0] == {"id": "7", "status": "ok", "result": 5}
 
 
+def test_a_command_that_the_heap_cannot_hold_is_refused_once_and_ends_nothing(device: Device, watcher: Watcher) -> None:
+    """16 KB of empty lists are some 300 KB of objects. Left unacknowledged, they would come again on every connection."""
+    with device.boot() as board:
+        board.wait_for("mqtt: subscribed")
+        watcher.publish(
+            "cmd/leaf/thing-1/request", b'{"id": "8", "command": "echo", "arguments": [' + b"[]," * 5000 + b"1]}"
+        )
+        refused = watcher.wait_for(lambda: watcher.on("/response"))[0]
+        assert refused["status"] == "error" and "too large for the heap" in refused["error"]
+        watcher.publish("cmd/leaf/thing-1/request", b'{"id": "9", "command": "echo", "arguments": [2, 3]}')
+        assert watcher.wait_for(lambda: watcher.on("/response")[1:])[0]["status"] == "ok"
+        assert not [line for line in board.lines if "fault:" in line]
+
+
 def begin_empty_session(broker: Mosquitto) -> None:
     """What the server has after a CONNECT of the device whose CONNACK was lost: a new session, without subscriptions."""
     for clean in (True, False):

@@ -96,3 +96,34 @@ for version, value in ((5, 1), (4, 2), (5, 3), (6, 4), (None, 5)):
 answer(seen)
 """
     assert leaf(script) == [1, None, 3, 4, 5]
+
+
+def test_a_desired_value_that_is_taken_back_is_not_applied_later_and_no_refusal_of_it_stays(leaf: RunLeaf) -> None:
+    script = """
+import asyncio
+from leaf.services.shadow import Shadow
+class Device:
+    services = []
+    def wake(self): pass
+shadow = Shadow(Device())
+seen = []
+def take(value):
+    seen.append(value)
+    if value > 9:
+        raise ValueError("9 at most")
+shadow.setting("a", 1)(take)
+async def main():
+    asyncio.create_task(shadow._follow())
+    for version, value in ((1, 99), (2, 1)):
+        shadow.on("get/accepted", {"version": version, "state": {"desired": {"a": value}}})
+        for _ in range(5):
+            await asyncio.sleep(0)
+    told = shadow._reported["refused"]
+    shadow.on("update/delta", {"version": 3, "state": {"a": 5}})
+    shadow.on("get/accepted", {"version": 4, "state": {"desired": {"a": 1}}})
+    for _ in range(5):
+        await asyncio.sleep(0)
+    answer([told, seen, shadow["a"]])
+asyncio.run(main())
+"""
+    assert leaf(script) == [None, [99, 1, 1], 1]

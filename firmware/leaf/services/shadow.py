@@ -148,7 +148,8 @@ class Shadow(Service):
                 log("shadow", "%s is desired, and no setting of this device" % name)
             elif values[name] is not None:
                 value = merged(self._settings[name], values[name])
-                if value != self._settings[name]:
+                refused = part(self._reported, "refused")
+                if value != self._settings[name] or name in self._wanted or name in refused:
                     self._want(name, value)
 
     def _want(self, name, value):

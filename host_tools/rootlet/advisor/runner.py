@@ -9,8 +9,9 @@ from typing import Any
 
 from rootlet.advisor import cases
 from rootlet.advisor.chains import Chains
+from rootlet.advisor.client import Absent, Clock
 from rootlet.advisor.devices import Bench, Device
-from rootlet.advisor.endpoint import Absent, Clock, Endpoint
+from rootlet.advisor.endpoint import Endpoint
 from rootlet.advisor.grading import Result, Verdict, not_run
 from rootlet.advisor.sntp import TimeServer
 from rootlet.advisor.stage import Case, NotRun, Stage

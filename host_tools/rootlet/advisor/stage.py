@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from rootlet.advisor.chains import Chains
+from rootlet.advisor.client import Absent, Client, Clock, Manners
 from rootlet.advisor.devices import Bench, Device
-from rootlet.advisor.endpoint import Absent, Client, Clock, Endpoint, Manners
+from rootlet.advisor.endpoint import Endpoint
 from rootlet.advisor.grading import Grade
 from rootlet.advisor.packets import Connect, Subscribe
 from rootlet.advisor.sntp import TimeServer

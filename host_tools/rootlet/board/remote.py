@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import io
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -133,12 +132,10 @@ class Remote:
                     raise
 
     def _answered(self) -> bool:
-        deadline = time.monotonic() + ANSWER
-        while not self._heard and time.monotonic() < deadline:
-            if self._transport.serial.inWaiting():
-                self._heard = self._transport.serial.read(1)
-            else:
-                time.sleep(0.01)
+        port = self._transport.serial
+        port.timeout = ANSWER
+        self._heard = port.read(1)
+        port.timeout = STORE
         return bool(self._heard)
 
     def _manifest(self) -> set[str]:

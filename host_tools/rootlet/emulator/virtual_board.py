@@ -80,10 +80,9 @@ class VirtualBoard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
-    @property
-    def ended(self) -> bool:
-        """Whether the board has ended, by itself or because its plug was pulled."""
-        return self._ended.is_set()
+    def ended(self, within: float = 0) -> bool:
+        """Whether the board has ended, or does so within that many seconds, by itself or because its plug was pulled."""
+        return self._ended.wait(within)
 
     def start(self) -> None:
         """Boot the board. Raises BadInput for an image that no board could hold."""

@@ -16,7 +16,8 @@ def sends(kind: type[Packet], what: str) -> Grade:
     def grade(timeline: Timeline) -> Verdict:
         found = timeline.received(kind)
         if not found:
-            return failed(f"no {what}" if timeline.received(Connect) else why_no_handshake(timeline))
+            malformed = "".join(f"; {event.text}" for event in timeline.of("malformed")[:1])
+            return failed(f"no {what}{malformed}" if timeline.received(Connect) else why_no_handshake(timeline))
         return passed(f"{found[0].at:.1f} s: {describe(found[0])}")
 
     return grade
