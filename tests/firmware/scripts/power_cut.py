@@ -1,6 +1,5 @@
 # Runs one life of an outbox on the virtual board's flash: power fails within operation number `cut`, then the board boots
 # again and delivers. Answers what the application was promised, and what arrived.
-import os
 import random
 
 import esp32
@@ -100,10 +99,6 @@ def run(cut):
     }
 
 
-try:
-    os.mkdir("/state")
-except OSError:
-    pass
 answers = []
 for cut in given["cuts"]:
     answers.append(run(cut))
