@@ -24,10 +24,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "host" / "board")]
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "host" / "board")]
 
 from flashkit import BUILT, CONFIG, fetch_builds, mint, new_issuer, relabel
-from test_push import board_on_a_pty
+from support.serial_board import SerialBoard
 
 from rootlet import resources
 from rootlet.board import filesystem, firmware, flasher, image, secure_cert
@@ -137,11 +138,10 @@ def mpremote_copy(flash: bytes, files: dict[str, bytes], scratch: Path) -> Resul
         (tree / name[1:]).parent.mkdir(parents=True, exist_ok=True)
         (tree / name[1:]).write_bytes(data)
     (scratch / "flash.bin").write_bytes(flash)
-    counts = [0, 0]
-    with board_on_a_pty(scratch / "flash.bin", counts) as port:
+    with SerialBoard(scratch / "flash.bin") as line:
         began = time.perf_counter()
-        run(str(BIN / "mpremote"), "connect", port, "resume", "cp", "-f", "-r", *map(str, sorted(tree.iterdir())), ":/")
-        return Result(counts[0], counts[1], time.perf_counter() - began)
+        run(str(BIN / "mpremote"), "connect", line.port, "resume", "cp", "-f", "-r", *map(str, sorted(tree.iterdir())), ":/")
+        return Result(*line.carried, time.perf_counter() - began)
 
 
 @contextlib.contextmanager

@@ -13,15 +13,19 @@ def run(application):
     import machine
 
     failed = guard.count_boot()
-    if failed >= guard.SAFE_AFTER:
-        log("safe-mode", "%d boots in a row failed: starting without the application" % failed)
-        from .device import Device
-
-        Device(safe=True).run()
-        return
     try:
-        __import__(application)
+        if failed >= guard.SAFE_AFTER:
+            log("safe-mode", "%d boots in a row failed: starting without the application" % failed)
+            from .device import Device
+
+            Device(safe=True).run()
+        else:
+            __import__(application)
+        guard.proven()  # it came to its end, and so did this boot
         return
+    except KeyboardInterrupt:
+        guard.proven()  # somebody sits at the console: the soft reset that follows is no failure
+        raise
     except MemoryError as error:
         sys.print_exception(error)
         fault = faults.Fault("out-of-memory", str(error))

@@ -67,7 +67,7 @@ SETTLE = 90  # seconds in which all must be well again once the troubles are ove
 EVENTS = 4  # troubles a run
 UNSET = 946684800  # 2000-01-01: an ESP32's clock after power-on
 NETWORK = ("reset", "reset", "stall", "stall", "down", "fragments", "slow", "thief", "dns")
-TROUBLES = (*NETWORK, "radio", "clock", "power", "orderly", "cut", "cut")
+TROUBLES = (*NETWORK, "radio", "clock", "power", "orderly", "cut", "cut", "blackout")
 
 
 @dataclass
@@ -251,6 +251,15 @@ class Run:
 
     def _power(self) -> None:
         self._unplug()
+        self._boot()
+
+    def _blackout(self) -> None:
+        # Nothing is acknowledged any more, and then the power fails: what was on its way must still be in flash.
+        self._proxy.stalled = True
+        time.sleep(self._random.uniform(0.3, 1.2))
+        self._unplug()
+        self._proxy.cut()
+        self._proxy.stalled = False
         self._boot()
 
     def _orderly(self) -> None:

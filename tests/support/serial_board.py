@@ -1,0 +1,106 @@
+"""A virtual board at the end of a serial line, for what talks to a board's console: the Unix port, booted from an image."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rootlet import resources
+from rootlet.emulator.frozen import frozen_directory
+from rootlet.processes import PARENT
+
+BOOT = resources.BOARDS / "virtual" / "boot.py"
+
+
+@dataclass
+class SerialBoard:
+    """Boots again whenever it ends: at its prompt, Ctrl-D ends the Unix port and soft-resets a chip. Use it as a context.
+
+    The board's terminal is one pty and ``port``, the developer's, another, with a cable between them; ``carried`` counts
+    the bytes that it takes to the board and from it. It loses each of ``lost`` once, in their order, on the way to the
+    board. ``world`` is what the virtual board's surroundings are like (boards/virtual).
+    """
+
+    flash: Path
+    world: Mapping[str, Any] = field(default_factory=dict)
+    lost: list[bytes] = field(default_factory=list)
+    carried: list[int] = field(default_factory=lambda: [0, 0])
+    port: str = ""
+
+    def __post_init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._stop = threading.Event()
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> "SerialBoard":
+        self._board_end, self._board_tty = self._pty()
+        self._port_end, port_tty = self._pty()
+        self.port = os.ttyname(port_tty)
+        # A chip's UART turns Ctrl-C into an interrupt while a program runs; so does a terminal. At its prompt the Unix
+        # port switches that off and reads the character itself.
+        self._attributes = termios.tcgetattr(self._board_tty)
+        self._attributes[3] |= termios.ISIG
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._run, self._carry)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.reset()
+        for thread in self._threads:
+            thread.join(5)
+        self._stack.close()
+
+    def reset(self) -> None:
+        """As by the line that holds the chip in reset: it stops at once, whatever it is doing, and boots."""
+        for process in self._running:
+            process.kill()
+
+    def _pty(self) -> tuple[int, int]:
+        ends = pty.openpty()
+        tty.setraw(ends[1])
+        for end in ends:
+            self._stack.callback(os.close, end)
+        return ends
+
+    def _run(self) -> None:
+        world = {"flash": str(self.flash), "frozen": str(frozen_directory()), "mac": "24:0a:c4:00:00:01", "prompt": True}
+        environment = os.environ | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world | dict(self.world))}
+        command = [sys.executable, "-m", "rootlet.emulator.unix_port", "-X", "heapsize=1M", str(BOOT)]
+        while not self._stop.is_set():
+            termios.tcsetattr(self._board_tty, termios.TCSANOW, self._attributes)  # one that was killed leaves it raw
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=self._board_tty,
+                stdout=self._board_tty,
+                stderr=self._board_tty,
+                start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            )
+            self._running = [process]
+            if self._stop.is_set():
+                process.kill()
+            process.wait()
+
+    def _carry(self) -> None:
+        other = {self._board_end: self._port_end, self._port_end: self._board_end}
+        while not self._stop.is_set():
+            for end in select.select(list(other), [], [], 0.1)[0]:
+                data = os.read(end, 4096)
+                self.carried[end == self._board_end] += len(data)
+                if self.lost and end == self._port_end and self.lost[0] in data:
+                    data = data.replace(self.lost.pop(0), b"", 1)
+                os.write(other[end], data)
