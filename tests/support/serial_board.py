@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 import tty
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -103,4 +104,17 @@ class SerialBoard:
                 self.carried[end == self._board_end] += len(data)
                 if self.lost and end == self._port_end and self.lost[0] in data:
                     data = data.replace(self.lost.pop(0), b"", 1)
+                if end == self._port_end and b"\x03" in data:
+                    self._await_sleep()
                 os.write(other[end], data)
+
+    def _await_sleep(self) -> None:
+        # A chip sees Ctrl-C between two bytecodes. The Unix port's signal handler jumps out of whatever C code is running,
+        # and a lock that this held stays locked for ever. So a Ctrl-C waits, a second at most, until the board sleeps.
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, IndexError):
+                state = Path(f"/proc/{self._running[0].pid}/stat").read_text().rpartition(")")[2].split()[0]
+                if state == "S":
+                    return
+            time.sleep(0.001)

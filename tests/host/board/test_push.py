@@ -80,7 +80,9 @@ def test_a_boot_that_is_cut_short_leaves_no_prompt_on_the_files_of_the_host(tmp_
     assert b"raw REPL" not in heard and b">>>" not in heard
 
 
-@pytest.mark.parametrize("source", ["print('up')\nwhile True: pass", "print('up')"], ids=["interrupted", "at its end"])
+@pytest.mark.parametrize(
+    "source", ["import time\nprint('up')\nwhile True: time.sleep(1)", "print('up')"], ids=["interrupted", "at its end"]
+)
 def test_resets_at_the_console_are_no_failed_boots(flash: Path, tmp_path: Path, source: str) -> None:
     application(tmp_path, "")
     (tmp_path / "app" / "main.py").write_text(source)
