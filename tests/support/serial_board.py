@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import socket
 import subprocess
 import sys
 import termios
@@ -15,8 +16,11 @@ import tty
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import serial
+import serial.rfc2217
 from rootlet import resources
 from rootlet.emulator.frozen import frozen_directory
 from rootlet.processes import PARENT
@@ -118,3 +122,64 @@ class SerialBoard:
                 if state == "S":
                     return
             time.sleep(0.001)
+
+
+class OverTheNetwork:
+    """A SerialBoard behind an RFC 2217 server, whose RTS line holds the board in reset, as a development board's does."""
+
+    def __init__(self, board: SerialBoard) -> None:
+        self._board = board
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rfc2217://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> "OverTheNetwork":
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, _LineWithReset(self._board) as line:
+                self._carry(connection, line)
+
+    def _carry(self, connection: socket.socket, line: serial.Serial) -> None:
+        manager = serial.rfc2217.PortManager(line, SimpleNamespace(write=connection.sendall))
+        closed = threading.Event()
+
+        def down() -> None:
+            while not closed.is_set():
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"".join(manager.escape(line.read(max(1, line.in_waiting)))))
+
+        thread = threading.Thread(target=down, daemon=True)
+        thread.start()
+        with contextlib.suppress(OSError):
+            while data := connection.recv(4096):
+                line.write(b"".join(manager.filter(data)))
+        closed.set()
+        thread.join()
+
+
+class _LineWithReset(serial.Serial):
+    """A pty has no lines beside its data: here RTS resets the board, and the rest is never up."""
+
+    cts = dsr = ri = cd = dtr = False
+
+    def __init__(self, board: SerialBoard) -> None:
+        self._board = board
+        super().__init__(board.port, timeout=0.1)
+
+    @property
+    def rts(self) -> bool:
+        return False
+
+    @rts.setter
+    def rts(self, held: bool) -> None:
+        if held and self.is_open:
+            self._board.reset()

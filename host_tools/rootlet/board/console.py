@@ -1,7 +1,7 @@
 """A running board's serial console."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import serial
 
@@ -9,32 +9,45 @@ from rootlet.errors import RootletError
 
 RESET_SECONDS = 0.1
 """How long the reset line is held."""
+POLL_SECONDS = 0.1
+"""How long a read waits for more."""
 
 
-def lines(port: str, baud: int, *, reset: bool = False, seconds: float | None = None) -> Iterator[str]:
-    """The board's log. Ends where the port does, or after ``seconds``; raises RootletError where it cannot be opened."""
+def lines(
+    port: str,
+    baud: int,
+    *,
+    reset: bool = False,
+    seconds: float | None = None,
+    ended: Callable[[], bool] = lambda: False,
+) -> Iterator[str]:
+    """The board's log. Ends where the port does, after ``seconds``, or when ``ended`` says so.
+
+    Raises RootletError where it cannot be opened, or reset.
+    """
     end = None if seconds is None else time.monotonic() + seconds
     try:
-        console = serial.serial_for_url(port, baud, timeout=0.1, do_not_open=True)
+        console = serial.serial_for_url(port, baud, timeout=POLL_SECONDS, do_not_open=True)
         console.dtr = console.rts = False  # opened with both lines released, the board goes on running
         with console:
             if reset:
                 console.rts = True
                 time.sleep(RESET_SECONDS)
                 console.rts = False
-            yield from _split(console, end)
+            yield from split(console, ended=lambda: ended() or (end is not None and time.monotonic() >= end))
     except (serial.SerialException, OSError) as error:
         raise RootletError(
             f"cannot read {port}: {error}", way_out="check the port; close any program that uses it"
         ) from None
 
 
-def _split(console: serial.SerialBase, end: float | None) -> Iterator[str]:
-    pending = b""
-    while end is None or time.monotonic() < end:
+def split(console: serial.SerialBase, pending: bytes = b"", ended: Callable[[], bool] = lambda: False) -> Iterator[str]:
+    """The lines that come from an open port, after what has already come of one."""
+    console.timeout = POLL_SECONDS
+    while not ended():
         try:
             pending += console.read(4096)
-        except serial.SerialException:  # unplugged, or the other end of a socket closed
+        except (serial.SerialException, OSError):  # unplugged, or the other end of a socket closed
             if pending:
                 yield pending.decode(errors="replace")
             return

@@ -13,7 +13,7 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from serial import SerialException
 
-from rootlet.board import firmware
+from rootlet.board import console, firmware
 from rootlet.errors import RootletError
 
 CHUNK = 512  # bytes a write; the board holds it twice while it stores it
@@ -74,6 +74,9 @@ class Remote:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._transport.close()
 
     def push(self, files: Mapping[str, bytes], on_file: Callable[[str], None] | None = None) -> Pushed:
@@ -109,17 +112,21 @@ class Remote:
                 self._transport.serial.write(b"\r")
             raise TransportError("it does not answer a soft reset")
 
-    def lines(self) -> Iterator[str]:
-        """The board's log from now on, until its port is gone."""
-        pending, self._heard = self._heard, b""
-        while True:
-            try:
-                pending += self._transport.serial.read(max(1, self._transport.serial.inWaiting()))
-            except (SerialException, OSError):
-                return
-            *complete, pending = pending.split(b"\n")
-            for line in complete:
-                yield line.rstrip(b"\r").decode(errors="replace")
+    def lines(self, ended: Callable[[], bool] = lambda: False) -> Iterator[str]:
+        """The board's log from now on, until its port is gone or ``ended`` says so."""
+        heard, self._heard = self._heard, b""
+        return console.split(self._transport.serial, heard, ended)
+
+    def execute(self, code: str) -> bytes:
+        """Run code on the board and return what it printed. Raises RootletError for an exception there."""
+        with self._told():
+            printed: bytes = self._transport.exec(code)
+        return printed
+
+    def write(self, name: str, data: bytes) -> None:
+        """Make a file (absolute path) on the board hold ``data``. It takes its name only when it is complete."""
+        with self._told():
+            self._write(name, data)
 
     def _stop_application(self) -> None:
         for left in reversed(range(TRIES)):

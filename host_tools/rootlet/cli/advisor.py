@@ -68,6 +68,7 @@ Examples:
   rootlet advisor run --exec 'python client.py --host {host} --port {port} --ca {root}
       --cert {certificate} --key {key}' --junit report.xml
   rootlet advisor run --listen 192.168.1.20:8883            a board on the network: prints what to give it
+  rootlet advisor run --listen 192.168.1.20:8883 --port /dev/ttyUSB0      a board with leaf on a serial port
 """
 )
 @click.argument("names", nargs=-1, metavar="[CASE]...")
@@ -79,6 +80,8 @@ Examples:
     "--exec", "command_line", help="A client's command line; placeholders {host} {port} {root} {certificate} {key}."
 )
 @click.option("--listen", metavar="ADDRESS:PORT", help="Wait there for a device on the network.")
+@click.option("--port", help="With --listen: the board's serial port. It is sent here, and back again at the end.")
+@click.option("--baud", type=int, default=115_200, show_default=True, help="With --port: speed of the board's console.")
 @click.option("--name", help="With --listen: the host name that the device connects to. [default: the address]")
 @click.option("--state", type=click.Path(path_type=Path), help="With --listen: where the roots are kept between runs.")
 @click.option("--speed", type=click.FloatRange(1, 100), default=10, show_default=True, help="Of the virtual board's time.")
@@ -99,6 +102,8 @@ def run(
     config: Path | None,
     command_line: str | None,
     listen: str | None,
+    port: str | None,
+    baud: int,
     name: str | None,
     state: Path | None,
     speed: float,
@@ -116,59 +121,88 @@ def run(
     for this, and its time runs ten times as fast in the cases that are about waiting.
     """
     from rootlet.advisor import report, runner
-    from rootlet.files import write_atomic
+    from rootlet.files import read_input, write_atomic
 
     chosen = runner.select(names, suite)
     options: dict[str, Any] = {}
     if policy:
-        options["policy"] = _json(policy.read_text() if policy.is_file() else "", f"--policy {policy}")
+        options["policy"] = _json(read_input(policy, "policy").decode(errors="replace"), f"--policy {policy}")
     if desired:
         options["desired"] = _json(desired, "--desired")
-    device, chains, address, port = _device(image, app, config, command_line, listen, name, state, options)
+    if sum(map(bool, (image, app, command_line, listen))) > 1:
+        raise BadInput("more than one device is given", way_out="choose one of --image, --app, --exec and --listen")
+    if listen:
+        device, chains, address, number = _listening(listen, name, state, port, baud)
+    elif port:
+        raise BadInput(
+            f"--port {port} alone does not say where its board shall connect to", way_out="add --listen ADDRESS:PORT"
+        )
+    else:
+        device, chains, address, number = _device(image, app, config, command_line, options)
     outcomes: list[Outcome] = []
+
+    def reports() -> None:
+        facts = report.facts(outcomes, device.description, speed, seed)
+        if junit:
+            write_atomic(junit, report.junit(outcomes, device.description))
+        if html:
+            from rootlet.advisor import page
+
+            write_atomic(html, page.render(facts).encode())
+        if as_json:
+            emit_json(facts)
+        else:
+            _summary(outcomes, device.virtual)
+
     try:
-        running = runner.Runner(device, chains, address, port, speed, seed, options)
-        with err.status("starting") as status:
-            for outcome in running.run(
-                chosen, repeat=repeat, on_start=lambda one: status.update(f"{one.id}: {one.summary}")
-            ):
-                outcomes.append(outcome)
-                if not as_json:
-                    _line(outcome)
+        running = runner.Runner(device, chains, address, number, speed, seed, options)
+        try:
+            with err.status("starting") as status:
+                for outcome in running.run(
+                    chosen, repeat=repeat, on_start=lambda one: status.update(f"{one.id}: {one.summary}")
+                ):
+                    outcomes.append(outcome)
+                    if not as_json:
+                        _line(outcome)
+        finally:
+            if outcomes:  # also where it was interrupted, or the device was lost: what was seen so far was seen
+                reports()
     finally:
         device.close()
-    facts = report.facts(outcomes, device.description, speed, seed)
-    if junit:
-        write_atomic(junit, report.junit(outcomes, device.description))
-    if html:
-        from rootlet.advisor import page
-
-        write_atomic(html, page.render(facts).encode())
-    if as_json:
-        emit_json(facts)
-    else:
-        _summary(outcomes, device.virtual)
     if runner.worst(outcomes) == "fail":
         raise SystemExit(1)
 
 
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet advisor restore --port /dev/ttyUSB0
+"""
+)
+@click.option("--port", help="As pyserial names it. Found where there is just one.")
+@click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
+def restore(port: str | None, baud: int) -> None:
+    """Send a board back to its own endpoint, after a run with --port that could not do it any more."""
+    from rootlet.board import detour
+    from rootlet.board.chip import find_port
+    from rootlet.board.remote import Remote
+
+    with Remote(port or find_port(), baud) as board:
+        undone = detour.end(board)
+        board.restart()
+        out.print(
+            f"the board on {escape(board.port)} is as it was before: its own endpoint, its own roots"
+            if undone
+            else f"nothing to restore: the board on {escape(board.port)} is as it was"
+        )
+
+
 def _device(
-    image: Path | None,
-    app: Path | None,
-    config: Path | None,
-    command_line: str | None,
-    listen: str | None,
-    name: str | None,
-    state: Path | None,
-    options: dict[str, Any],
+    image: Path | None, app: Path | None, config: Path | None, command_line: str | None, options: dict[str, Any]
 ) -> "tuple[Device, Chains, str, int]":
     from rootlet.advisor import devices
     from rootlet.advisor.chains import Chains
 
-    if sum(map(bool, (image, app, command_line, listen))) > 1:
-        raise BadInput("more than one device is given", way_out="choose one of --image, --app, --exec and --listen")
-    if listen:
-        return _network_device(listen, name, state)
     if command_line:
         chains = Chains.mint(["localhost", "127.0.0.1"])
         return devices.CommandDevice(command_line, chains), chains, "127.0.0.1", 0
@@ -183,7 +217,9 @@ def _device(
     return devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what), chains, "127.0.0.1", 0
 
 
-def _network_device(listen: str, name: str | None, state: Path | None) -> "tuple[Device, Chains, str, int]":
+def _listening(
+    listen: str, name: str | None, state: Path | None, serial_port: str | None, baud: int
+) -> "tuple[Device, Chains, str, int]":
     import platformdirs
 
     from rootlet.advisor import devices
@@ -192,12 +228,18 @@ def _network_device(listen: str, name: str | None, state: Path | None) -> "tuple
     address, _, port = listen.rpartition(":")
     if not address or not port.isdecimal():
         raise BadInput(f"--listen {listen}: not of the form ADDRESS:PORT", way_out="for example --listen 192.168.1.20:8883")
-    directory = state or platformdirs.user_data_path("rootlet") / "advisor"
     host = name or address
+    if serial_port:
+        from rootlet.advisor.serial_device import SerialDevice
+
+        # Roots for this run alone: their keys are nowhere but in memory, and the board forgets the roots at the end.
+        chains = Chains.mint([host])
+        return SerialDevice(serial_port, host, chains, baud), chains, address, int(port)
+    directory = state or platformdirs.user_data_path("rootlet") / "advisor"
     chains = Chains.kept(directory, [host])
-    out.print(f"endpoint  {escape(host)} port {port}")
-    out.print(f"roots     {escape(str(directory / ROOTS))} (the RSA one alone: {escape(str(directory / 'root-rsa.crt'))})")
-    out.print("Give these to the device, with any certificate and key, and start it. Between cases it may go on running.")
+    err.print(f"endpoint  {escape(host)} port {port}")
+    err.print(f"roots     {escape(str(directory / ROOTS))} (the RSA one alone: {escape(str(directory / 'root-rsa.crt'))})")
+    err.print("Give these to the device, with any certificate and key, and start it. Between cases it may go on running.")
     return devices.NetworkDevice(host), chains, address, int(port)
 
 

@@ -1,0 +1,138 @@
+"""A board at the end of a serial line, put through the cases: a real one, or what looks like it."""
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rootlet.advisor.chains import KINDS, Chains
+from rootlet.advisor.devices import Bench, Device
+from rootlet.board import console, detour
+from rootlet.board.remote import Remote
+from rootlet.errors import RootletError
+
+CONSOLE_BAUD = 115_200
+BOOT = 20
+"""Seconds in which a board that was reset says who it is."""
+
+_IDENTITY = re.compile(r"^\d+ identity: thing (.+), certificate ")
+_HOPELESS = re.compile(r"^\d+ fault: (config|credentials|key-mismatch): ")
+
+Lines = Callable[[Callable[[], bool]], Iterator[str]]
+
+
+class SerialDevice(Device):
+    """A board that runs ``leaf``, sent to the endpoint until close(), and restarted for each case.
+
+    It is reset by the port's RTS line, as by its button, where that resets it; else by a soft reset at its prompt, and then
+    its power cannot be cut. What it keeps in flash stays from case to case. All of it raises RootletError.
+    """
+
+    def __init__(self, port: str, host: str, chains: Chains, baud: int = CONSOLE_BAUD) -> None:
+        super().__init__()
+        self.host = host
+        self._port, self._baud, self._chains = port, baud, chains
+        self._sent = False
+        self._can_reset = True
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    @property
+    def description(self) -> str:
+        return f"the board on {self._port}, connecting to {self.host}"
+
+    def start(self, bench: Bench) -> None:
+        self.stop()
+        if not self._sent:
+            roots = {f"advisor-{kind}": self._chains.root(kind).public_bytes(Encoding.DER) for kind in KINDS}
+            with Remote(self._port, self._baud) as board:
+                self._sent = True
+                detour.begin(board, self.host, bench.port, roots)
+        self.lines = []
+        if not self._reset():
+            self._soft_reset()
+
+    def stop(self) -> None:
+        """Its log is heard no longer; it goes on running."""
+        if self._thread:
+            self._ended.set()
+            self._thread.join()
+            self._thread = None
+
+    def restart(self, bench: Bench) -> bool:  # noqa: ARG002 - the endpoint is the same for all cases
+        self.stop()
+        return self._reset()
+
+    def close(self) -> None:
+        """Send it back to its own endpoint. It trusts the advisor's roots no more."""
+        self.stop()
+        if self._sent:
+            try:
+                with Remote(self._port, self._baud) as board:
+                    detour.end(board)
+                    self._sent = False
+                    board.restart()
+            except RootletError as error:
+                way_out = f"connect it, and run: rootlet advisor restore --port {self._port}"
+                raise RootletError(f"the board may still trust the advisor's roots: {error}", way_out=way_out) from None
+
+    def _reset(self) -> bool:
+        if self._can_reset:
+            self._hear(lambda ended: console.lines(self._port, self._baud, reset=True, ended=ended))
+            self._can_reset = self._booted()
+            if not self._can_reset:
+                self.stop()
+        return self._can_reset
+
+    def _soft_reset(self) -> None:
+        with contextlib.ExitStack() as stack:
+            board = stack.enter_context(Remote(self._port, self._baud))
+            board.restart()
+            stack.pop_all()
+
+        def lines(ended: Callable[[], bool]) -> Iterator[str]:
+            with board:
+                yield from board.lines(ended)
+
+        self._hear(lines)
+        if not self._booted():
+            raise RootletError(
+                f"the board on {self._port} does not start leaf within {BOOT} s",
+                way_out=f"see what it says: rootlet monitor --port {self._port}",
+            )
+
+    def _hear(self, lines: Lines) -> None:
+        self._ended.clear()
+        heard = self.lines
+
+        def run() -> None:
+            with contextlib.suppress(RootletError):  # a port without such a line, or that is gone: the caller finds out
+                for line in lines(self._ended.is_set):
+                    heard.append(line)
+
+        self._from = len(heard)
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    def _booted(self) -> bool:
+        """Whether it says who it is; raises RootletError where it says that it cannot run."""
+        assert self._thread
+        deadline = time.monotonic() + BOOT
+        seen = self._from
+        while time.monotonic() < deadline:
+            going_on = self._thread.is_alive()
+            for line in self.lines[seen:]:
+                seen += 1
+                if _HOPELESS.match(line):
+                    raise RootletError(
+                        f"the board on {self._port} cannot run: {line}", way_out="rootlet info says what it holds"
+                    )
+                if _IDENTITY.match(line):
+                    return True
+            if not going_on:
+                return False
+            time.sleep(0.02)
+        return False
