@@ -39,6 +39,21 @@ def policy(aws: IoTClient) -> str:
     return name
 
 
+@pytest.fixture
+def also(aws: IoTClient) -> str:
+    name = policies.service_policy("jobs")
+    if name not in {entry["policyName"] for entry in aws.list_policies()["policies"]}:
+        document = policies.render_service("arn:aws:iot:us-east-1:000000000000", "jobs")
+        aws.create_policy(policyName=name, policyDocument=json.dumps(document))
+    return name
+
+
+def attached(aws: IoTClient, device: Device) -> set[str]:
+    assert device.identity
+    arn = aws.describe_certificate(certificateId=device.identity.certificate_id)["certificateDescription"]["certificateArn"]
+    return {entry["policyName"] for entry in aws.list_attached_policies(target=arn)["policies"]}
+
+
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(cloud, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output + repr(result.exception)
@@ -143,13 +158,13 @@ def test_a_device_of_an_unknown_ca_stays_out(make_device: MakeDevice, aws: IoTCl
 
 
 def test_the_lambda_decides_as_the_worker_does(
-    make_device: MakeDevice, aws: IoTClient, ca: Path, policy: str, monkeypatch: pytest.MonkeyPatch
+    make_device: MakeDevice, aws: IoTClient, ca: Path, policy: str, also: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The code in the template, run as Lambda would run it, on the certificate of a device that waits."""
     run("register-ca", ca, "--auto-registration")
     device = make_device("lambda-1")
     device.identity = Authority.load(ca, PASSPHRASE.encode()).issue("lambda-1")
-    template = jitr.template({"allow": ["lambda-1"], "issuers": None}, policy)
+    template = jitr.template({"allow": ["lambda-1"], "issuers": None}, [policy, also])
     function = template["Resources"]["Activate"]["Properties"]
     for name, value in function["Environment"]["Variables"].items():
         monkeypatch.setenv(name, value)
@@ -159,6 +174,7 @@ def test_the_lambda_decides_as_the_worker_does(
         fault_line(board, "device-certificate-refused")
         done = index["handler"]({"certificateId": device.identity.certificate_id}, None)  # type: ignore[operator]
         assert done["done"] == "activated"
+        assert attached(aws, device) == {policy, also}
         board.wait_for("telemetry: climate acknowledged", 60)
 
 
@@ -186,14 +202,14 @@ def test_a_worker_without_a_rule_or_a_policy_does_not_start(aws: IoTClient, tmp_
         (lambda body: body.pop("Resources"), "Resources is missing"),
         (lambda body: body["Parameters"].clear(), "is referred to and not declared"),
         (lambda body: body["Parameters"].update({"AWS::IoT::Certificate::Color": {}}), "no parameter that AWS fills in"),
-        (lambda body: body["Resources"].pop("policy"), "must hold one AWS::IoT::Policy"),
+        (lambda body: [body["Resources"].pop(name) for name in ("policy", "policy1")], "must hold one AWS::IoT::Policy"),
         (lambda body: body["Resources"]["certificate"]["Properties"].update(Status="INACTIVE"), "does not become ACTIVE"),
     ],
 )
 def test_a_template_that_aws_would_refuse_is_refused_here(
     change: Callable[[dict[str, dict[str, object]]], object], words: str
 ) -> None:
-    body = provisioning.jitp("p", {"customer": "{Organization}"})
+    body = provisioning.jitp(["p", "q"], {"customer": "{Organization}"})
     assert provisioning.check(body) == []
     change(body)
     assert any(words in problem for problem in provisioning.check(body))
@@ -204,4 +220,4 @@ def test_a_claim_may_do_nothing_but_ask_for_an_identity() -> None:
     resources = json.dumps(document)
     assert "dt/" not in resources and '"*"' not in resources
     assert "provisioning-templates/fleet/provision" in resources
-    assert provisioning.check(provisioning.claim("p")) == []
+    assert provisioning.check(provisioning.claim(["p"])) == []

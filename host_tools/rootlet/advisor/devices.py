@@ -140,11 +140,15 @@ class VirtualDevice(Device):
         self._board.start()
 
 
-def own_policy(application: Path, config: Path | None) -> dict[str, Any] | None:
-    """The policy that ``rootlet cloud register`` would give to leaf with the qualification application; else None."""
+def own_policies(application: Path, config: Path | None) -> list[dict[str, Any]]:
+    """What ``rootlet cloud register`` would give to leaf with the qualification application; none for another."""
     if application != QUALIFICATION or config:
-        return None
-    return policy.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["reading"], ["shadow", "jobs"])
+        return []
+    prefix = "arn:aws:iot:eu-west-1:123456789012"
+    return [
+        policy.render(prefix, "leaf", ["reading"]),
+        *(policy.render_service(prefix, name) for name in ("shadow", "jobs")),
+    ]
 
 
 def build_image(application: Path, config: Mapping[str, Any], board: str = "esp32_generic") -> tuple[bytes, str, str]:

@@ -34,7 +34,7 @@ class Stage:
     time_server: TimeServer
     bench: Bench
     options: Mapping[str, Any]
-    """What the user said about the device: ``policy`` (a document), ``desired`` (a shadow's desired state)."""
+    """What the user said about the device: ``policies`` (documents), ``desired`` (a shadow's desired state)."""
 
     async def attempt(self, manners: Manners | None = None, timeout: float = PATIENCE) -> Client:
         """The device's next TCP connection, after its handshake has ended, well or badly. Raises Absent."""

@@ -88,7 +88,11 @@ Examples:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the virtual board's randomness.")
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run each case so often.")
 @click.option(
-    "--policy", type=click.Path(path_type=Path), help="The device's policy document, for Security_Device_Policies."
+    "--policy",
+    "policies",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A policy document of the device, for Security_Device_Policies; repeatable.",
 )
 @click.option("--desired", metavar="JSON", help="A desired state that the device knows, for the shadow cases.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results, with all that was seen, as JSON.")
@@ -109,7 +113,7 @@ def run(
     speed: float,
     seed: int,
     repeat: int,
-    policy: Path | None,
+    policies: tuple[Path, ...],
     desired: str | None,
     as_json: bool,
     junit: Path | None,
@@ -125,8 +129,10 @@ def run(
 
     chosen = runner.select(names, suite)
     options: dict[str, Any] = {}
-    if policy:
-        options["policy"] = _json(read_input(policy, "policy").decode(errors="replace"), f"--policy {policy}")
+    if policies:
+        options["policies"] = [
+            _json(read_input(path, "policy").decode(errors="replace"), f"--policy {path}") for path in policies
+        ]
     if desired:
         options["desired"] = _json(desired, "--desired")
     if sum(map(bool, (image, app, command_line, listen))) > 1:
@@ -211,7 +217,7 @@ def _device(
     else:
         application = app or devices.QUALIFICATION
         flash, host, thing = devices.build_image(application, _config(config) if config else {})
-        options.setdefault("policy", devices.own_policy(application, config))
+        options.setdefault("policies", devices.own_policies(application, config))
     chains = Chains.mint([host])
     what = str(image or app or "leaf with its qualification application")
     return devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what), chains, "127.0.0.1", 0

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_POLICIES = click.option(
+    "--policy", "policies", required=True, multiple=True, help="An existing policy that each device gets; repeatable."
+)
 
 
 @click.command(
@@ -91,9 +94,9 @@ Examples:
 )
 @click.option("--allow", type=_PATH, help="A file: one thing's name or certificate id a line.")
 @click.option("--issuer", "issuers", multiple=True, help="Devices of this CA id; repeatable.")
-@click.option("--policy", required=True, help="The policy that an activated device gets.")
+@_POLICIES
 @click.option("--once", is_flag=True, help="Decide about those that wait now, and stop.")
-def jitr_worker(allow: Path | None, issuers: tuple[str, ...], policy: str, once: bool) -> None:
+def jitr_worker(allow: Path | None, issuers: tuple[str, ...], policies: tuple[str, ...], once: bool) -> None:
     """Activate devices that registered themselves (JITR), by rule. One JSON line a decision; Ctrl-C ends it."""
     from rootlet.cloud import client, jitr
 
@@ -103,11 +106,15 @@ def jitr_worker(allow: Path | None, issuers: tuple[str, ...], policy: str, once:
 
     iot, wanted = client.iot(), jitr.rules(allow, issuers)
     if once:
-        for decision in jitr.sweep(iot, wanted, policy):
+        for decision in jitr.sweep(iot, wanted, policies):
             told(decision)
         return
     jitr.work(
-        iot, wanted, policy, told, ready=lambda: err.print("listening for devices that register themselves; Ctrl-C ends it")
+        iot,
+        wanted,
+        policies,
+        told,
+        ready=lambda: err.print("listening for devices that register themselves; Ctrl-C ends it"),
     )
 
 
@@ -121,13 +128,13 @@ Example:
 )
 @click.option("--allow", type=_PATH, help="A file: one thing's name or certificate id a line.")
 @click.option("--issuer", "issuers", multiple=True, help="Devices of this CA id; repeatable.")
-@click.option("--policy", required=True, help="The policy that an activated device gets.")
+@_POLICIES
 @click.option("--out", "-o", "target", type=_PATH, help="Write it here instead of to stdout.")
-def jitr_template(allow: Path | None, issuers: tuple[str, ...], policy: str, target: Path | None) -> None:
+def jitr_template(allow: Path | None, issuers: tuple[str, ...], policies: tuple[str, ...], target: Path | None) -> None:
     """The same logic as a CloudFormation template: a Lambda, its role and the IoT rule that calls it."""
     from rootlet.cloud import jitr
 
-    _write(jitr.template(jitr.rules(allow, issuers), policy), target)
+    _write(jitr.template(jitr.rules(allow, issuers), policies), target)
 
 
 @click.group()
@@ -141,7 +148,7 @@ Example:
   rootlet cloud jitp template --policy rootlet-leaf --attribute customer={Organization} -o jitp.json
 """
 )
-@click.option("--policy", required=True, help="An existing policy that each device gets.")
+@_POLICIES
 @click.option(
     "--attribute",
     "attributes",
@@ -153,12 +160,16 @@ Example:
 @click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
 @click.option("--out", "-o", "target", type=_PATH, help="Write it here instead of to stdout.")
 def template(
-    policy: str, attributes: tuple[str, ...], thing_type: str | None, groups: tuple[str, ...], target: Path | None
+    policies: tuple[str, ...],
+    attributes: tuple[str, ...],
+    thing_type: str | None,
+    groups: tuple[str, ...],
+    target: Path | None,
 ) -> None:
     """Make a provisioning template."""
     from rootlet.cloud import provisioning
 
-    _write(provisioning.jitp(policy, pairs(attributes), thing_type=thing_type, groups=groups), target)
+    _write(provisioning.jitp(policies, pairs(attributes), thing_type=thing_type, groups=groups), target)
 
 
 @jitp.command()
@@ -202,7 +213,7 @@ Example:
   rootlet cloud claim-template --policy rootlet-leaf --name fleet -o fleet.json --claim-policy claim-policy.json
 """,
 )
-@click.option("--policy", required=True, help="An existing policy that each device gets.")
+@_POLICIES
 @click.option("--name", required=True, help="The template's name, which the claim policy names.")
 @click.option("--thing-type")
 @click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
@@ -210,7 +221,7 @@ Example:
 @click.option("--out", "-o", "target", type=_PATH, help="Write the template here instead of to stdout.")
 @click.option("--claim-policy", type=_PATH, help="Write the policy of the claim certificates here.")
 def claim_template(
-    policy: str,
+    policies: tuple[str, ...],
     name: str,
     thing_type: str | None,
     groups: tuple[str, ...],
@@ -221,7 +232,7 @@ def claim_template(
     """A fleet provisioning template for devices that come with a claim certificate, and the policy of such a claim."""
     from rootlet.cloud import provisioning
 
-    _write(provisioning.claim(policy, thing_type=thing_type, groups=groups), target)
+    _write(provisioning.claim(policies, thing_type=thing_type, groups=groups), target)
     if claim_policy:
         _write(provisioning.claim_policy(arn_prefix, name), claim_policy)
 

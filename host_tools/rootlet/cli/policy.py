@@ -24,14 +24,16 @@ def command() -> None:
     epilog="""\b
 Examples:
   rootlet cloud policy render --stream climate --stream power > policy.json
-  rootlet cloud policy render --service shadow --service jobs
+  rootlet cloud policy render --service shadow > shadow.json
   rootlet cloud policy render --customer Acme=acme --customer "Globex Ltd=globex"
   rootlet cloud policy render --customer acme --customer globex --customer initech
 """
 )
 @registering.application
 @registering.streams
-@registering.services
+@click.option(
+    "--service", callback=registering.known, help="Of this service instead: shadow, shadow:NAME or jobs. Attach it as well."
+)
 @click.option(
     "--customer",
     "customers",
@@ -43,14 +45,14 @@ Examples:
 def render(
     application: str,
     streams: tuple[str, ...],
-    services: tuple[str, ...],
+    service: str | None,
     customers: tuple[str, ...],
     arn_prefix: str | None,
 ) -> None:
     """Print the least-privilege policy of a fleet: the topics that a device uses, and no wildcard.
 
-    With --service there are wildcards below the device's own shadow and jobs: for the ids of jobs, and for what AWS
-    publishes there, whose topics by name would not fit into the 2048 characters of a policy.
+    A service of AWS IoT that the application uses has a policy of its own, the same for all applications: all topics by
+    name are more than the 2048 characters of one policy. Only the ids of jobs have a wildcard: nobody knows them beforehand.
 
     With --customer a device may use its customer's topics only: the policy asks for the organization of the CA that
     issued its certificate. Customers whose application is called as their organization share one set of statements, so
@@ -58,12 +60,16 @@ def render(
     """
     from rootlet.cloud import client, policy
 
+    if service and customers:
+        raise BadInput("a service's policy is the same for all customers", way_out="render it without --customer")
     prefix = arn_prefix or client.arn_prefix()
-    if customers:
+    if service:
+        document = policy.render_service(prefix, service)
+    elif customers:
         named = dict((entry.rpartition("=")[::2] if "=" in entry else (entry, entry)) for entry in customers)
-        document = policy.render_customers(prefix, named, streams, services)
+        document = policy.render_customers(prefix, named, streams)
     else:
-        document = policy.render(prefix, application, streams, services)
+        document = policy.render(prefix, application, streams)
     emit_json(document)
 
 

@@ -32,14 +32,14 @@ def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
     return made
 
 
-def sweep(iot: "IoTClient", wanted: dict[str, Any], policy: str) -> Iterator[dict[str, Any]]:
+def sweep(iot: "IoTClient", wanted: dict[str, Any], policies: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Decide about every certificate that is pending now: what happened while nobody listened."""
     with errors():
         for page in iot.get_paginator("list_certificates").paginate():
             for entry in page["certificates"]:
                 if entry["status"] != "PENDING_ACTIVATION":
                     continue
-                done = _admit(iot, wanted, entry["certificateId"], policy)
+                done = _admit(iot, wanted, entry["certificateId"], policies)
                 if done["done"] != "nothing":
                     yield done
 
@@ -47,7 +47,7 @@ def sweep(iot: "IoTClient", wanted: dict[str, Any], policy: str) -> Iterator[dic
 def work(
     iot: "IoTClient",
     wanted: dict[str, Any],
-    policy: str,
+    policies: Sequence[str],
     told: Callable[[dict[str, Any]], None],
     *,
     ready: Callable[[], None],
@@ -56,18 +56,19 @@ def work(
     from rootlet.cloud import messages
 
     with errors():
-        try:
-            iot.get_policy(policyName=policy)
-        except iot.exceptions.ResourceNotFoundException:
-            raise RootletError(
-                f"the account has no policy {policy}",
-                way_out="make it first: rootlet cloud policy render, aws iot create-policy",
-            ) from None
+        for policy in policies:
+            try:
+                iot.get_policy(policyName=policy)
+            except iot.exceptions.ResourceNotFoundException:
+                raise RootletError(
+                    f"the account has no policy {policy}",
+                    way_out="make it first: rootlet cloud policy render, aws iot create-policy",
+                ) from None
     events: queue.Queue[Any] = queue.Queue()
     # Listening begins before the sweep, so that no device falls between the two.
     with messages.listening(TOPIC + "+", events.put):
         ready()
-        for done in sweep(iot, wanted, policy):
+        for done in sweep(iot, wanted, policies):
             told(done)
         while True:
             try:
@@ -75,20 +76,20 @@ def work(
             except queue.Empty:
                 continue
             if isinstance(event, dict) and "certificateId" in event:
-                told(_admit(iot, wanted, event["certificateId"], policy))
+                told(_admit(iot, wanted, event["certificateId"], policies))
 
 
-def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, policy: str) -> dict[str, Any]:
+def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, policies: Sequence[str]) -> dict[str, Any]:
     # What goes wrong with one device must not keep the others out: it is told, and comes again with its next attempt.
     try:
         with errors():
-            return jitr_rules.admit(iot, wanted, certificate_id, policy)
+            return jitr_rules.admit(iot, wanted, certificate_id, policies)
     except RootletError as error:
         return {"certificate": certificate_id, "thing": "", "done": "failed", "why": error.what}
     raise AssertionError
 
 
-def template(wanted: dict[str, Any], policy: str) -> dict[str, Any]:
+def template(wanted: dict[str, Any], policies: Sequence[str]) -> dict[str, Any]:
     """A CloudFormation template: the same logic as a Lambda, its role with what it needs, the IoT rule that calls it."""
     code = resources.files("rootlet.cloud").joinpath("jitr_rules.py").read_text()
     certificates = {"Fn::Sub": "arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:cert/*"}
@@ -131,7 +132,7 @@ def template(wanted: dict[str, Any], policy: str) -> dict[str, Any]:
                     "Timeout": 30,
                     "Role": {"Fn::GetAtt": ["Role", "Arn"]},
                     "Code": {"ZipFile": code},
-                    "Environment": {"Variables": {"RULES": json.dumps(wanted), "POLICY": policy}},
+                    "Environment": {"Variables": {"RULES": json.dumps(wanted), "POLICIES": json.dumps(list(policies))}},
                     "LoggingConfig": {"LogGroup": {"Ref": "Log"}},
                 },
             },

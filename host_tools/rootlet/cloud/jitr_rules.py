@@ -5,7 +5,7 @@ It imports nothing but what Python and AWS Lambda have.
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -41,8 +41,8 @@ def decide(rules: dict[str, Any], name: str, certificate_id: str, ca_id: str) ->
     return True, "allowed"
 
 
-def admit(iot: Any, rules: dict[str, Any], certificate_id: str, policy: str) -> dict[str, str]:
-    """Activate a pending certificate that the rules let in, with its thing and policy; deactivate one that they do not.
+def admit(iot: Any, rules: dict[str, Any], certificate_id: str, policies: Sequence[str]) -> dict[str, str]:
+    """Activate a pending certificate that the rules let in, with its thing and policies; deactivate one that they do not.
 
     Returns a dict that says what happened. Doing it twice changes nothing: a device may announce itself many times.
     """
@@ -60,8 +60,9 @@ def admit(iot: Any, rules: dict[str, Any], certificate_id: str, policy: str) -> 
     arn = known["certificateArn"]
     iot.create_thing(thingName=name)  # the same again is no error
     iot.attach_thing_principal(thingName=name, principal=arn)
-    iot.attach_policy(policyName=policy, target=arn)
-    # Last: a device that is let in must find its policy there.
+    for policy in policies:
+        iot.attach_policy(policyName=policy, target=arn)
+    # Last: a device that is let in must find its policies there.
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
     return {"certificate": certificate_id, "thing": name, "done": "activated", "why": why}
 
@@ -73,7 +74,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
     import boto3
 
     rules = json.loads(os.environ["RULES"])
-    done = admit(boto3.client("iot"), rules, event["certificateId"], os.environ["POLICY"])
+    done = admit(boto3.client("iot"), rules, event["certificateId"], json.loads(os.environ["POLICIES"]))
     print(json.dumps(done))
     return done
 

@@ -1,14 +1,15 @@
 """Least-privilege policies: what a device running ``leaf`` does, topic by topic, and nothing else.
 
 A policy variable stands for the thing, so that one policy serves a whole fleet and no device can touch another's topics
-(AWS IoT: thing policy variables). No resource has a wildcard but for the ids of jobs, which nobody knows beforehand, and
-for what AWS publishes to the device's own shadow and jobs, whose topics by name are too many for one policy. Several
-customers under one policy are told apart by the organization of the CA that issued the device's certificate.
+(AWS IoT: thing policy variables). No resource has a wildcard but for the ids of the device's own jobs, which nobody knows
+beforehand. Each service has a policy of its own, for the topics of all by name are more than one policy holds; a
+certificate may have ten (AWS IoT quotas). Several customers under one policy are told apart by the organization of the CA
+that issued the device's certificate.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rootlet.errors import BadInput
@@ -20,8 +21,14 @@ ISSUER = "iot:Certificate.Issuer.Organization"
 ALWAYS = ("status", "faults")
 """The streams that ``leaf`` itself publishes."""
 
-SERVICES = {"shadow": ("get", "update"), "jobs": ("start-next", "*/update")}
-"""What ``leaf.services`` publishes to, below ``$aws/things/<thing>/<service>/``."""
+SERVICES = {
+    "shadow": (("get", "update"), ("update/delta", "update/rejected", "get/accepted", "get/rejected")),
+    "jobs": (
+        ("start-next", "+/update"),
+        ("notify-next", "start-next/accepted", "start-next/rejected", "+/update/rejected"),
+    ),
+}
+"""What ``leaf.services`` publishes and what it subscribes to, below ``$aws/things/<thing>/<service>/``; + is a job's id."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")  # of an application: config_schema.json
 _SHADOW = re.compile(r"[A-Za-z0-9:_-]{1,64}")  # AWS IoT: names of shadows
@@ -36,20 +43,36 @@ def check_services(services: Iterable[str]) -> None:
             raise BadInput(f"{given!r} is no service of a device", way_out="use shadow, shadow:NAME or jobs")
 
 
-def render(arn_prefix: str, application: str, streams: Iterable[str], services: Sequence[str] = ()) -> dict[str, Any]:
+def render(arn_prefix: str, application: str, streams: Iterable[str]) -> dict[str, Any]:
     """The policy document; ``arn_prefix`` is such as ``arn:aws:iot:eu-west-1:123456789012``.
 
-    Raises BadInput for an unknown service, and for more than a policy holds.
+    Raises BadInput for more than a policy holds.
     """
-    check_services(services)
-    statements = _each_action(_topics(arn_prefix, application, streams, services))
-    made = _document([_connect(arn_prefix, {}), *statements])
+    made = _document([_connect(arn_prefix, {}), *_each_action(_topics(arn_prefix, application, streams))])
     return _fitting(made, "make two policies of it, and attach both: a device may have several")
 
 
-def render_customers(
-    arn_prefix: str, customers: Mapping[str, str], streams: Iterable[str], services: Sequence[str] = ()
-) -> dict[str, Any]:
+def render_service(arn_prefix: str, service: str) -> dict[str, Any]:
+    """What a service needs beside ``render``'s policy, for any application. Raises BadInput for an unknown service."""
+    check_services([service])
+    kind, _, name = service.partition(":")
+    base = f"$aws/things/{THING}/{kind}" + (f"/name/{name}" if name else "")
+    asked, answers = ([f"{base}/{topic}" for topic in topics] for topics in SERVICES[kind])
+    # A policy has * for what a filter has + for; in the filter itself, + is just a character (AWS IoT: wildcards).
+    resources = {
+        "iot:Publish": [f"{arn_prefix}:topic/{topic.replace('+', '*')}" for topic in asked],
+        "iot:Subscribe": [f"{arn_prefix}:topicfilter/{topic}" for topic in answers],
+        "iot:Receive": [f"{arn_prefix}:topic/{topic.replace('+', '*')}" for topic in answers],
+    }
+    return _fitting(_document(_each_action(resources)), "give the shadow a shorter name")
+
+
+def service_policy(service: str) -> str:
+    """The name of a service's policy. No application's is called so: theirs begin with ``rootlet-``."""
+    return "rootlet_" + service.replace(":", "_")
+
+
+def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Iterable[str]) -> dict[str, Any]:
     """One policy for several customers: the organization of the issuing CA, and the application that it may use.
 
     Where every application is called as its organization, a variable stands for both, and the policy hardly grows with
@@ -57,7 +80,6 @@ def render_customers(
     characters: a device may then also publish to its own request topic, which harms nobody else. Raises BadInput for
     what AWS would not take.
     """
-    check_services(services)
     for organization, application in customers.items():
         if not organization or not can_replace(organization):
             raise BadInput(
@@ -71,10 +93,10 @@ def render_customers(
     wanted = [escaped(organization) for organization in customers]
     statements = [_connect(arn_prefix, _if(wanted))]
     if all(organization == application for organization, application in customers.items()):
-        statements += _each_action(_topics(arn_prefix, f"${{{ISSUER}}}", streams, services))
+        statements += _each_action(_topics(arn_prefix, f"${{{ISSUER}}}", streams))
     else:
         for organization, application in customers.items():
-            topics = _topics(arn_prefix, application, streams, services)
+            topics = _topics(arn_prefix, application, streams)
             resources = [resource for named in topics.values() for resource in named]
             statement = {"Effect": "Allow", "Action": list(topics), "Resource": list(dict.fromkeys(resources))}
             statements.append(statement | {"Condition": _if([escaped(organization)])})
@@ -113,21 +135,15 @@ def _each_action(topics: Mapping[str, list[str]]) -> list[dict[str, Any]]:
     ]
 
 
-def _topics(prefix: str, application: str, streams: Iterable[str], services: Sequence[str]) -> dict[str, list[str]]:
+def _topics(prefix: str, application: str, streams: Iterable[str]) -> dict[str, list[str]]:
     """What a device of ``application`` does: the action, and the resources of it."""
     own, requests = f"dt/{application}/{THING}", f"cmd/{application}/{THING}/request"
     published = [f"{prefix}:topic/{own}/{name}" for name in sorted({*streams, *ALWAYS})]
-    asked, answers = [], []
-    for given in services:
-        service, _, name = given.partition(":")
-        base = f"$aws/things/{THING}/{service}" + (f"/name/{name}" if name else "")
-        asked += [f"{prefix}:topic/{base}/{request}" for request in SERVICES[service]]
-        answers.append(f"{base}/*")
     return {
-        "iot:Publish": [*published, f"{prefix}:topic/cmd/{application}/{THING}/response", *asked],
+        "iot:Publish": [*published, f"{prefix}:topic/cmd/{application}/{THING}/response"],
         "iot:RetainPublish": [f"{prefix}:topic/{own}/status"],
-        "iot:Subscribe": [f"{prefix}:topicfilter/{name}" for name in (requests, *answers)],
-        "iot:Receive": [f"{prefix}:topic/{name}" for name in (requests, *answers)],
+        "iot:Subscribe": [f"{prefix}:topicfilter/{requests}"],
+        "iot:Receive": [f"{prefix}:topic/{requests}"],
     }
 
 

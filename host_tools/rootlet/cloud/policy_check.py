@@ -31,6 +31,9 @@ SERVICES = {
 _OWN = ("iot:connection.thing.thingname", "iot:clientid", "iot:certificate.subject.", "iot:certificate.serialnumber")
 _ARN = re.compile(r"arn:[\w-]+:iot:(?P<region>[^:]*):(?P<account>[^:]*):(?P<type>[^/]*)/(?P<name>.*)", re.DOTALL)
 
+_JOB = re.compile(re.escape(f"$aws/things/{variables.THING_NAME}/jobs/") + r"[*+](/[a-z]+)+")
+"""Topics of the thing's own jobs: their ids are nobody's to name beforehand."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -40,6 +43,8 @@ class Finding:
     statement: str
     what: str
     way_out: str
+    wildcard: bool = False
+    """Of those that Device Advisor and Device Defender look for."""
 
 
 def check(name: str, given: str | Mapping[str, Any]) -> list[Finding]:
@@ -59,9 +64,8 @@ def _statement(statement: Statement) -> Iterator[Finding]:
         return  # what a Deny names too widely keeps out, and lets nobody in
     for what, inverted in (("NotAction", statement.not_actions), ("NotResource", statement.not_resources)):
         if inverted:
-            yield Finding(
-                "error", statement.title, f"it allows all but what {what} names", f"name what is allowed, not {what}"
-            )
+            told = f"it allows all but what {what} names"
+            yield Finding("error", statement.title, told, f"name what is allowed, not {what}", wildcard=True)
     if not statement.not_actions:
         yield from _actions(statement)
     if not statement.not_resources:
@@ -73,7 +77,7 @@ def _actions(statement: Statement) -> Iterator[Finding]:
     for action in statement.actions:
         service, _, verb = action.lower().partition(":")
         if "*" in action or "?" in action:
-            yield Finding("error", statement.title, f"the action {action} has a wildcard", "name each action")
+            yield Finding("error", statement.title, f"the action {action} has a wildcard", "name each action", wildcard=True)
         elif service != "iot" or verb not in {*DATA_PLANE, *SERVICES}:
             yield Finding(
                 "warning", statement.title, f"{action} is nothing that a device does", "leave it to roles of the back end"
@@ -82,9 +86,8 @@ def _actions(statement: Statement) -> Iterator[Finding]:
 
 def _resource(statement: Statement, resource: str) -> Iterator[Finding]:
     if resource == "*":
-        yield Finding(
-            "error", statement.title, "the resource * is everything", "name topics, with a policy variable for the thing"
-        )
+        way_out = "name topics, with a policy variable for the thing"
+        yield Finding("error", statement.title, "the resource * is everything", way_out, wildcard=True)
         return
     parts = _ARN.fullmatch(resource)
     if parts is None:
@@ -113,13 +116,16 @@ def _types(types: list[str]) -> str:
 
 
 def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator[Finding]:
+    if _JOB.fullmatch(name) and not (kind == "topic" and "+" in name):
+        return
     used = patterns.names(name)
     own = any(variable.lower().startswith(_OWN) for variable in used)
     plain = patterns.VARIABLE.sub("", name)
     if "*" in plain or "?" in plain:
         level: Literal["error", "warning"] = "warning" if own else "error"
         whose = "more topics of the device than it needs" if own else "what belongs to other devices"
-        yield Finding(level, statement.title, f"{resource} has a wildcard, and so reaches {whose}", "name each topic")
+        what = f"{resource} has a wildcard, and so reaches {whose}"
+        yield Finding(level, statement.title, what, "name each topic", wildcard=True)
     elif not own and kind in ("topic", "client"):
         yield Finding(
             "warning",

@@ -28,7 +28,7 @@ MAX_BODY = 10240  # characters of a template body (AWS IoT quotas)
 
 
 def jitp(
-    policy: str, attributes: Mapping[str, str], *, thing_type: str | None = None, groups: Sequence[str] = ()
+    policies: Sequence[str], attributes: Mapping[str, str], *, thing_type: str | None = None, groups: Sequence[str] = ()
 ) -> dict[str, Any]:
     """A JITP template: the thing is named by the certificate's common name. An attribute's value ``{Organization}`` is taken
     from the certificate's subject. Raises BadInput for an unknown field.
@@ -37,16 +37,16 @@ def jitp(
     payload = {name: _value(value, used) for name, value in attributes.items()}
     thing: dict[str, Any] = {"ThingName": {"Ref": _PREFIX + "CommonName"}, "AttributePayload": payload}
     return _template(
-        [_PREFIX + name for name in PARAMETERS if name in used], thing, policy, thing_type, groups, _PREFIX + "Id"
+        [_PREFIX + name for name in PARAMETERS if name in used], thing, policies, thing_type, groups, _PREFIX + "Id"
     )
 
 
 def claim(
-    policy: str, *, serial: str = "SerialNumber", thing_type: str | None = None, groups: Sequence[str] = ()
+    policies: Sequence[str], *, serial: str = "SerialNumber", thing_type: str | None = None, groups: Sequence[str] = ()
 ) -> dict[str, Any]:
     """A fleet provisioning template: the device proposes its serial number, which names the thing."""
     thing: dict[str, Any] = {"ThingName": {"Ref": serial}}
-    return _template([serial, _PREFIX + "Id"], thing, policy, thing_type, groups, _PREFIX + "Id")
+    return _template([serial, _PREFIX + "Id"], thing, policies, thing_type, groups, _PREFIX + "Id")
 
 
 def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
@@ -88,9 +88,11 @@ def check(body: Any) -> list[str]:
     problems += [f"{name} is no parameter that AWS fills in" for name in sorted(declared) if _unknown(name)]
     resources = body["Resources"]
     types = {name: resource.get("Type") for name, resource in resources.items() if isinstance(resource, dict)}
-    for wanted in ("AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy"):
+    for wanted in ("AWS::IoT::Thing", "AWS::IoT::Certificate"):
         if list(types.values()).count(wanted) != 1:
             problems.append(f"Resources must hold one {wanted}")
+    if "AWS::IoT::Policy" not in types.values():
+        problems.append("Resources must hold one AWS::IoT::Policy or more")
     problems += [
         f"{reference} is referred to and not declared in Parameters"
         for reference in sorted(_references(resources) - declared)
@@ -133,7 +135,7 @@ def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str
 def _template(
     parameters: Sequence[str],
     thing: dict[str, Any],
-    policy: str,
+    policies: Sequence[str],
     thing_type: str | None,
     groups: Sequence[str],
     identifier: str,
@@ -150,7 +152,10 @@ def _template(
                 "Type": "AWS::IoT::Certificate",
                 "Properties": {"CertificateId": {"Ref": identifier}, "Status": "ACTIVE"},
             },
-            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": policy}},
+            **{
+                f"policy{number or ''}": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": policy}}
+                for number, policy in enumerate(policies)
+            },
         },
     }
 

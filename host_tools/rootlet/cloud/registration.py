@@ -50,7 +50,7 @@ class Registration:
     thing: str
     certificate_id: str
     certificate_arn: str = ""
-    policy: str = ""
+    policies: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
 
 
@@ -76,8 +76,8 @@ def register(
     """Register the identity's certificate, its thing and a policy, and tie them together.
 
     ``with_ca`` registers under the issuing CA, which must be registered itself. ``policy`` names an existing policy to
-    attach as it is; by default ``rootlet-<application>`` is made. A certificate that was deactivated stays so unless
-    ``activate`` is set. Raises RootletError.
+    attach as it is; by default ``rootlet-<application>`` is made. Each of ``services`` adds a policy. A certificate that
+    was deactivated stays so unless ``activate`` is set. Raises RootletError.
     """
     done = Registration(identity.thing, identity.certificate_id)
     with errors():
@@ -106,9 +106,11 @@ def _register(
     done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
     _thing(iot, identity.thing, thing, done.changes)
     prefix = done.certificate_arn.rpartition(":")[0]
-    done.policy = policy or f"rootlet-{application}"
+    done.policies = [policy or f"rootlet-{application}", *map(policies.service_policy, services)]
     if policy is None:
-        _policy(iot, done.policy, policies.render(prefix, application, streams, services), done.changes)
+        _policy(iot, done.policies[0], policies.render(prefix, application, streams), done.changes)
+    for service in services:
+        _policy(iot, policies.service_policy(service), policies.render_service(prefix, service), done.changes)
     _attach(iot, done)
 
 
@@ -205,10 +207,11 @@ def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: lis
 
 
 def _attach(iot: "IoTClient", done: Registration) -> None:
-    attached = iot.list_attached_policies(target=done.certificate_arn)["policies"]
-    if done.policy not in {entry.get("policyName") for entry in attached}:
-        iot.attach_policy(policyName=done.policy, target=done.certificate_arn)
-        done.changes.append(f"attached policy {done.policy} to the certificate")
+    attached = {entry.get("policyName") for entry in iot.list_attached_policies(target=done.certificate_arn)["policies"]}
+    for policy in done.policies:
+        if policy not in attached:
+            iot.attach_policy(policyName=policy, target=done.certificate_arn)
+            done.changes.append(f"attached policy {policy} to the certificate")
     if done.certificate_arn not in iot.list_thing_principals(thingName=done.thing)["principals"]:
         iot.attach_thing_principal(thingName=done.thing, principal=done.certificate_arn)
         done.changes.append(f"attached the certificate to thing {done.thing}")

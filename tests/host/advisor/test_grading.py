@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rootlet.advisor import grading
 from rootlet.advisor.cases import connect, messages, services, tls
-from rootlet.advisor.grading import Backoff, Result, classify
+from rootlet.advisor.grading import Backoff, Result, Verdict, classify
 from rootlet.advisor.packets import Connack, Connect, Packet, Publish, Subscribe
 from rootlet.advisor.timeline import Timeline
 
@@ -196,21 +196,34 @@ def test_the_persistent_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "resource", "errors", "warnings"),
+    ("action", "resource", "result"),
     [
-        ("iot:Publish", "arn:aws:iot:eu-west-1:1:topic/dt/leaf/${iot:Connection.Thing.ThingName}/x", 0, 0),
-        ("iot:*", "arn:aws:iot:eu-west-1:1:topic/a", 1, 0),
-        ("iot:Publish", "*", 1, 0),
-        ("iot:Subscribe", "arn:aws:iot:eu-west-1:1:topicfilter/*", 1, 0),
-        ("iot:Connect", "arn:aws:iot:eu-west-1:1:client/*", 1, 0),
-        ("iot:Publish", ["arn:aws:iot:eu-west-1:1:topic/dt/*"], 0, 1),
+        ("iot:Publish", "arn:aws:iot:eu-west-1:1:topic/dt/leaf/${iot:Connection.Thing.ThingName}/x", Result.PASS),
+        ("iot:*", "arn:aws:iot:eu-west-1:1:topic/a", Result.FAIL),
+        ("iot:Publish", "*", Result.FAIL),
+        ("iot:Subscribe", "arn:aws:iot:eu-west-1:1:topicfilter/*", Result.FAIL),
+        ("iot:Connect", "arn:aws:iot:eu-west-1:1:client/*", Result.FAIL),
+        ("iot:Publish", ["arn:aws:iot:eu-west-1:1:topic/dt/*"], Result.FAIL),
+        ("iot:Publish", "arn:aws:iot:eu-west-1:1:topic/dt/${iot:Connection.Thing.ThingName}/*", Result.WARN),
+        (
+            "iot:Publish",
+            "arn:aws:iot:eu-west-1:1:topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*/update",
+            Result.PASS,
+        ),
+        ("iot:Publish", "arn:aws:iot:eu-west-1:1:topic/$aws/things/${iot:Connection.Thing.ThingName}/shadow/*", Result.WARN),
+        ("iot:Publish", "arn:aws:iot:eu-west-1:1:topic/$aws/things/*/jobs/*/update", Result.FAIL),
     ],
 )
-def test_a_policy_with_wildcards_is_found_out(action: str, resource: object, errors: int, warnings: int) -> None:
-    document = {"Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}]}
-    assert [len(found) for found in services.policy_problems(document)] == [errors, warnings]
+def test_a_policy_with_wildcards_is_found_out(action: str, resource: object, result: Result) -> None:
+    assert judged({"Effect": "Allow", "Action": action, "Resource": resource}).result is result
+
+
+def judged(statement: dict[str, object]) -> Verdict:
+    tape = Tape()
+    tape.at(0, "note", policy={"Version": "2012-10-17", "Statement": [statement]})
+    return services.least_privilege(tape)
 
 
 def test_a_policy_that_allows_all_but_something_is_too_wide() -> None:
-    document = {"Statement": [{"Effect": "Allow", "NotAction": "iot:Connect", "Resource": "arn:x:topic/a"}]}
-    assert services.policy_problems(document)[0]
+    assert judged({"Effect": "Allow", "NotAction": "iot:Connect", "Resource": "arn:x:topic/a"}).result is Result.FAIL
+    assert judged({"Effect": "Perhaps"}).result is Result.FAIL

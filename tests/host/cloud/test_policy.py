@@ -1,5 +1,6 @@
 """``rootlet cloud policy``: narrow policies, warnings about wide ones, and what a policy would decide."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from mypy_boto3_iot import IoTClient
+from rootlet import resources
 from rootlet.cloud import policy, registration
 from rootlet.cloud.policy_check import check
 from rootlet.errors import BadInput, RootletError
@@ -20,10 +22,14 @@ from rootlet.policies import document
 PREFIX = "arn:aws:iot:eu-west-1:123456789012"
 THING = "${iot:Connection.Thing.ThingName}"
 Run = Callable[..., Result]
-ANSWERS = {
-    "shadow": ("get/accepted", "get/rejected", "update/delta", "update/rejected"),
-    "jobs": ("notify-next", "start-next/accepted", "start-next/rejected", "+/update/rejected"),
-}
+
+
+def subscribed(service: str) -> object:
+    """What the firmware subscribes to, below the service's own topics."""
+    source = ast.parse((resources.FIRMWARE / "leaf" / "services" / f"{service}.py").read_text())
+    classes = [node for node in source.body if isinstance(node, ast.ClassDef)]
+    assignments = [node for cls in classes for node in cls.body if isinstance(node, ast.Assign)]
+    return ast.literal_eval(next(node.value for node in assignments if ast.unparse(node.targets[0]) == "answers"))
 
 
 @pytest.fixture
@@ -40,6 +46,9 @@ def run() -> Run:
     "made",
     [
         policy.render(PREFIX, "leaf", ["climate"]),
+        policy.render_service(PREFIX, "shadow"),
+        policy.render_service(PREFIX, "shadow:" + "x" * 64),
+        policy.render_service(PREFIX, "jobs"),
         policy.render_customers(PREFIX, {"Acme": "acme", "Globex Ltd": "globex"}, ["climate"]),
         policy.render_customers(PREFIX, {f"customer-{number}": f"customer-{number}" for number in range(20)}, ["climate"]),
     ],
@@ -49,39 +58,46 @@ def test_what_is_rendered_fits_and_gives_no_reason_for_a_warning(made: dict[str,
     assert not check("made", made)
 
 
-def test_services_get_wildcards_below_the_devices_own_topics_only() -> None:
-    made = policy.render(PREFIX, "leaf", ["climate"], ["shadow", "jobs"])
-    assert document.characters(made) <= document.MAX_CHARACTERS
-    wide = {resource for entry in made["Statement"] for resource in entry["Resource"] if "*" in resource}
-    assert wide and all(f"$aws/things/{THING}/" in resource for resource in wide)
-    assert {finding.level for finding in check("made", made)} == {"warning"}
+def test_a_service_has_a_policy_of_its_own_with_no_wildcard_but_for_the_ids_of_jobs() -> None:
+    longest = "x" * 64
+    assert all("*" not in json.dumps(policy.render_service(PREFIX, name)) for name in ("shadow", f"shadow:{longest}"))
+    made = json.dumps(policy.render_service(PREFIX, "jobs"))
+    assert made.count("*") == made.count("/jobs/*/update") == 2
 
 
 def test_a_device_may_use_the_services_that_its_policy_was_made_for_and_no_other_devices(
     tmp_path: Path, authority: Authority, run: Run
 ) -> None:
     authority.issue("sensor-1").save(tmp_path / "sensor-1")
-    for services in (["shadow"], ["shadow:config"], ["jobs"], ["shadow", "jobs"]):
-        options = [part for service in services for part in ("--service", service)]
-        made = run("render", "--arn-prefix", PREFIX, *options)
+    (tmp_path / "leaf.json").write_text(run("render", "--arn-prefix", PREFIX).stdout)
+    for service in ("shadow", "shadow:config", "jobs"):
+        made = run("render", "--arn-prefix", PREFIX, "--service", service)
         assert made.exit_code == 0, made.output
         (tmp_path / "policy.json").write_text(made.stdout)
+        both: list[str | Path] = ["--policy", tmp_path / "leaf.json", "--policy", tmp_path / "policy.json"]
 
-        def may(action: str, target: str) -> bool:
-            done = run("simulate", tmp_path / "sensor-1", action, target, "--policy", tmp_path / "policy.json")
+        def may(action: str, target: str, both: list[str | Path] = both) -> bool:
+            done = run("simulate", tmp_path / "sensor-1", action, target, *both)
             return done.exit_code == 0
 
-        for service in services:
-            kind = service.partition(":")[0]
-            path = service.replace(":", "/name/")
-            for request in policy.SERVICES[kind]:
-                topic = path + "/" + request.replace("*", "job-1")
-                assert may("publish", f"$aws/things/sensor-1/{topic}")
-                assert not may("publish", f"$aws/things/sensor-2/{topic}")
-            for answer in ANSWERS[kind]:
-                assert may("subscribe", f"$aws/things/sensor-1/{path}/{answer}")
-                assert may("receive", f"$aws/things/sensor-1/{path}/{answer.replace('+', 'job-1')}")
-                assert not may("subscribe", f"$aws/things/sensor-2/{path}/{answer}")
+        kind = service.partition(":")[0]
+        path = service.replace(":", "/name/")
+        requests, answers = policy.SERVICES[kind]
+        assert answers == subscribed(kind)
+        for request in requests:
+            topic = path + "/" + request.replace("+", "job-1")
+            assert may("publish", f"$aws/things/sensor-1/{topic}")
+            assert not may("publish", f"$aws/things/sensor-2/{topic}")
+        for answer in answers:
+            assert may("subscribe", f"$aws/things/sensor-1/{path}/{answer}")
+            assert may("receive", f"$aws/things/sensor-1/{path}/{answer.replace('+', 'job-1')}")
+            assert not may("subscribe", f"$aws/things/sensor-2/{path}/{answer}")
+        assert not may("subscribe", f"$aws/things/sensor-1/{path}/#")
+
+
+def test_a_service_is_rendered_for_all_customers_at_once(run: Run) -> None:
+    done = run("render", "--service", "jobs", "--customer", "acme")
+    assert isinstance(done.exception, RootletError) and "the same for all customers" in done.exception.what
 
 
 @pytest.mark.parametrize("service", ["shade", "jobs:one", "shadow:", "shadow:a b"])

@@ -10,6 +10,8 @@ from rootlet.advisor.grading import Verdict, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Publish, Subscribe
 from rootlet.advisor.stage import Client, Clock, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
+from rootlet.cloud import policy_check
+from rootlet.errors import BadInput
 
 SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/[^/]+)?/(?P<what>.+)")
 JOBS = re.compile(r"\$aws/things/(?P<thing>[^/]+)/jobs/(?P<what>.+)")
@@ -64,33 +66,19 @@ def least_privilege(timeline: Timeline) -> Verdict:
     notes = [event for event in timeline.of("note") if "policy" in event.facts]
     if not notes:
         return not_run("a device does not show its policy: give it with --policy")
-    errors, warnings = policy_problems(notes[0].facts["policy"])
+    try:
+        found = [finding for note in notes for finding in policy_check.check("the policy", note.facts["policy"])]
+    except BadInput as error:
+        return failed(str(error))
+    jobs = (
+        " but for the ids of its own jobs" if any("/jobs/*/" in json.dumps(note.facts["policy"]) for note in notes) else ""
+    )
+    errors, warnings = (
+        [each.what for each in found if each.wildcard and each.level == level] for level in ("error", "warning")
+    )
     if errors:
         return failed("; ".join(errors))
-    return warned("; ".join(warnings)) if warnings else passed("no wildcard in actions, topics or client ids")
-
-
-def policy_problems(document: Any) -> tuple[list[str], list[str]]:
-    """What is too wide in a policy document, and what is doubtful."""
-    errors, warnings = [], []
-    statements = document.get("Statement", []) if isinstance(document, dict) else []
-    if not statements:
-        return ["the document has no statement"], []
-    for statement in statements if isinstance(statements, list) else [statements]:
-        if statement.get("Effect") != "Allow":
-            continue
-        for action in _list(statement.get("Action")):
-            if "*" in action:
-                errors.append(f"allows {action}")
-        for resource in _list(statement.get("Resource")):
-            _, _, what = resource.partition(":topic") if ":topic" in resource else resource.partition(":client")
-            if resource == "*" or what in ("/*", "filter/*", "filter/#", "/#"):
-                errors.append(f"allows every resource: {resource}")
-            elif "*" in what.replace("${", ""):
-                warnings.append(f"has a wildcard in {resource}")
-        if "NotAction" in statement or "NotResource" in statement:
-            errors.append("allows all but what it names")
-    return errors, warnings
+    return warned("; ".join(warnings)) if warnings else passed(f"no wildcard{jobs}")
 
 
 @case("Shadow_Publish_Reported_State", "Reports its state to the shadow", reports_state, 22, timed=True)
@@ -129,8 +117,8 @@ async def job_execution(stage: Stage) -> None:
 @case("Security_Device_Policies", "Policies without wildcards", least_privilege, 25)
 async def security_device_policies(stage: Stage) -> None:
     """The device's policy document is read. It must not allow more than the device's own topics."""
-    if document := stage.options.get("policy"):
-        stage.timeline.add("note", text="the device's policy", policy=document)
+    for document in stage.options.get("policies") or ():
+        stage.timeline.add("note", text="a policy of the device", policy=document)
 
 
 class Broker:
