@@ -12,12 +12,7 @@ PUBLIC_MODE = 0o644
 
 def write_atomic(path: Path, data: bytes, *, mode: int = PUBLIC_MODE) -> None:
     """Write ``data`` to ``path``: beside, fsync, rename. The file never exists with a wider mode than ``mode``."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    # O_EXCL and the mode at creation: a key is never readable by others, not even for a moment.
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}", way_out="is its directory there, and yours?") from None
+    descriptor, beside = _open_beside(path, mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(stream.fileno(), mode)
@@ -29,6 +24,24 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PUBLIC_MODE) -> None:
         beside.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Before long work: raises BadInput where ``write_atomic`` would after it."""
+    descriptor, beside = _open_beside(path, SECRET_MODE)
+    os.close(descriptor)
+    beside.unlink()
+
+
+def _open_beside(path: Path, mode: int) -> tuple[int, Path]:
+    if path.is_dir():
+        raise BadInput(f"cannot write {path}: it is a directory", way_out="name a file in it")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # O_EXCL and the mode at creation: a key is never readable by others, not even for a moment.
+    try:
+        return os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), beside
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}", way_out="is its directory there, and yours?") from None
 
 
 def write_secret(path: Path, data: bytes) -> None:

@@ -1,6 +1,8 @@
 """The advisor against real clients: leaf on the virtual board, and clients that do what devices should not."""
 
 import json
+import signal
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -244,9 +246,44 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["1", "--exec", "true {nothing}"], "placeholders"),
         (["1", "--image", "a", "--app", "b"], "more than one device"),
         (["25", "--policy", "/dev/null"], "no JSON"),
+        (["25", "--policy", "/no-such.json"], "not found"),
+        (["8", "--listen", "127.0.0.1:99999"], "ADDRESS:PORT"),
+        (["8", "--listen", "203.0.113.9:8883", "--port", "/dev/null"], "cannot listen on 203.0.113.9"),
+        (["8", "--junit", "/no-such-directory/x.xml"], "cannot write /no-such-directory/x.xml"),
+        (["8", "--html", "/"], "it is a directory"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> None:
     done = CliRunner().invoke(rootlet, ["advisor", "run", *arguments])
     assert done.exit_code != 0
     assert what in str(getattr(done.exception, "what", "")) + str(getattr(done.exception, "way_out", ""))
+
+
+def test_a_client_that_falls_over_is_quoted(tmp_path: Path, chains: Chains) -> None:
+    result, evidence = verdict(client(tmp_path, chains, "import no_such_module"), chains, "MQTT_Connect")
+    assert result is Result.FAIL
+    assert "no connection" in evidence and "No module named 'no_such_module'" in evidence
+
+
+def test_an_interrupted_run_keeps_what_it_has_seen(tmp_path: Path) -> None:
+    reports = {name: tmp_path / f"report.{name}" for name in ("junit", "html")}
+    command = [
+        sys.executable,
+        "-m",
+        "rootlet.cli.main",
+        "advisor",
+        "run",
+        "MQTT_Connect",
+        "MQTT_No_Ack_PingResp",
+        "--speed",
+        "1",
+    ]
+    command += [part for name, path in reports.items() for part in (f"--{name}", str(path))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline().startswith("pass    MQTT_Connect")
+        running.send_signal(signal.SIGINT)
+        output = running.communicate(timeout=30)
+    assert running.returncode == 130, output
+    assert "1 results: 1 pass" in output[0] and "interrupted" in output[1]
+    assert all("MQTT_Connect" in path.read_text() for path in reports.values())

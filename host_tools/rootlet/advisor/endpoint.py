@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import NoReturn, Self
 from rootlet.advisor.chains import Shown
 from rootlet.advisor.client import Absent, Client, Clock, Manners
 from rootlet.advisor.timeline import Timeline
+from rootlet.errors import RootletError
 
 _LOOK = 0.25  # seconds of the host's between two looks at whether the device still runs
 
@@ -29,7 +31,13 @@ class Endpoint:
         self.clients: list[Client] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, self._address, self._wanted_port, limit=1 << 20)
+        try:
+            self._server = await asyncio.start_server(self._accept, self._address, self._wanted_port, limit=1 << 20)
+        except OSError as error:
+            # asyncio's own text repeats the address; a name that is not found has no errno.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            what = f"cannot listen on {self._address} port {self._wanted_port}: {reason}"
+            raise RootletError(what, way_out="give an address of this machine, and a port above 1023 that is free") from None
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rootlet.advisor import cases
@@ -70,6 +70,11 @@ class Runner:
         took = time.monotonic() - began
         return Outcome(one, verdict, timeline.events, repetition, speed, took, list(self.device.lines))
 
+    def _last_words(self) -> str:
+        # A client that fell over says why on its way out.
+        lines = [line for line in self.device.lines[-20:] if line.strip()]
+        return f"; its last words: {lines[-1].strip()[:200]}" if lines and not self.device.alive else ""
+
     async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> Verdict:
         endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock, lambda: self.device.alive)
         async with TimeServer() as time_server, endpoint:
@@ -87,10 +92,12 @@ class Runner:
             except Absent:
                 pass  # the timeline has a note of it
             finally:
+                ended = self._last_words()
                 timeline.over = True
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(self.device.stop)
-        return one.grade(timeline)
+        verdict = one.grade(timeline)
+        return replace(verdict, evidence=verdict.evidence + ended) if verdict.result is Result.FAIL else verdict
 
 
 def select(names: Sequence[str], suite: str | None) -> list[Case]:

@@ -125,9 +125,11 @@ def run(
     for this, and its time runs ten times as fast in the cases that are about waiting.
     """
     from rootlet.advisor import report, runner
-    from rootlet.files import read_input, write_atomic
+    from rootlet.files import check_writable, read_input, write_atomic
 
     chosen = runner.select(names, suite)
+    for path in filter(None, (junit, html)):
+        check_writable(path)
     options: dict[str, Any] = {}
     if policies:
         options["policies"] = [
@@ -149,16 +151,16 @@ def run(
 
     def reports() -> None:
         facts = report.facts(outcomes, device.description, speed, seed)
+        if as_json:
+            emit_json(facts)
+        else:
+            _summary(outcomes, device.virtual)
         if junit:
             write_atomic(junit, report.junit(outcomes, device.description))
         if html:
             from rootlet.advisor import page
 
             write_atomic(html, page.render(facts).encode())
-        if as_json:
-            emit_json(facts)
-        else:
-            _summary(outcomes, device.virtual)
 
     try:
         running = runner.Runner(device, chains, address, number, speed, seed, options)
@@ -232,7 +234,7 @@ def _listening(
     from rootlet.advisor.chains import ROOTS, Chains
 
     address, _, port = listen.rpartition(":")
-    if not address or not port.isdecimal():
+    if not address or not port.isdecimal() or not 0 < int(port) < 65536:
         raise BadInput(f"--listen {listen}: not of the form ADDRESS:PORT", way_out="for example --listen 192.168.1.20:8883")
     host = name or address
     if serial_port:

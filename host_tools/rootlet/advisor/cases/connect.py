@@ -3,7 +3,7 @@
 import itertools
 
 from rootlet.advisor import grading
-from rootlet.advisor.cases.tls import acknowledges, why_no_handshake
+from rootlet.advisor.cases.tls import acknowledges, why_no_connect
 from rootlet.advisor.grading import Backoff, Grade, Verdict, failed, passed, warned
 from rootlet.advisor.packets import Connect, Puback, Publish
 from rootlet.advisor.stage import Manners, Stage, case
@@ -24,7 +24,7 @@ def sends_connect(timeline: Timeline) -> Verdict:
     connects = timeline.received(Connect)
     if not connects:
         malformed = timeline.of("malformed")
-        return failed(malformed[0].text if malformed else why_no_handshake(timeline))
+        return failed(malformed[0].text if malformed else why_no_connect(timeline))
     packet = connects[0].packet
     assert isinstance(packet, Connect)
     session = "clean" if packet.clean_session else "persistent"

@@ -4,7 +4,7 @@ import itertools
 
 from rootlet.advisor import grading
 from rootlet.advisor.cases.messages import MESSAGE, describe, identifier
-from rootlet.advisor.cases.tls import why_no_handshake
+from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import Backoff, Result, Verdict, failed
 from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe
 from rootlet.advisor.stage import Manners, Stage, case
@@ -25,7 +25,7 @@ LONG_DISCONNECT = "long disconnect"
 def all_requirements(timeline: Timeline) -> Verdict:
     """The worst of the requirements; the evidence names each that failed or warned."""
     if not timeline.received(Connect):
-        return failed(why_no_handshake(timeline))
+        return failed(why_no_connect(timeline))
     verdicts = {
         "subscribe retry": _retried(timeline, Subscribe),
         "publish retry": _retried(timeline, Publish),

@@ -1,6 +1,6 @@
 """Device Advisor's cases of PUBLISH, SUBSCRIBE, PINGREQ and the persistent session."""
 
-from rootlet.advisor.cases.tls import why_no_handshake
+from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import Grade, Verdict, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe, name_of
 from rootlet.advisor.stage import Manners, Stage, case
@@ -17,7 +17,7 @@ def sends(kind: type[Packet], what: str) -> Grade:
         found = timeline.received(kind)
         if not found:
             malformed = "".join(f"; {event.text}" for event in timeline.of("malformed")[:1])
-            return failed(f"no {what}{malformed}" if timeline.received(Connect) else why_no_handshake(timeline))
+            return failed(f"no {what}{malformed}" if timeline.received(Connect) else why_no_connect(timeline))
         return passed(f"{found[0].at:.1f} s: {describe(found[0])}")
 
     return grade
@@ -46,7 +46,7 @@ def retries(kind: type[Publish] | type[Subscribe], within: float = WITHIN) -> Gr
             name = kind.__name__.upper()
             if kind is Publish and timeline.received(kind):
                 return not_run("it publishes with QoS 0 only, which has no acknowledgement")
-            return failed(f"no {name}" if timeline.received(Connect) else why_no_handshake(timeline))
+            return failed(f"no {name}" if timeline.received(Connect) else why_no_connect(timeline))
         first = numbered[0]
         again = [event for event in numbered[1:] if event.connection == first.connection and _same(first, event)]
         what = describe(first)
@@ -83,7 +83,7 @@ def _same(first: Event, other: Event) -> bool:
 def gives_up_without_pingresp(timeline: Timeline) -> Verdict:
     connects = timeline.received(Connect)
     if not connects or not isinstance(connects[0].packet, Connect):
-        return failed(why_no_handshake(timeline))
+        return failed(why_no_connect(timeline))
     keep_alive = connects[0].packet.keep_alive
     if not keep_alive:
         return failed("its keep-alive is 0: it would never notice that the connection is dead")
@@ -125,7 +125,7 @@ def renews_session(timeline: Timeline) -> Verdict:
 def _no_session(timeline: Timeline) -> Verdict | None:
     connects = timeline.received(Connect)
     if not connects:
-        return failed(why_no_handshake(timeline))
+        return failed(why_no_connect(timeline))
     if not timeline.received(Subscribe):
         return failed("it never subscribed")
     if len(connects) < 2:

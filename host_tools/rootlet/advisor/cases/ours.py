@@ -2,7 +2,7 @@
 
 from rootlet.advisor.cases.connect import waits_a_second
 from rootlet.advisor.cases.messages import MESSAGE, identifier, renews_session
-from rootlet.advisor.cases.tls import acknowledges, completes_handshake, why_no_handshake
+from rootlet.advisor.cases.tls import acknowledges, completes_handshake, why_no_connect
 from rootlet.advisor.grading import Verdict, failed, passed, warned
 from rootlet.advisor.packets import Connack, Connect, Pingreq, Puback, Publish, Suback, Subscribe
 from rootlet.advisor.stage import Client, Manners, Stage, case
@@ -22,7 +22,7 @@ def comes_back(timeline: Timeline) -> Verdict:
     """After the trouble, a connection with a CONNECT, and a message acknowledged where the case sent one."""
     marks = [event for event in timeline.of("note") if event.text == PROVEN]
     if not marks:
-        return failed("it did not come so far" if timeline.received(Connect) else why_no_handshake(timeline))
+        return failed("it did not come so far" if timeline.received(Connect) else why_no_connect(timeline))
     later = [event for event in timeline.received(Connect) if event.at >= marks[0].at]
     if not later:
         return failed("it never came back")
@@ -49,7 +49,7 @@ def takes_or_survives(timeline: Timeline) -> Verdict:
     """Acknowledging is best; ending the connection and coming back is something; the rest is failure."""
     sent = timeline.sent(Publish)
     if not sent:
-        return failed("it never subscribed" if timeline.received(Connect) else why_no_handshake(timeline))
+        return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
     size = len(getattr(sent[0].packet, "payload", b""))
     acknowledged = [event for event in timeline.received(Puback) if identifier(event) == MESSAGE]
     if acknowledged:
@@ -67,7 +67,7 @@ def takes_or_survives(timeline: Timeline) -> Verdict:
 def keeps_working_meanwhile(timeline: Timeline) -> Verdict:
     began = next((event for event in timeline.sent(Publish)), None)
     if began is None:
-        return failed("it never subscribed" if timeline.received(Connect) else why_no_handshake(timeline))
+        return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
     meanwhile = [
         event
         for event in (*timeline.received(Publish), *timeline.received(Pingreq))
@@ -95,7 +95,7 @@ def all_handshakes(timeline: Timeline) -> Verdict:
     done = [(event.text, bool(event.facts.get("ok"))) for event in timeline.of("note") if "ok" in event.facts]
     missing = [text for text, ok in done if not ok]
     if missing or len(done) < 3:
-        return failed(f"refused: {', '.join(missing) or 'it did not come back'}; {why_no_handshake(timeline)}")
+        return failed(f"refused: {', '.join(missing) or 'it did not come back'}; {why_no_connect(timeline)}")
     return passed("trusted " + ", ".join(text for text, _ in done))
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from rootlet.advisor.cases.tls import why_no_handshake
+from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import Verdict, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Publish, Subscribe
 from rootlet.advisor.stage import Client, Clock, Stage, case
@@ -198,7 +198,7 @@ def reported_state(packet: Packet | None) -> dict[str, Any] | None:
 
 def _unused(timeline: Timeline, topics: re.Pattern[str], name: str) -> Verdict | None:
     if not timeline.received(Connect):
-        return failed(why_no_handshake(timeline))
+        return failed(why_no_connect(timeline))
     touched = [event for event in timeline.received(Publish) if topics.fullmatch(_topic(event))]
     asked = [
         topic

@@ -15,7 +15,7 @@ RECORD = 16384
 def completes_handshake(timeline: Timeline) -> Verdict:
     done = timeline.of("tls")
     if not done:
-        return failed(why_no_handshake(timeline))
+        return failed(why_no_connect(timeline))
     facts = done[0].facts
     evidence = f"{facts['version']}, {facts['suite']}, certificate of {facts['certificate']}"
     hellos = timeline.of("hello")
@@ -24,11 +24,12 @@ def completes_handshake(timeline: Timeline) -> Verdict:
     return passed(evidence)
 
 
-def why_no_handshake(timeline: Timeline) -> str:
+def why_no_connect(timeline: Timeline) -> str:
     alerts = [f"alert {event.text}" for event in timeline.of("alert-in")]
     reasons = [event.text for event in timeline.of("tls-failed")]
     notes = [event.text for event in timeline.of("note")]
-    return "no handshake: " + ("; ".join([*alerts, *reasons] or notes) or "the connection ended")
+    missing = "CONNECT" if timeline.of("tls") else "handshake" if timeline.of("tcp") else "connection"
+    return f"no {missing}: " + ("; ".join([*alerts, *reasons] or notes) or "the connection ended")
 
 
 def offers_suites(timeline: Timeline) -> Verdict:
@@ -69,7 +70,7 @@ def acknowledges(timeline: Timeline) -> Verdict:
     """Every QoS 1 message from the server got its PUBACK."""
     sent = timeline.sent(Publish)
     if not timeline.received(Subscribe):
-        return failed("it never subscribed" if timeline.received(Connect) else why_no_handshake(timeline))
+        return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
     answers = {event.packet.identifier: event.at for event in timeline.received(Puback) if isinstance(event.packet, Puback)}
     found, missing = [], []
     for event in sent:
