@@ -204,16 +204,16 @@ def _pauses(outcome: Outcome) -> list[str]:
 
 
 def test_every_report_tells_the_same(leaf: VirtualDevice, chains: Chains) -> None:
-    outcomes = list(run(leaf, chains, "MQTT_Connect", "TLS_Unsecure_Server_Cert").values())
+    outcomes = list(run(leaf, chains, "MQTT_Connect", "TLS_Unsecure_Server_Cert", "Security_Device_Policies").values())
     facts = json.loads(json.dumps(report.facts(outcomes, leaf.description, SPEED, 3), default=str))
-    assert facts["results"]["pass"] == 2
+    assert facts["results"]["pass"] == 3
     kinds = {event["kind"] for case in facts["cases"] for event in case["events"]}
     assert {"tcp", "hello", "tls", "alert-in", "in", "out", "closed"} <= kinds
     suite = ElementTree.fromstring(report.junit(outcomes, leaf.description))
-    assert suite.get("tests") == "2"
-    assert {element.get("name") for element in suite.iter("testcase")} == {"MQTT_Connect", "TLS_Unsecure_Server_Cert"}
+    assert suite.get("tests") == "3"
+    assert {element.get("name") for element in suite.iter("testcase")} == {case["id"] for case in facts["cases"]}
     html = page.render(facts)
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == 2  # nothing connects for the policies
     assert "unknown_ca" in html
     assert "http" not in html.replace("http-equiv", "")  # it needs nothing from anywhere
 

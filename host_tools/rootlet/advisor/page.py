@@ -72,10 +72,11 @@ def _case(case: Mapping[str, Any]) -> str:
         for event in events
     )
     output = escape("\n".join(case["output"][-200:]))
+    connected = any(event["connection"] for event in events)
     return (
         f'<section id="{_anchor(case)}"><h2>{_badge(case["result"])} {escape(_name(case))}</h2>'
         f'<p>{escape(case["summary"])}</p><p class="evidence"><b>{escape(case["evidence"])}</b></p>'
-        f'<p class="soft">{number} · {case["seconds"]:.1f} s{compressed}</p>{_svg(events) if events else ""}'
+        f'<p class="soft">{number} · {case["seconds"]:.1f} s{compressed}</p>{_svg(events) if connected else ""}'
         f"<details><summary>{len(events)} events</summary><table><thead><tr><th>s</th><th>connection</th><th>what</th></tr>"
         f"</thead><tbody>{listed}</tbody></table></details>"
         + (f"<details><summary>what the device printed</summary><pre>{output}</pre></details>" if output else "")
