@@ -1,29 +1,37 @@
 """Hostile input for what the host parses: ``tests/campaign/host_fuzz.py [--seed N] [--examples N]``.
 
-The credential partition, MQTT packets, policies and what they decide, the configuration: whatever they hold, the answer is a
-result or the error that is documented. Hypothesis draws and shrinks the cases; the same ``--seed`` draws the same again.
+The credential partition, certificates and requests for them, MQTT packets, policies and what they decide, the configuration:
+whatever they hold, the answer is a result or the error that is documented. Hypothesis draws and shrinks the cases; the same
+``--seed`` draws the same again.
 """
 
 import argparse
 import contextlib
 import json
+import ssl
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    from pathlib import Path
-
     sys.path[:0] = [str(Path(__file__).parents[1])]
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from rootlet.advisor import packets
 from rootlet.board import config, secure_cert
 from rootlet.errors import RootletError
+from rootlet.pki import identity, keys, requests
+from rootlet.pki.subject import Subject
 from rootlet.policies import decision, document
 from rootlet.policies.variables import Variables
+from rootlet.trust import model
 
 from campaign.fuzz import CONFIG, identity_bytes
 
@@ -48,7 +56,7 @@ statements = st.fixed_dictionaries(
         | st.dictionaries(operators, st.dictionaries(st.just("iot:ClientId"), texts | st.lists(texts), min_size=1)),
     },
 )
-keys = st.sampled_from(sorted([*config.load_schema(), "strange"]))
+names = st.sampled_from(sorted([*config.load_schema(), "strange"]))
 
 
 @cache
@@ -64,6 +72,41 @@ def credentials(number: int, place: int, change: bytes, flags: int) -> None:
     data[place : place + len(change)] = change
     entries[number] = secure_cert.Entry(entries[number].type, bytes(data), flags=flags & 1)
     _documented(lambda: secure_cert.to_identity(secure_cert.encode(entries)), RootletError)
+
+
+@cache
+def _request() -> bytes:
+    subject = Subject().name("sensor-1")
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    return builder.sign(keys.generate(), hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@given(place=st.integers(0, 600), change=st.binary(max_size=4))
+def certificate(place: int, change: bytes) -> None:
+    """A damaged certificate in a chain to explain, or given as a device's."""
+    data = bytearray(_sound()[0].data)
+    data[place : place + len(change)] = change
+    pem = ssl.DER_cert_to_PEM_cert(bytes(data)).encode()
+    for given_ in (bytes(data), pem):
+        _documented(lambda given_=given_: model.parse(given_, "the file"), RootletError)  # type: ignore[misc]
+    with _file(pem) as path:
+        _documented(lambda: [identity.common_name(one) for one in identity.load_certificates(path)], RootletError)
+
+
+@given(place=st.integers(0, 300), change=st.binary(max_size=4))
+def request(place: int, change: bytes) -> None:
+    data = bytearray(_request())
+    data[place : place + len(change)] = change
+    with _file(bytes(data)) as path:
+        _documented(lambda: requests.read(path), RootletError)
+
+
+@contextlib.contextmanager
+def _file(data: bytes) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield Path(file.name)
 
 
 @given(st.binary(max_size=200))
@@ -94,14 +137,14 @@ def policy_text(text: str) -> None:
     _documented(lambda: document.parse("p", text), RootletError)
 
 
-@given(st.dictionaries(keys, json_values, max_size=3))
+@given(st.dictionaries(names, json_values, max_size=3))
 def configuration(values: dict[str, Any]) -> None:
     problem = config.check(CONFIG | values, config.load_schema())
     assert problem is None or isinstance(problem, str)
     config.redact(values)
 
 
-FUZZES = (credentials, partition, packet, policy, policy_text, configuration)
+FUZZES = (credentials, certificate, request, partition, packet, policy, policy_text, configuration)
 
 
 def _documented(parse: Callable[[], object], allowed: type[Exception]) -> None:

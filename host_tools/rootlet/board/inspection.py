@@ -15,6 +15,7 @@ from rootlet.board.config import redact
 from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
+from rootlet.pki.certificates import UNREADABLE
 from rootlet.pki.identity import DeviceIdentity
 
 T = TypeVar("T")
@@ -201,7 +202,7 @@ def _root(der: bytes) -> dict[str, Any]:
     try:
         root = x509.load_der_x509_certificate(der)
         return {"subject": root.subject.rfc4514_string(), "not_after": root.not_valid_after_utc, "sha256": fingerprint}
-    except ValueError:  # a serial number of 0, as Starfield's root has, is refused by newer parsers
+    except UNREADABLE:  # a serial number of 0, as Starfield's root has, is refused by newer parsers
         return {"subject": None, "not_after": None, "sha256": fingerprint}
 
 

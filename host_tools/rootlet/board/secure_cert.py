@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.board.partitions import SECURE_CERT_SIZE
 from rootlet.errors import BadInput, RootletError
+from rootlet.pki.certificates import UNREADABLE, whole
 from rootlet.pki.identity import DeviceIdentity, common_name
 
 SIZE = SECURE_CERT_SIZE
@@ -146,13 +147,9 @@ def _decode_entry(partition: bytes, offset: int) -> tuple[Entry, int]:
 def _certificate(data: bytes) -> x509.Certificate:
     try:
         if data.startswith(b"-----"):
-            certificate = x509.load_pem_x509_certificate(data.rstrip(b"\0"))
-        else:
-            certificate = x509.load_der_x509_certificate(data)
-        # cryptography parses these when they are asked for, and only then finds them damaged.
-        certificate.public_key(), certificate.subject, certificate.issuer
-        return certificate
-    except (ValueError, UnsupportedAlgorithm):
+            return whole(x509.load_pem_x509_certificate(data.rstrip(b"\0")))
+        return whole(x509.load_der_x509_certificate(data))
+    except UNREADABLE:
         raise RootletError("a certificate in the credential partition cannot be read", way_out="write it again") from None
 
 

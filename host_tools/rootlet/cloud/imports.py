@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from rootlet.errors import BadInput
 from rootlet.files import read_input
+from rootlet.pki.certificates import UNREADABLE, whole
 from rootlet.pki.identity import PublicIdentity, common_name
 
 
@@ -46,8 +47,8 @@ def _is_csv(data: bytes) -> bool:
 def _bundle(data: bytes, path: Path) -> Iterator[PublicIdentity]:
     # CA certificates among them are the issuers of those that they signed.
     try:
-        certificates = x509.load_pem_x509_certificates(data)
-    except ValueError:
+        certificates = list(map(whole, x509.load_pem_x509_certificates(data)))
+    except UNREADABLE:
         raise BadInput(f"{path}: a certificate in it cannot be read", way_out="give PEM certificates, whole") from None
     authorities = [certificate for certificate in certificates if _is_authority(certificate)]
     for number, certificate in enumerate(certificates, 1):
@@ -73,12 +74,14 @@ def _cell(text: str, directory: Path, where: str) -> x509.Certificate:
     text = text.strip()
     try:
         if text.startswith("-----BEGIN"):
-            return x509.load_pem_x509_certificate(text.replace("\\n", "\n").encode())
+            return whole(x509.load_pem_x509_certificate(text.replace("\\n", "\n").encode()))
         if len(text) < 255 and (directory / text).is_file():
             data = (directory / text).read_bytes()
-            return x509.load_pem_x509_certificate(data) if b"-----BEGIN" in data else x509.load_der_x509_certificate(data)
-        return x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
-    except ValueError:
+            return whole(
+                x509.load_pem_x509_certificate(data) if b"-----BEGIN" in data else x509.load_der_x509_certificate(data)
+            )
+        return whole(x509.load_der_x509_certificate(base64.b64decode(text, validate=True)))
+    except UNREADABLE:
         raise BadInput(
             f"{where}: no certificate in column certificate", way_out="PEM, base64 of DER, or a file's name"
         ) from None
@@ -100,8 +103,8 @@ def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> 
         for key in payload.get("publicKeySet", {}).get("keys", []):
             if chain := key.get("x5c"):
                 try:
-                    certificates = [x509.load_der_x509_certificate(base64.b64decode(one)) for one in chain]
-                except ValueError:
+                    certificates = [whole(x509.load_der_x509_certificate(base64.b64decode(one))) for one in chain]
+                except UNREADABLE:
                     raise BadInput(
                         f"{where}: a certificate in x5c cannot be read", way_out="ask for the manifest again"
                     ) from None

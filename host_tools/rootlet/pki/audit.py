@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rootlet.errors import BadInput
 from rootlet.pki import batch
-from rootlet.pki.certificates import key_name
+from rootlet.pki.certificates import UNREADABLE, key_name, whole
 from rootlet.pki.subject import show_name
 
 Kind = Literal["expired", "expires", "weak-key", "weak-signature", "reused-key", "duplicate-serial", "unreadable"]
@@ -65,7 +65,7 @@ def audit(paths: Sequence[Path], *, within: int, now: dt.datetime | None = None)
         try:
             for certificate in _certificates(file):
                 found.setdefault(certificate.fingerprint(hashes.SHA256()), Found(certificate, file))
-        except (ValueError, KeyError, OSError, BadInput) as error:
+        except (*UNREADABLE, KeyError, OSError, BadInput) as error:
             reason = error.what if isinstance(error, BadInput) else "no certificate can be read from it"
             findings.append(Finding("unreadable", "-", str(file), reason))
     everything = list(found.values())
@@ -90,10 +90,10 @@ def _certificates(file: Path) -> Iterable[x509.Certificate]:
         return batch.certificates_in(file)
     data = file.read_bytes()
     if b"-----BEGIN" not in data:
-        return [x509.load_der_x509_certificate(data)]
+        return [whole(x509.load_der_x509_certificate(data))]
     if b"-----BEGIN CERTIFICATE-----" not in data and file.suffix == ".pem":
         return []  # a key or a request: not ours to judge
-    return x509.load_pem_x509_certificates(data)
+    return list(map(whole, x509.load_pem_x509_certificates(data)))
 
 
 def _alone(found: Found, now: dt.datetime, within: dt.timedelta) -> Iterator[Finding]:

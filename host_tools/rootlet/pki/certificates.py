@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -20,6 +21,15 @@ from rootlet.pki.subject import show_name
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for bytes that are no sound certificate, at once or when a part of it is asked for."""
 
 BACKDATE = dt.timedelta(hours=24)
 """How far notBefore lies in the past: a device's clock may be slow."""
@@ -36,6 +46,12 @@ class Issuer:
 
     certificate: x509.Certificate
     key: PrivateKey
+
+
+def whole(certificate: x509.Certificate) -> x509.Certificate:
+    """The certificate, read to its end: cryptography finds most damage only in what it is asked for. Raises UNREADABLE."""
+    certificate.public_key(), certificate.subject, certificate.issuer, certificate.extensions
+    return certificate
 
 
 def root(

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 from rootlet.pki import keys
-from rootlet.pki.certificates import PrivateKey
+from rootlet.pki.certificates import UNREADABLE, PrivateKey, whole
 from rootlet.pki.storage import write_directory
 
 CERTIFICATE, KEY, ISSUERS = "device.crt", "device.key", "issuer.crt"
@@ -96,8 +96,8 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     """Read one or more PEM certificates. Raises BadInput."""
     data = read_input(path, "certificate")
     try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError:
+        return list(map(whole, x509.load_pem_x509_certificates(data)))
+    except UNREADABLE:
         raise BadInput(f"{path} holds no PEM certificate", way_out="check the path, or convert it from DER") from None
 
 

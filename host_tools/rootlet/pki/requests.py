@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rootlet.errors import BadInput
 from rootlet.files import read_input
-from rootlet.pki.certificates import PublicKey, supported_public_key
+from rootlet.pki.certificates import UNREADABLE, PublicKey, supported_public_key
 from rootlet.pki.subject import check_thing_name
 
 
@@ -32,7 +32,7 @@ def read(path: Path, thing: str | None = None) -> CheckedRequest:
     try:
         load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
         return check(load(data), thing)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise BadInput(
             f"{path} is no certificate signing request", way_out="make one: openssl req -new -key device.key"
         ) from None

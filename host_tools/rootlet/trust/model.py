@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,6 +19,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from rootlet.errors import BadInput
+from rootlet.pki.certificates import UNREADABLE
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----.+?-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
@@ -280,7 +280,7 @@ def checked(der: bytes) -> Certificate:
     certificate = Certificate(der)
     try:
         _ = certificate.parsed.extensions, certificate.key_bytes, certificate.serial
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise ValueError(str(error)) from None
     return certificate
 

@@ -1,4 +1,6 @@
+import ssl
 import zlib
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -7,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rootlet.board import secure_cert
 from rootlet.board.secure_cert import Entry, Type
-from rootlet.errors import RootletError
+from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
-from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.identity import DeviceIdentity, load_certificates
 
 
 @pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-2048"])
@@ -90,3 +92,19 @@ def test_a_key_never_shows_in_a_repr(identity: DeviceIdentity) -> None:
 def test_credentials_that_do_not_fit_are_refused() -> None:
     with pytest.raises(RootletError, match="take 8208"):
         secure_cert.encode([Entry(1, bytes(8188))])
+
+
+@pytest.mark.parametrize(("place", "byte"), [(12, 1), (107, 0)], ids=["no such version", "a broken subject"])
+def test_a_certificate_that_is_damaged_within_is_refused(
+    identity: DeviceIdentity, tmp_path: Path, place: int, byte: int
+) -> None:
+    """The checksum of the partition is right; cryptography would find it damaged when a part of it is asked for."""
+    entries = list(secure_cert.decode(secure_cert.from_identity(identity)))
+    data = bytearray(entries[0].data)
+    data[place] = byte
+    entries[0] = Entry(entries[0].type, bytes(data))
+    with pytest.raises(RootletError, match="cannot be read"):
+        secure_cert.to_identity(secure_cert.encode(entries))
+    (tmp_path / "device.crt").write_text(ssl.DER_cert_to_PEM_cert(bytes(data)))
+    with pytest.raises(BadInput, match="holds no PEM certificate"):
+        load_certificates(tmp_path / "device.crt")

@@ -117,7 +117,7 @@ def test_a_device_is_explained_from_unknown_to_accepted_to_deactivated(
     assert (code, rules["status"]["text"]) == (1, "INACTIVE")
 
     aws.update_certificate(certificateId=identity.certificate_id, newStatus="ACTIVE")
-    aws.detach_policy(policyName=done.policy, target=done.certificate_arn)
+    aws.detach_policy(policyName=done.policies[0], target=done.certificate_arn)
     code, rules, _ = explained(identity.certificate, tmp_path)
     assert (code, rules["policies"]["ok"]) == (1, False)
 
