@@ -53,13 +53,13 @@ def registered_with_less(registered: MakeDevice, aws: IoTClient) -> Callable[[st
         device = registered(thing)
         assert device.identity
         done = registration.register(aws, device.identity, application="leaf", streams=["climate"])
-        document: dict[str, Any] = json.loads(aws.get_policy(policyName=done.policy)["policyDocument"])
+        document: dict[str, Any] = json.loads(aws.get_policy(policyName=done.policies[0])["policyDocument"])
         document["Statement"] = [entry for entry in document["Statement"] if entry["Action"] != lacking]
         for entry in document["Statement"]:
             if isinstance(entry["Resource"], list):
                 entry["Resource"] = [resource for resource in entry["Resource"] if not resource.endswith(lacking)]
         aws.create_policy(policyName=thing, policyDocument=json.dumps(document))
-        aws.detach_policy(policyName=done.policy, target=done.certificate_arn)
+        aws.detach_policy(policyName=done.policies[0], target=done.certificate_arn)
         aws.attach_policy(policyName=thing, target=done.certificate_arn)
         return device
 
