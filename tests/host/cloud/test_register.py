@@ -41,6 +41,23 @@ def test_a_first_run_makes_everything_and_a_second_changes_nothing(
     assert second.output.strip() == "nothing to change: reg-1 is registered"
 
 
+def test_a_service_adds_a_policy_also_to_a_device_that_is_registered(aws: IoTClient, authority: Authority) -> None:
+    identity = authority.issue("reg-services")
+
+    def register(*services: str) -> list[str]:
+        done = registration.register(aws, identity, application="leaf", streams=["climate"], services=services)
+        attached = aws.list_attached_policies(target=done.certificate_arn)["policies"]
+        assert {entry.get("policyName") for entry in attached} == {"rootlet-leaf", *map(policy.service_policy, services)}
+        return done.changes
+
+    register()
+    changed = register("shadow", "shadow:room", "jobs")
+    assert [change for change in changed if change.startswith("attached")] == [
+        f"attached policy rootlet_{name} to the certificate" for name in ("shadow", "shadow_room", "jobs")
+    ]
+    assert register("shadow", "shadow:room", "jobs") == []
+
+
 def test_an_interrupted_run_is_completed_by_the_next(aws: IoTClient, authority: Authority) -> None:
     identity = authority.issue("reg-2")
     aws.create_thing(thingName="reg-2")
