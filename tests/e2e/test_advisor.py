@@ -265,6 +265,13 @@ def test_a_client_that_falls_over_is_quoted(tmp_path: Path, chains: Chains) -> N
     assert "no connection" in evidence and "No module named 'no_such_module'" in evidence
 
 
+def test_a_device_that_does_not_come_so_far_is_quoted(chains: Chains) -> None:
+    flash, host, thing = devices.build_image(devices.QUALIFICATION, {})
+    result, evidence = verdict(VirtualDevice(flash, host, thing, "without the advisor's roots"), chains, "MQTT_Connect")
+    assert result is Result.FAIL
+    assert "no handshake" in evidence and "it says: " in evidence and "fault: tls-untrusted-root" in evidence
+
+
 def test_an_interrupted_run_keeps_what_it_has_seen(tmp_path: Path) -> None:
     reports = {name: tmp_path / f"report.{name}" for name in ("junit", "html")}
     command = [

@@ -70,10 +70,13 @@ class Runner:
         took = time.monotonic() - began
         return Outcome(one, verdict, timeline.events, repetition, speed, took, list(self.device.lines))
 
-    def _last_words(self) -> str:
-        # A client that fell over says why on its way out.
-        lines = [line for line in self.device.lines[-20:] if line.strip()]
-        return f"; its last words: {lines[-1].strip()[:200]}" if lines and not self.device.alive else ""
+    def _own_words(self, timeline: Timeline) -> str:
+        # A client that fell over says why on its way out; leaf says why it does not come so far.
+        lines = [line.strip()[:200] for line in self.device.lines if line.strip()]
+        if lines and not self.device.alive:
+            return f"; its last words: {lines[-1]}"
+        faults = [] if timeline.of("tls") else [line for line in lines if " fault: " in line]
+        return f"; it says: {faults[-1]}" if faults else ""
 
     async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> Verdict:
         endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock, lambda: self.device.alive)
@@ -92,12 +95,12 @@ class Runner:
             except Absent:
                 pass  # the timeline has a note of it
             finally:
-                ended = self._last_words()
+                own = self._own_words(timeline)
                 timeline.over = True
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(self.device.stop)
         verdict = one.grade(timeline)
-        return replace(verdict, evidence=verdict.evidence + ended) if verdict.result is Result.FAIL else verdict
+        return replace(verdict, evidence=verdict.evidence + own) if verdict.result is Result.FAIL else verdict
 
 
 def select(names: Sequence[str], suite: str | None) -> list[Case]:
