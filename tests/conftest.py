@@ -1,6 +1,7 @@
 """What every test may use: a CA, and a sandbox for as long as the worker lives."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from mypy_boto3_iot import IoTClient
 from rootlet.pki.authority import Authority, Subject
 from rootlet.sandbox.sandbox import Sandbox
+
+# Who is started in the background by a shell ignores Ctrl-C, and so would the commands that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PASSPHRASE = b"correct horse battery staple"
 

@@ -254,7 +254,10 @@ def finish(day: Day, told: dict[str, object], counts: Counter[str]) -> None:
     if not twins:
         line.invariants(active=active)
     findings = list(registrar.reconcile(line.database, line.ledger, boto3.client("iot"), "monday"))
-    assert findings == [], findings
+    # A twin that took an identity and is gone for good, in the middle of its registration, leaves a disagreement that only
+    # the operator can settle: that reconcile tells it is right.
+    open_ends = [one for one in findings if one.what == "is active in AWS, and proved in the ledger"] if twins else []
+    assert findings == open_ends, findings
 
 
 def main(seeds: int, first: int) -> int:
