@@ -242,6 +242,7 @@ def _listening(
 
         # Roots for this run alone: their keys are nowhere but in memory, and the board forgets the roots at the end.
         chains = Chains.mint([host])
+        err.print(f"the board on {escape(serial_port)} is sent to {escape(host)} port {port}, and back again at the end")
         return SerialDevice(serial_port, host, chains, baud), chains, address, int(port)
     directory = state or platformdirs.user_data_path("rootlet") / "advisor"
     chains = Chains.kept(directory, [host])
