@@ -83,6 +83,14 @@ def test_a_reset_line_switches_its_power_off_and_on(board: SerialBoard) -> None:
     assert own_files(board) == before
 
 
+def test_many_cases_in_a_row_are_no_failed_boots(board: SerialBoard) -> None:
+    with OverTheNetwork(board) as network:
+        done, results = run(network.url, "1", "3", "4", "8", "18", "24", "Security_Device_Policies")
+    assert "safe-mode" not in done.stdout
+    assert results.pop("Security_Device_Policies") == "not run"
+    assert set(results.values()) == {"pass"}, results
+
+
 def test_a_board_that_a_broken_run_left_behind_is_restored_by_a_command(board: SerialBoard) -> None:
     before = own_files(board)
     with Remote(board.port) as remote:

@@ -18,6 +18,8 @@ from rootlet.advisor.stage import Case, NotRun, Stage
 from rootlet.advisor.timeline import Event, Timeline
 from rootlet.errors import BadInput
 
+_WORDS = 1  # seconds of the host's in which what a device prints about its failure has come
+
 SUITES = ("qualification", "all", "long")
 
 
@@ -70,14 +72,6 @@ class Runner:
         took = time.monotonic() - began
         return Outcome(one, verdict, timeline.events, repetition, speed, took, list(self.device.lines))
 
-    def _own_words(self, timeline: Timeline) -> str:
-        # A client that fell over says why on its way out; leaf says why it does not come so far.
-        lines = [line.strip()[:200] for line in self.device.lines if line.strip()]
-        if lines and not self.device.alive:
-            return f"; its last words: {lines[-1]}"
-        faults = [] if timeline.of("tls") else [line for line in lines if " fault: " in line]
-        return f"; it says: {faults[-1]}" if faults else ""
-
     async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> Verdict:
         endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock, lambda: self.device.alive)
         async with TimeServer() as time_server, endpoint:
@@ -86,21 +80,41 @@ class Runner:
             stage = Stage(self.device, endpoint, timeline, clock, self.chains, time_server, bench, self.options)
             await asyncio.to_thread(self.device.start, bench)
             try:
-                async with asyncio.timeout(clock.host(one.limit)):
-                    await one.scenario(stage)
+                await self._stage(one, stage)
+                timeline.over = True
+                verdict = one.grade(timeline)
+                words = await self._own_words(timeline) if verdict.result is Result.FAIL else ""
             except NotRun as why:
                 return not_run(str(why))
-            except TimeoutError:
-                timeline.add("note", 0, f"the case was ended after {one.limit:g} s")
-            except Absent:
-                pass  # the timeline has a note of it
             finally:
-                own = self._own_words(timeline)
                 timeline.over = True
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(self.device.stop)
-        verdict = one.grade(timeline)
-        return replace(verdict, evidence=verdict.evidence + own) if verdict.result is Result.FAIL else verdict
+        return replace(verdict, evidence=verdict.evidence + words)
+
+    @staticmethod
+    async def _stage(one: Case, stage: Stage) -> None:
+        try:
+            async with asyncio.timeout(stage.clock.host(one.limit)):
+                await one.scenario(stage)
+        except TimeoutError:
+            stage.note(f"the case was ended after {one.limit:g} s")
+        except Absent:
+            pass  # the timeline has a note of it
+
+    async def _own_words(self, timeline: Timeline) -> str:
+        """What the device says about it: a client that fell over, on its way out; leaf, where it did not come so far."""
+        deadline = time.monotonic() + _WORDS
+        while True:
+            lines = [line.strip()[:200] for line in self.device.lines if line.strip()]
+            if not self.device.alive:
+                return f"; its last words: {lines[-1]}" if lines else ""
+            faults = [line for line in lines if " fault: " in line]
+            if timeline.of("tls") or time.monotonic() > deadline:
+                return ""
+            if faults:
+                return f"; it says: {faults[-1]}"
+            await asyncio.sleep(0.05)
 
 
 def select(names: Sequence[str], suite: str | None) -> list[Case]:

@@ -45,7 +45,6 @@ class SerialDevice(Device):
         return f"the board on {self._port}, connecting to {self.host}"
 
     def start(self, bench: Bench) -> None:
-        self.stop()
         if not self._sent:
             roots = {f"advisor-{kind}": self._chains.root(kind).public_bytes(Encoding.DER) for kind in KINDS}
             with Remote(self._port, self._baud) as board:
@@ -56,19 +55,22 @@ class SerialDevice(Device):
             self._soft_reset()
 
     def stop(self) -> None:
-        """Its log is heard no longer; it goes on running."""
-        if self._thread:
-            self._ended.set()
-            self._thread.join()
-            self._thread = None
+        """Leave it at its prompt, where it connects to nothing.
+
+        After a Ctrl-C the reset that follows is no failed boot; else the fifth case would find leaf in its safe mode, for a
+        reset by RTS is a power-on to some chips, and to those with USB of their own it is not.
+        """
+        self._hear_no_more()
+        with contextlib.suppress(RootletError):  # where it is gone, the next start says so
+            Remote(self._port, self._baud).close()
 
     def restart(self, bench: Bench) -> bool:  # noqa: ARG002 - the endpoint is the same for all cases
-        self.stop()
+        self._hear_no_more()
         return self._reset()
 
     def close(self) -> None:
         """Send it back to its own endpoint. It trusts the advisor's roots no more."""
-        self.stop()
+        self._hear_no_more()
         if self._sent:
             try:
                 with Remote(self._port, self._baud) as board:
@@ -84,7 +86,7 @@ class SerialDevice(Device):
             self._hear(lambda ended: console.lines(self._port, self._baud, reset=True, ended=ended))
             self._can_reset = self._booted()
             if not self._can_reset:
-                self.stop()
+                self._hear_no_more()
         return self._can_reset
 
     def _soft_reset(self) -> None:
@@ -103,6 +105,12 @@ class SerialDevice(Device):
                 f"the board on {self._port} does not start leaf within {BOOT} s",
                 way_out=f"see what it says: rootlet monitor --port {self._port}",
             )
+
+    def _hear_no_more(self) -> None:
+        if self._thread:
+            self._ended.set()
+            self._thread.join()
+            self._thread = None
 
     def _hear(self, lines: Lines) -> None:
         self._ended.clear()
