@@ -16,7 +16,6 @@ RETRY = 10  # seconds until an unacknowledged packet is sent again
 JUST = 3000  # milliseconds; a server that dislikes a packet hangs up at once
 PROVEN = 30000  # milliseconds after which a connection has proved itself, so that the backoff may start over
 PROVEN_BY_PUBACK = 5000  # or the first PUBACK after these; never CONNACK, which an overloaded server may still send
-_CHUNK = 1024
 _REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
 PUBLISH_TO = "PUBLISH to "
 
@@ -216,25 +215,22 @@ class Session(MQTTClient):
 
     async def _packet(self):
         # umqtt.simple needs a whole packet to be there, and blocks for ever on the rest of one.
+        parser = self._parser
         while True:
-            try:
-                packet = self._parser.next()
-            except packets.Malformed as error:
-                raise Fault("protocol", str(error))
-            if packet:
-                self._ping_since = None
-                return packet
             if not self._stream:
                 raise Fault("connection-lost", "closed")
             try:
                 # Never more than is needed: MicroPython's read goes on to fill the size asked for, and when it meets the
                 # server's close_notify behind the last packet, it returns that packet and forgets the end.
-                data = await self._stream.read(min(_CHUNK, self._parser.lacks))
+                count = await self._stream.readinto(parser.place())
             except OSError as error:
                 raise Fault("connection-lost", "reading failed (%s)" % error)
-            if not data:
+            if not count:
                 raise Fault("connection-lost", "the server closed the connection")
-            self._parser.feed(data)
+            packet = self._checked(parser.filled, count)
+            if packet:
+                self._ping_since = None
+                return packet
 
     async def _handle(self, kind, flags, body):
         if kind == packets.PUBLISH:

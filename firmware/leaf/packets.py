@@ -1,10 +1,13 @@
 # MQTT 3.1.1 packets, both ways, with no I/O in it.
+import gc
 import struct
 
 CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xB0, 0xD0
 PINGREQ = b"\xc0\x00"
 DISCONNECT = b"\xe0\x00"
 _BEGINNING = 4 + 256  # bytes of a PUBLISH that hold its topic (AWS IoT: 256) and its packet identifier
+_LARGE = 1024  # bytes of a packet that must leave others some memory
+_SPARE = 4096  # bytes of heap
 _FLAGS = {CONNACK: 0, PUBACK: 0, SUBACK: 0, UNSUBACK: 0, PINGRESP: 0}
 
 
@@ -77,75 +80,86 @@ def identifier_of(body):
 class Parser:
     """Packets out of a stream that may break at any byte. limit bounds a packet, in bytes.
 
-    Of a PUBLISH beyond the limit, or beyond what the heap has left, only the beginning is kept and the rest is read away:
-    ending the connection would have a persistent session deliver it again and again. skipped is then its length, else 0.
+    What comes is to be read into place(), which is never longer than the packet: to ask for more could swallow the end of
+    the stream. A body is read where it stays, for a large one leaves the heap no room for pieces and copies.
+
+    Of a PUBLISH beyond the limit, or beyond what the heap has to spare, the beginning is kept and the rest is read away: to
+    end the connection would have a persistent session deliver it again and again. skipped is then its length, else 0.
     """
 
     def __init__(self, limit):
         self._limit = limit
-        self._buffer = bytearray()  # what has not gone into a body yet
-        self._body = bytearray()
-        self._begun = False
+        self._head = bytearray(5)
+        self._body: "bytearray | None" = None  # once the head is whole
+        self._spill: "bytearray | None" = None  # takes what is read away
         self._kind = self._flags = self._at = self._left = 0
         self.skipped = 0
-        self.lacks = 2  # bytes that the next step needs: asking for more could swallow the end of the stream
 
-    def feed(self, data):
-        self._buffer.extend(data)
+    def place(self):
+        """A memoryview of where the next bytes belong."""
+        if self._body is None:
+            return memoryview(self._head)[self._at : max(2, self._at + 1)]
+        if self._at < len(self._body):
+            return memoryview(self._body)[self._at :]
+        return memoryview(self._spill)[: self._left]  # type: ignore[arg-type]
 
-    def next(self):
-        """(type, flags, body) of the next whole packet, or None. Raises Malformed."""
-        if not self._begun and not self._begin():
-            return None
-        buffer, body = self._buffer, self._body
-        take = min(len(buffer), self._left)
-        keep = min(take, len(body) - self._at)
-        if keep:
-            body[self._at : self._at + keep] = memoryview(buffer)[:keep]
-            self._at += keep
-        self._buffer = buffer[take:]
-        self._left -= take
-        self.lacks = self._left
+    def filled(self, count):
+        """So many bytes came to place(). (type, flags, body) of a packet that is whole now, or None. Raises Malformed."""
+        if self._body is None:
+            self._at += count
+            if not self._begin():
+                return None
+        else:
+            self._at = min(self._at + count, len(self._body))
+            self._left -= count
         if self._left:
             return None
-        self._begun = False
-        self._body = bytearray()  # the caller's now
+        body = self._body  # the caller's now
+        self._body = self._spill = None
+        self._at = 0
         return self._kind, self._flags, body
 
     def _begin(self):
-        buffer = self._buffer
-        length = 0
-        for at in range(1, min(len(buffer), 5)):
-            length |= (buffer[at] & 0x7F) << 7 * (at - 1)
-            if not buffer[at] & 0x80:
-                break
-        else:
-            if len(buffer) >= 5:
+        head, end = self._head, self._at
+        if end < 2 or head[end - 1] & 0x80:
+            if end == len(head):
                 raise Malformed("a remaining length of more than 4 bytes")
-            self.lacks = max(1, 2 - len(buffer))
             return False
-        self._kind, self._flags = buffer[0] & 0xF0, buffer[0] & 0x0F
+        length = 0
+        for at in range(1, end):
+            length |= (head[at] & 0x7F) << 7 * (at - 1)
+        self._kind, self._flags = head[0] & 0xF0, head[0] & 0x0F
         if self._kind != PUBLISH and _FLAGS.get(self._kind) != self._flags:
             raise Malformed("a packet of type %d with flags %d" % (self._kind >> 4, self._flags))
         if length > self._limit and self._kind != PUBLISH:
             raise Malformed("a packet of %d bytes; the limit is %d" % (length, self._limit))
         self._body = self._room(length)
-        self._begun = True
         self._at = 0
         self._left = length
-        self._buffer = buffer[at + 1 :]
         return True
 
     def _room(self, length):
         self.skipped = 0
         if length <= self._limit:
             try:
-                return bytearray(length)
+                body = bytearray(length)
+                if length < _LARGE or self._kind != PUBLISH or _to_spare():
+                    return body
+                body = bytearray()
             except MemoryError:
                 if self._kind != PUBLISH:
                     raise
         self.skipped = length
+        self._spill = bytearray(_BEGINNING)
         return bytearray(min(length, _BEGINNING))
+
+
+def _to_spare():
+    # A message that leaves everything else without memory would end the connection, and come again.
+    if gc.mem_free() > _SPARE:
+        return True
+    gc.collect()
+    return gc.mem_free() > _SPARE
 
 
 def _string(value):

@@ -25,7 +25,7 @@ _VERDICTS = (
 
 
 class Stream:
-    """A verified TLS stream, non-blocking: read and write as asyncio tasks. chain is what the server was trusted by."""
+    """A verified TLS stream, non-blocking: readinto and write as asyncio tasks. chain is what the server was trusted by."""
 
     def __init__(self, sock, host, chain):
         self._sock = sock
@@ -34,14 +34,14 @@ class Stream:
         self._writer = asyncio.StreamWriter(sock, {})
         self.chain = chain
 
-    async def read(self, size):
-        """Some bytes, at the most size; b'' at the end. Raises OSError."""
+    async def readinto(self, buffer):
+        """Read some bytes into the buffer; how many, 0 at the end. Raises OSError."""
         # First what mbedTLS has decrypted already: where poll looks at the socket alone (the Unix port), it would not tell.
-        data = self._sock.read(size)
-        if data is None:
-            return await self._reader.read(size)
+        count = self._sock.readinto(buffer)
+        if count is None:
+            return await self._reader.readinto(buffer)
         await asyncio.sleep_ms(0)  # a server that never stops talking must not starve the other tasks
-        return data
+        return count
 
     async def write(self, data):
         """Write all of data; one TLS record where it fits. The first write also does the handshake. Raises Fault."""

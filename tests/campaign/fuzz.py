@@ -35,13 +35,12 @@ def packets_of(data):
     parser = packets.Parser(16384)
     at = 0
     while at < len(data):
-        step = 1 + data[at] % 7
-        parser.feed(data[at:at + step])
+        place = parser.place()
+        step = min(1 + data[at] % 7, len(place), len(data) - at)
+        place[:step] = data[at:at + step]
         at += step
-        while True:
-            found = parser.next()
-            if not found:
-                break
+        found = parser.filled(step)
+        if found:
             kind, flags, body = found
             if kind == packets.PUBLISH:
                 packets.parse_publish(flags, body)

@@ -28,8 +28,8 @@ class Plain:
     def __init__(self, reader, writer):
         self.reader = reader
         self.writer = writer
-    async def read(self, size):
-        return await self.reader.read(size)
+    async def readinto(self, buffer):
+        return await self.reader.readinto(buffer)
     async def write(self, data):
         Plain.writes += 1
         self.writer.write(data)

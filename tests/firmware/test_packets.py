@@ -4,26 +4,35 @@ import pytest
 
 from .conftest import RunLeaf
 
-FEED = """
+PARSED = """
 from leaf.packets import Parser, Malformed
-packets = bytes.fromhex(given["stream"])
+
+def parsed(parser, stream, size):
+    # Each whole packet, with where in the stream it ended; size bytes of the stream come at once.
+    at = 0
+    while at < len(stream):
+        place = parser.place()
+        count = min(size, len(place), len(stream) - at)
+        place[:count] = stream[at:at + count]
+        at += count
+        packet = parser.filled(count)
+        if packet:
+            yield at, packet
+"""
+
+FEED = (
+    PARSED
+    + """
 seen = []
 try:
     for size in given["sizes"]:
-        parser = Parser(given.get("limit", 16384))
-        found = []
-        for at in range(0, len(packets), size):
-            parser.feed(packets[at:at + size])
-            while True:
-                packet = parser.next()
-                if packet is None:
-                    break
-                found.append([packet[0], packet[1], packet[2].hex()])
-        seen.append(found)
+        packets = parsed(Parser(16384), bytes.fromhex(given["stream"]), size)
+        seen.append([[at, kind, flags, body.hex()] for at, (kind, flags, body) in packets])
     answer(seen)
 except Malformed as error:
     answer(str(error))
 """
+)
 
 PUBLISH = b"\x32\x09\x00\x03a/b\x00\x07hi"
 LONG = b"\x30\xc8\x01\x00\x01t" + b"x" * 197
@@ -33,31 +42,36 @@ STREAM = b"\x20\x02\x01\x00" + PUBLISH + b"\xd0\x00" + LONG + b"\x40\x02\x00\x09
 def test_packets_come_out_the_same_however_the_stream_is_cut(leaf: RunLeaf) -> None:
     sizes = [1, 2, 3, 5, 7, 64, len(STREAM)]
     results = leaf(FEED, {"stream": STREAM.hex(), "sizes": sizes})
-    assert [kind for kind, _, _ in results[0]] == [0x20, 0x30, 0xD0, 0x30, 0x40]
-    assert bytes.fromhex(results[0][3][2]) == LONG[3:]
+    assert [kind for _, kind, _, _ in results[0]] == [0x20, 0x30, 0xD0, 0x30, 0x40]
+    assert bytes.fromhex(results[0][3][3]) == LONG[3:]
     assert all(result == results[0] for result in results)
 
 
 def test_the_parser_never_asks_for_more_than_the_packet_has(leaf: RunLeaf) -> None:
     """What lies behind a packet must stay in the stream: it may be the stream's end."""
+    (seen,) = leaf(FEED, {"stream": STREAM.hex(), "sizes": [len(STREAM)]})
+    assert [at for at, _, _, _ in seen] == [4, 15, 17, 220, 224]
+
+
+def test_a_large_body_is_read_in_its_place_without_further_memory(leaf: RunLeaf) -> None:
+    """A chip's heap that has just room for the message has none for pieces of a kilobyte beside it."""
     script = """
+import gc
 from leaf.packets import Parser
-stream = bytes.fromhex(given)
-parser, at, reads = Parser(16384), 0, []
-ends = []
-while at < len(stream):
-    while parser.next():
-        ends.append(at)
-    size = parser.lacks
-    parser.feed(stream[at:at + size])
-    at += size
-while parser.next():
-    ends.append(at)
-answer([ends, at])
+parser = Parser(16384)
+for byte in b"\\x30\\x80\\x40":
+    parser.place()[0] = byte
+    parser.filled(1)
+gc.collect()
+before = gc.mem_alloc()
+most = 0
+for _ in range(8):
+    place = parser.place()
+    parser.filled(min(1000, len(place)))
+    most = max(most, gc.mem_alloc() - before)
+answer(most)
 """
-    ends, at = leaf(script, STREAM.hex())
-    assert ends == [4, 15, 17, 220, 224]
-    assert at == len(STREAM)
+    assert leaf(script) < 2000
 
 
 @pytest.mark.parametrize(
@@ -112,21 +126,34 @@ answer([session._next_identifier() for _ in range(3)])
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_of_a_message_that_is_too_large_the_beginning_is_kept_and_what_follows_is_read(leaf: RunLeaf, step: int) -> None:
     large = b"\x32" + bytes([0x80 | 3007 % 128, 3007 // 128]) + b"\x00\x03top\x00\x09" + b"x" * 3000
-    script = """
-from leaf.packets import Parser, parse_publish
-stream, step = bytes.fromhex(given[0]), given[1]
+    script = (
+        PARSED
+        + """
+from leaf.packets import parse_publish
 parser = Parser(1000)
 seen = []
-for at in range(0, len(stream), step):
-    parser.feed(stream[at:at + step])
-    while True:
-        found = parser.next()
-        if not found:
-            break
-        kind, flags, body = found
-        topic, payload, qos, duplicate, identifier = parse_publish(flags, body)
-        seen.append([parser.skipped, topic.decode(), identifier, len(payload) if not parser.skipped else len(body)])
+for _, (kind, flags, body) in parsed(parser, bytes.fromhex(given[0]), given[1]):
+    topic, payload, qos, duplicate, identifier = parse_publish(flags, body)
+    seen.append([parser.skipped, topic.decode(), identifier, len(payload)])
 answer(seen)
 """
+    )
     small = b"\x32\x0a\x00\x03top\x00\x0aabc"
     assert leaf(script, [(large + small).hex(), step]) == [[3007, "top", 9, 253], [0, "top", 10, 3]]
+
+
+@pytest.mark.parametrize(("free", "skipped"), [(20000, 0), (6000, 3000)])
+def test_a_message_that_would_leave_nothing_for_everything_else_is_read_away(leaf: RunLeaf, free: int, skipped: int) -> None:
+    script = """
+import gc
+from leaf.packets import Parser
+parser, hog = Parser(16384), None
+gc.collect()
+while gc.mem_free() > given:
+    hog = [hog, bytearray(500)]
+for byte in b"\\x32\\xb8\\x17":
+    parser.place()[0] = byte
+    parser.filled(1)
+answer(parser.skipped)
+"""
+    assert leaf(script, free) == skipped
