@@ -3,9 +3,10 @@
 import itertools
 
 from rootlet.advisor import grading
+from rootlet.advisor.cases.connect import judge_backoff
 from rootlet.advisor.cases.messages import MESSAGE, describe, identifier
 from rootlet.advisor.cases.tls import why_no_connect
-from rootlet.advisor.grading import Backoff, Result, Verdict, failed
+from rootlet.advisor.grading import Result, Verdict, failed
 from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe
 from rootlet.advisor.stage import Manners, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
@@ -14,7 +15,7 @@ RETRY_WITHIN = 15
 """Seconds (Device Advisor, MQTT long duration)."""
 LARGE = 8192
 """Bytes of the large payload."""
-DROPS, REFUSALS, AWAY = 3, 5, 600
+DROPS, REFUSALS, AWAY = 3, 8, 600
 LARGE_MESSAGE = MESSAGE + 1
 KEEP_ALIVE_IDLE = "nothing is sent: the keep-alive"
 INTERMITTENT = "intermittent connectivity"
@@ -94,8 +95,7 @@ def _backed_off(timeline: Timeline) -> Verdict:
     attempts = [attempt for attempt in timeline.attempts() if attempt.began >= began.at]
     refused = attempts[:REFUSALS]
     waits = [after.began - before.ended for before, after in itertools.pairwise(refused) if before.ended is not None]
-    kind = grading.classify([waits], grading.noise(timeline))
-    return _judged(kind in (Backoff.JITTERED, Backoff.EXPONENTIAL), f"{kind}: {grading.show(waits)}")
+    return judge_backoff([waits], grading.noise(timeline), jitter=False)
 
 
 def _mark(timeline: Timeline, text: str) -> Event | None:
