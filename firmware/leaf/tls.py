@@ -39,7 +39,9 @@ class Stream:
         # First what mbedTLS has decrypted already: where poll looks at the socket alone (the Unix port), it would not tell.
         count = self._sock.readinto(buffer)
         if count is None:
-            return await self._reader.readinto(buffer)
+            while count is None:  # what came may have been less than a TLS record
+                count = await self._reader.readinto(buffer)
+            return count
         await asyncio.sleep_ms(0)  # a server that never stops talking must not starve the other tasks
         return count
 
