@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 KEEP ?=
 SEED ?= 1
 RUNS ?= 10
+WORKERS ?= 3
 DAYS ?= 1000
 
 .PHONY: demo test lint types bench campaign setup setup-dev clean help
@@ -43,8 +44,8 @@ types: $(VENV)/dev.stamp .typings/stamp
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file firmware/mypy.ini
 
-test: lint types
-	$(BIN)/pytest -n 2 --dist loadgroup
+test: lint types # three workers on two cores: much of their time is waiting
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/issue_batch.py

@@ -9,7 +9,7 @@ from . import backoff, clock, commands, config, credentials, delivery, evidence,
 from .commands import call, for_ever
 from .faults import Fault
 from .log import log
-from .mqtt import Session
+from .mqtt import MAX_PACKET, Session
 from .outbox import DROP_OLDEST, Outbox
 
 OUTBOX = "/state/outbox"
@@ -338,7 +338,8 @@ class Device:
 
     def _note_skipped(self, topic, size):
         # Acknowledged all the same, or the server would deliver it on every connection: the next report tells the cloud.
-        self._note(Fault("message-too-large", "%d bytes to %s are read away" % (size, topic)))
+        why = "" if size > MAX_PACKET else ": the heap has no room to spare"
+        self._note(Fault("message-too-large", "%d bytes to %s are read away%s" % (size, topic, why)))
 
     def _note_presence(self, payload):
         # AWS IoT: lifecycle events. Ours comes with the session, so it is there after the reconnect.

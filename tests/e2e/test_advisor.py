@@ -227,6 +227,13 @@ def test_the_command_builds_runs_and_reports(tmp_path: Path) -> None:
     assert junit.exists()
 
 
+def test_the_largest_message_is_as_large_as_asked_for() -> None:
+    done = CliRunner().invoke(rootlet, ["advisor", "run", "9", "--payload", "6000", "--json"])
+    assert done.exit_code == 0, done.output
+    events = json.loads(done.stdout)["cases"][0]["events"]
+    assert [e["fields"]["bytes"] for e in events if e["kind"] == "out" and e["packet"] == "PUBLISH"] == [0, 100, 6000]
+
+
 def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
     flash, _, _ = devices.build_image(devices.QUALIFICATION, {"endpoint": "abc-ats.iot.eu-west-1.amazonaws.com"})
     image = tmp_path / "flash.bin"

@@ -34,7 +34,8 @@ class Stage:
     time_server: TimeServer
     bench: Bench
     options: Mapping[str, Any]
-    """What the user said about the device: ``policies`` (documents), ``desired`` (a shadow's desired state)."""
+    """What the user said about the device: ``policies`` (documents), ``desired`` (a shadow's desired state), ``payload``
+    (bytes of the largest message of MQTT_Client_Puback_QoS1)."""
 
     async def attempt(self, manners: Manners | None = None, timeout: float = PATIENCE) -> Client:
         """The device's next TCP connection, after its handshake has ended, well or badly. Raises Absent."""

@@ -94,6 +94,11 @@ Examples:
     multiple=True,
     help="A policy document of the device, for Security_Device_Policies; repeatable.",
 )
+@click.option(
+    "--payload",
+    type=click.IntRange(0, 131_072),
+    help="Bytes of the largest message in MQTT_Client_Puback_QoS1. [default: 4096]",
+)
 @click.option("--desired", metavar="JSON", help="A desired state that the device knows, for the shadow cases.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results, with all that was seen, as JSON.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
@@ -114,6 +119,7 @@ def run(
     seed: int,
     repeat: int,
     policies: tuple[Path, ...],
+    payload: int | None,
     desired: str | None,
     as_json: bool,
     junit: Path | None,
@@ -135,6 +141,8 @@ def run(
         options["policies"] = [
             _json(read_input(path, "policy").decode(errors="replace"), f"--policy {path}") for path in policies
         ]
+    if payload is not None:
+        options["payload"] = payload
     if desired:
         options["desired"] = _json(desired, "--desired")
     if sum(map(bool, (image, app, command_line, listen))) > 1:

@@ -94,7 +94,7 @@ async def connect(stage: Stage) -> None:
 
 @case("MQTT_Client_Puback_QoS1", "Acknowledges QoS 1 messages", acknowledges, 9)
 async def client_puback_qos1(stage: Stage) -> None:
-    """Messages of 0, 100 and 4096 bytes. The device must acknowledge each."""
+    """Messages of 0, 100 and 4096 bytes (the last as --payload says). The device must acknowledge each."""
     client = await stage.connection()
     topic = await stage.subscribed(client)
     for identifier, size in ((1, 0), (2, 100), (65535, stage.options.get("payload", 4096))):
