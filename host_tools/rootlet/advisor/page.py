@@ -8,8 +8,12 @@ WIDTH, LEFT, RIGHT = 1080, 16, 24
 BAR_TOP, BAR, IN_Y, OUT_Y, AXIS_Y, LEGEND_Y, HEIGHT = 34, 18, 74, 98, 116, 146, 152
 SMALLEST_GAP = 26
 """Pixels below which a wait is not labelled."""
-CHARACTER = 6.2
+CLUSTER = 8
+"""Pixels between marks that the label of the first stands for."""
+CHARACTER = 7
 """Pixels that a character of a label takes."""
+RADIUS = 3.2
+"""Pixels of a mark."""
 
 Event = Mapping[str, Any]
 Place = Callable[[float], float]
@@ -99,10 +103,11 @@ def _svg(events: Sequence[Event]) -> str:
     for direction, y in (("in", IN_Y), ("out", OUT_Y)):
         mine = [event for event in events if event["kind"] == direction]
         free = 0.0
-        for event in mine:
-            at = x(event["at"])
+        places = [x(event["at"]) for event in mine]
+        for event, at in zip(mine, places, strict=True):
             parts.append(_mark(event, at, y, direction))
-            label, free = _label(_short(event), at, y, direction, free)
+            until = min((place for place in places if place > at + CLUSTER), default=WIDTH)
+            label, free = _label(_short(event), at, y, direction, free, until)
             parts.append(label)
     free = 0.0
     for event in events:
@@ -123,11 +128,13 @@ def _is_trouble(event: Event) -> bool:
     return event["kind"] in ("alert-in", "alert-out", "malformed") and event.get("text") != "close_notify"
 
 
-def _label(text: str, at: float, y: int, kind: str, free: float) -> tuple[str, float]:
-    """A label beside a mark, where there is room from ``free`` on; and where there is room after it."""
+def _label(text: str, at: float, y: int, kind: str, free: float, until: float = WIDTH) -> tuple[str, float]:
+    """A label beside a mark, where there is room from ``free`` to ``until``; and where there is room after it."""
     width = CHARACTER * len(text)
     if at + 6 + width > WIDTH:
         at -= width + 12
+    elif at + 6 + width > until - RADIUS:
+        return "", free
     if at < free:
         return "", free
     return f'<text class="{kind}" x="{at + 6:.1f}" y="{y + 4}">{escape(text)}</text>', at + 10 + width
@@ -165,10 +172,13 @@ def _axis(start: float, end: float, x: Place) -> str:
     tick = -(-start // step) * step
     digits = 0 if step >= 1 else 2 if step >= 0.01 else 3
     while tick <= end + step / 1000:
+        shown = f"{tick:.{digits}f} s"
         parts.append(
             f'<line x1="{x(tick):.1f}" y1="{BAR_TOP}" x2="{x(tick):.1f}" y2="{AXIS_Y + 4}" stroke="var(--line)" '
-            f'stroke-dasharray="2 3"/><text x="{x(tick) + 3:.1f}" y="{AXIS_Y + 10}">{tick:.{digits}f} s</text>'
+            'stroke-dasharray="2 3"/>'
         )
+        if x(tick) + 3 + CHARACTER * len(shown) < WIDTH:
+            parts.append(f'<text x="{x(tick) + 3:.1f}" y="{AXIS_Y + 10}">{shown}</text>')
         tick += step
     return "".join(parts)
 
@@ -181,7 +191,7 @@ def _mark(event: Event, at: float, y: int, direction: str) -> str:
     return (
         f"<g><title>{escape(_title(event))}</title>"
         f'<line x1="{at:.1f}" y1="{BAR_TOP + BAR}" x2="{at:.1f}" y2="{y}" stroke="var(--{direction})" stroke-width=".5"/>'
-        f'<circle cx="{at:.1f}" cy="{y}" r="3.2" fill="var(--{direction})"/></g>'
+        f'<circle cx="{at:.1f}" cy="{y}" r="{RADIUS}" fill="var(--{direction})"/></g>'
     )
 
 

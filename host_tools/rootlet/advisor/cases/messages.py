@@ -8,6 +8,8 @@ from rootlet.advisor.timeline import Event, Timeline
 
 MESSAGE = 77
 """The packet identifier of the server's message."""
+SHOWN = 3
+"""Topic filters that the evidence names."""
 WITHIN = 90
 """Seconds that a retry may take."""
 
@@ -31,7 +33,9 @@ def describe(event: Event) -> str:
             number = f" {packet.identifier}" if packet.qos else ""
             return f"PUBLISH{number} to {packet.topic}, QoS {packet.qos}, {len(packet.payload)} bytes{again}"
         case Subscribe():
-            return f"SUBSCRIBE {packet.identifier} to {', '.join(name for name, _ in packet.filters)}"
+            more = len(packet.filters) - SHOWN
+            named = ", ".join(name for name, _ in packet.filters[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+            return f"SUBSCRIBE {packet.identifier} to {named}"
         case None:
             return event.text
     return name_of(packet)

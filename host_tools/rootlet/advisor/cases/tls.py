@@ -8,6 +8,8 @@ from rootlet.advisor.packets import Connect, Puback, Publish, Subscribe, encode
 from rootlet.advisor.stage import Manners, Stage, case
 from rootlet.advisor.timeline import Timeline
 
+SHOWN = 4
+"""Messages that the evidence names one by one."""
 RECORD = 16384
 """Bytes: the most that a TLS record may carry (RFC 5246 §6.2.1)."""
 
@@ -72,16 +74,25 @@ def acknowledges(timeline: Timeline) -> Verdict:
     if not timeline.received(Subscribe):
         return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
     answers = {event.packet.identifier: event.at for event in timeline.received(Puback) if isinstance(event.packet, Puback)}
-    found, missing = [], []
+    found, missing, longest = [], [], 0.0
     for event in sent:
         packet = event.packet
         assert isinstance(packet, Publish)
         what = f"PUBLISH {packet.identifier} of {len(packet.payload)} bytes"
         if packet.identifier in answers:
-            found.append(f"{what}: PUBACK after {answers[packet.identifier] - event.at:.1f} s")
+            waited = answers[packet.identifier] - event.at
+            longest = max(longest, waited)
+            found.append(f"{what}: PUBACK after {waited:.1f} s")
         else:
             missing.append(f"{what}: no PUBACK")
-    return failed("; ".join(missing)) if missing or not sent else passed("; ".join(found))
+    if missing or not sent:
+        return failed(_some(missing))
+    return passed("; ".join(found) if len(found) <= SHOWN else f"{len(found)} PUBLISH, each PUBACK within {longest:.1f} s")
+
+
+def _some(evidence: list[str]) -> str:
+    more = len(evidence) - SHOWN
+    return "; ".join(evidence[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 @case("TLS_Connect", "TLS Connect", completes_handshake, 1, starred=True)
