@@ -258,6 +258,9 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["8", "--listen", "203.0.113.9:8883", "--port", "/dev/null"], "cannot listen on 203.0.113.9"),
         (["8", "--junit", "/no-such-directory/x.xml"], "cannot write /no-such-directory/x.xml"),
         (["8", "--html", "/"], "it is a directory"),
+        (["8", "--exec", " "], "the command line is empty"),
+        (["8", "--image", "flash.bin", "--config", "config.json"], "--config config.json goes with --app"),
+        (["8", "--name", "here"], "--name here goes with --listen"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> None:

@@ -145,14 +145,12 @@ def run(
         options["payload"] = payload
     if desired:
         options["desired"] = _json(desired, "--desired")
-    if sum(map(bool, (image, app, command_line, listen))) > 1:
-        raise BadInput("more than one device is given", way_out="choose one of --image, --app, --exec and --listen")
-    if listen:
+    _check_device(
+        {"--image": image, "--app": app, "--exec": command_line, "--listen": listen},
+        {"--config": config, "--name": name, "--state": state, "--port": port},
+    )
+    if listen is not None:
         device, chains, address, number = _listening(listen, name, state, port, baud)
-    elif port:
-        raise BadInput(
-            f"--port {port} alone does not say where its board shall connect to", way_out="add --listen ADDRESS:PORT"
-        )
     else:
         device, chains, address, number = _device(image, app, config, command_line, options)
     outcomes: list[Outcome] = []
@@ -213,13 +211,36 @@ def restore(port: str | None, baud: int) -> None:
         )
 
 
+_GO_WITH = {"--config": ("--app", None), "--name": ("--listen",), "--state": ("--listen",), "--port": ("--listen",)}
+"""What each of these options is about; None is the qualification application."""
+
+
+def _check_device(devices: dict[str, object], more: dict[str, object]) -> None:
+    """Refuse what would be left out silently: the device tested would not be the one that was meant."""
+    given = [option for option, value in devices.items() if value is not None]
+    if len(given) > 1:
+        raise BadInput(
+            f"more than one device is given: {', '.join(given)}", way_out="choose one of --image, --app, --exec and --listen"
+        )
+    chosen = given[0] if given else None
+    for option, value in more.items():
+        if value is not None and chosen not in _GO_WITH[option]:
+            raise BadInput(
+                f"{option} {value} goes with {_GO_WITH[option][0]} only", way_out=f"add it, or leave {option} out"
+            )
+
+
 def _device(
     image: Path | None, app: Path | None, config: Path | None, command_line: str | None, options: dict[str, Any]
 ) -> "tuple[Device, Chains, str, int]":
     from rootlet.advisor import devices
     from rootlet.advisor.chains import Chains
 
-    if command_line:
+    if command_line is not None:
+        if not command_line.strip():
+            raise BadInput(
+                "--exec: the command line is empty", way_out="give your client's; is a variable of the shell unset?"
+            )
         chains = Chains.mint(["localhost", "127.0.0.1"])
         return devices.CommandDevice(command_line, chains), chains, "127.0.0.1", 0
     if image:
