@@ -260,6 +260,7 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["8", "--html", "/"], "it is a directory"),
         (["8", "--exec", " "], "the command line is empty"),
         (["8", "--image", "flash.bin", "--config", "config.json"], "--config config.json goes with --app"),
+        (["8", "--suite", "all"], "both cases and a suite are given"),
         (["8", "--name", "here"], "--name here goes with --listen"),
     ],
 )

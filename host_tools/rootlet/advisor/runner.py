@@ -118,8 +118,10 @@ class Runner:
 
 
 def select(names: Sequence[str], suite: str | None) -> list[Case]:
-    """The cases of these names, or of the suite, in the catalogue's order. Raises BadInput for an unknown name."""
+    """The cases of these names or of the suite, in the catalogue's order. Raises BadInput for both, or an unknown name."""
     catalogue = cases.catalogue()
+    if names and suite:
+        raise BadInput(f"both cases and a suite are given: {names[0]}, --suite {suite}", way_out="choose one of the two")
     if not names:
         return [one for one in catalogue.values() if _in_suite(one, suite or "qualification")]
     known = {key.lower(): one for one in catalogue.values() for key in (one.id, str(one.number or one.id))}
