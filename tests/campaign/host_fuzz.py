@@ -11,6 +11,7 @@ import json
 import ssl
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ if __name__ == "__main__":
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from rootlet.advisor import packets
@@ -166,6 +168,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=20_000, help="of each kind of input")
     arguments = parser.parse_args()
     failed = 0
+    warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)  # of the damage that is done on purpose
     for fuzz in FUZZES:
         try:
             run(fuzz, arguments.seed, arguments.examples)

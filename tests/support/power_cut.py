@@ -37,7 +37,7 @@ def live(pristine: Path, seed: int, records: int, cuts: Sequence[int]) -> list[d
     for start in range(0, len(cuts), AT_ONCE):
         more = {"cuts": list(cuts[start : start + AT_ONCE])}
         done = subprocess.run(
-            [sys.executable, "-m", "micropython_unix", "-c", prelude + SCRIPT.read_text()],
+            [sys.executable, "-m", "micropython_unix", "-X", "heapsize=64M", "-c", prelude + SCRIPT.read_text()],
             env=os.environ | {"MICROPYPATH": path, "GIVEN": json.dumps(given | more)},
             capture_output=True,
             text=True,
