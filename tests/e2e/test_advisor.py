@@ -270,6 +270,30 @@ def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> No
     assert what in str(getattr(done.exception, "what", "")) + str(getattr(done.exception, "way_out", ""))
 
 
+RESETS = """
+import machine, time
+from leaf import Device, faults
+time.sleep(20)
+told = faults.report
+def report(fault):
+    told(fault)
+    if fault.word == "protocol":
+        machine.reset()
+faults.report = report
+Device().run()
+"""
+
+
+def test_a_board_that_resets_itself_has_not_ended(tmp_path: Path, chains: Chains) -> None:
+    application = tmp_path / "main.py"
+    application.write_text(RESETS)
+    flash, host, thing = devices.build_image(application, {})
+    board = VirtualDevice(devices.with_roots(flash, chains), host, thing, "resets itself")
+    result, evidence = verdict(board, chains, "Ours_Malformed_Packet")
+    assert result is Result.PASS, evidence
+    assert len([line for line in board.lines if "identity: " in line]) == 2
+
+
 def test_a_client_that_falls_over_is_quoted(tmp_path: Path, chains: Chains) -> None:
     result, evidence = verdict(client(tmp_path, chains, "import no_such_module"), chains, "MQTT_Connect")
     assert result is Result.FAIL

@@ -124,7 +124,7 @@ class VirtualDevice(Device):
 
     @property
     def alive(self) -> bool:
-        return self._board is not None and self._board.exit_code is None
+        return self._board is not None and not self._board.ended()
 
     def _boot(self, bench: Bench) -> None:
         config = inspection.inspect(self._flash).json_file("/config.json")
