@@ -260,6 +260,8 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["8", "--html", "/"], "it is a directory"),
         (["8", "--exec", " "], "the command line is empty"),
         (["8", "--image", "flash.bin", "--config", "config.json"], "--config config.json goes with --app"),
+        (["23", "--desired", "[1]"], "a state is an object"),
+        (["23", "--desired", ""], "--desired is no JSON"),
         (["8", "--suite", "all"], "both cases and a suite are given"),
         (["8", "--name", "here"], "--name here goes with --listen"),
     ],
@@ -273,7 +275,7 @@ def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> No
 RESETS = """
 import machine, time
 from leaf import Device, faults
-time.sleep(20)
+time.sleep(20)  # of its own: longer off than between two looks at whether it still runs
 told = faults.report
 def report(fault):
     told(fault)

@@ -45,7 +45,7 @@ def live(pristine: Path, seed: int, records: int, cuts: Sequence[int]) -> list[d
             timeout=300,
         )
         lines = [line[6:] for line in done.stdout.splitlines() if line.startswith("ANSWER")]
-        assert lines, done.stdout + done.stderr
+        assert lines, f"exit {done.returncode}: {done.stdout}{done.stderr}"
         answers += json.loads(lines[-1])
     return answers
 

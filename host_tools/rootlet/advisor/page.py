@@ -1,5 +1,6 @@
 """Results for people: one HTML page that needs nothing else, with a timeline of packets for each case."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -106,7 +107,8 @@ def _svg(events: Sequence[Event]) -> str:
         places = [x(event["at"]) for event in mine]
         for event, at in zip(mine, places, strict=True):
             parts.append(_mark(event, at, y, direction))
-            until = min((place for place in places if place > at + CLUSTER), default=WIDTH)
+            following = bisect_right(places, at + CLUSTER)
+            until = places[following] if following < len(places) else WIDTH
             label, free = _label(_short(event), at, y, direction, free, until)
             parts.append(label)
     free = 0.0

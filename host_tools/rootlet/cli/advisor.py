@@ -143,8 +143,11 @@ def run(
         ]
     if payload is not None:
         options["payload"] = payload
-    if desired:
+    if desired is not None:
         options["desired"] = _json(desired, "--desired")
+        if not isinstance(options["desired"], dict) or not options["desired"]:
+            way_out = "for example --desired '{\"brightness\": 60}'"
+            raise BadInput(f"--desired {desired}: a state is an object, with something in it", way_out=way_out)
     _check_device(
         {"--image": image, "--app": app, "--exec": command_line, "--listen": listen},
         {"--config": config, "--name": name, "--state": state, "--port": port},
@@ -225,9 +228,8 @@ def _check_device(devices: dict[str, object], more: dict[str, object]) -> None:
     chosen = given[0] if given else None
     for option, value in more.items():
         if value is not None and chosen not in _GO_WITH[option]:
-            raise BadInput(
-                f"{option} {value} goes with {_GO_WITH[option][0]} only", way_out=f"add it, or leave {option} out"
-            )
+            wanted = _GO_WITH[option][0]
+            raise BadInput(f"{option} {value} goes with {wanted} only", way_out=f"give {wanted}, or leave {option} out")
 
 
 def _device(

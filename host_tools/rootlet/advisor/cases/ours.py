@@ -16,8 +16,6 @@ SETTLED = 10
 """Seconds after which what a device says is no echo of before."""
 ELSEWHERE = "127.0.0.2"
 PROVEN = "from here on it must work again"
-DID = "the device "
-"""Begins a note of how it took the trouble."""
 
 
 def comes_back(timeline: Timeline) -> Verdict:
@@ -32,9 +30,9 @@ def comes_back(timeline: Timeline) -> Verdict:
     acknowledged = [event for event in timeline.received(Puback) if event.at >= marks[0].at]
     if messages and not acknowledged:
         return failed(f"it came back after {later[0].at - marks[0].at:.1f} s, but acknowledges nothing")
-    before = "".join(f"{event.text[len(DID) :]}; " for event in timeline.of("note") if event.text.startswith(DID))
+    took = "".join(f"it {event.facts['took']}; " for event in timeline.of("note") if "took" in event.facts)
     works = ", and works" if messages else ""
-    return passed(f"{before}it came back {later[0].at - marks[0].at:.1f} s after the trouble{works}")
+    return passed(f"{took}it came back {later[0].at - marks[0].at:.1f} s after the trouble{works}")
 
 
 def gives_up(timeline: Timeline) -> Verdict:
@@ -216,8 +214,8 @@ async def renegotiation(stage: Stage) -> None:
     await stage.subscribed(client)
     await client.renegotiate()
     await client.ended(10)
-    renegotiated = client.renegotiations
-    stage.note(DID + ("renegotiated" if renegotiated else "hung up" if client.closed else "refused to renegotiate"))
+    took = "renegotiated" if client.renegotiations else "hung up" if client.closed else "refused to renegotiate"
+    stage.timeline.add("note", client.number, "what the device did about it", took=took)
     await client.close()
     stage.note(PROVEN)
     await works(stage)

@@ -86,7 +86,7 @@ def acknowledges(timeline: Timeline) -> Verdict:
         else:
             missing.append(f"{what}: no PUBACK")
     if missing or not sent:
-        return failed(_some(missing))
+        return failed(_some(missing) or "the connection ended before it could be sent a message")
     return passed("; ".join(found) if len(found) <= SHOWN else f"{len(found)} PUBLISH, each PUBACK within {longest:.1f} s")
 
 
