@@ -35,13 +35,13 @@ def check_writable(path: Path) -> None:
 
 def _open_beside(path: Path, mode: int) -> tuple[int, Path]:
     if path.is_dir():
-        raise BadInput(f"cannot write {path}: it is a directory", way_out="name a file in it")
+        raise BadInput(f"cannot write {path}: it is a directory", hint="name a file in it")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     # O_EXCL and the mode at creation: a key is never readable by others, not even for a moment.
     try:
         return os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), beside
     except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}", way_out="is its directory there, and yours?") from None
+        raise BadInput(f"cannot write {path}: {error.strerror}", hint="is its directory there, and yours?") from None
 
 
 def write_secret(path: Path, data: bytes) -> None:
@@ -59,11 +59,11 @@ def read_input(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise BadInput(f"{what} not found: {path}", way_out="check the path") from None
+        raise BadInput(f"{what} not found: {path}", hint="check the path") from None
     except IsADirectoryError:
-        raise BadInput(f"{what} is a directory: {path}", way_out="name the file inside it") from None
+        raise BadInput(f"{what} is a directory: {path}", hint="name the file inside it") from None
     except PermissionError:
-        raise BadInput(f"{what} cannot be read: {path}", way_out="check the file's owner and mode") from None
+        raise BadInput(f"{what} cannot be read: {path}", hint="check the file's owner and mode") from None
 
 
 def _sync_directory(directory: Path) -> None:

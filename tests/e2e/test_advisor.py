@@ -269,7 +269,7 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
 def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> None:
     done = CliRunner().invoke(rootlet, ["advisor", "run", *arguments])
     assert done.exit_code != 0
-    assert what in str(getattr(done.exception, "what", "")) + str(getattr(done.exception, "way_out", ""))
+    assert what in str(getattr(done.exception, "what", "")) + str(getattr(done.exception, "hint", ""))
 
 
 RESETS = """

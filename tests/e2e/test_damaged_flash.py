@@ -1,4 +1,4 @@
-"""A flash that is not as it should be: one line that names the cause and the way out, and nothing is sent."""
+"""A flash that is not as it should be: one line that names the cause and a hint, and nothing is sent."""
 
 from collections.abc import Callable
 from typing import Any

@@ -133,7 +133,7 @@ def test_two_boards_with_one_mac_address_never_share_an_identity(line: Line) -> 
     assert line.make(first).phase is Phase.DONE
     refused = line.make(second)
     assert refused.phase is Phase.REFUSED
-    assert "two boards have the same MAC address" in refused.way_out
+    assert "two boards have the same MAC address" in refused.hint
     assert line.identity_on(second) is None
     assert line.make(first).phase is Phase.ALREADY
     assert line.count(State.OPEN) == 2
@@ -282,7 +282,7 @@ def test_credentials_that_cannot_be_read_are_neither_taken_for_none_nor_written_
     place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
     board.faults.flip_on_read = place.offset + 100
     news = line.make(board)
-    assert (news.phase, "cannot be read" in news.what, "scrap" in news.way_out) == (Phase.REFUSED, True, False)
+    assert (news.phase, "cannot be read" in news.what, "scrap" in news.hint) == (Phase.REFUSED, True, False)
     board.faults.flip_on_read = None
     assert line.make(board).phase is Phase.ALREADY
     other = golden[: place.offset] + b"somebody's own format" + golden[place.offset + 21 :]

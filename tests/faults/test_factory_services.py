@@ -203,7 +203,7 @@ def test_a_board_waits_while_the_ca_cannot_sign(line: Line) -> None:
     (board,) = line.plug(1)
 
     def locked(*_: Any) -> Any:
-        raise LineTrouble("token 'factory': it refused", way_out="plug it in")
+        raise LineTrouble("token 'factory': it refused", hint="plug it in")
 
     with pytest.raises(LineTrouble):
         line.make(board, certify=locked)

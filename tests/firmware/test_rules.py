@@ -127,7 +127,7 @@ answer([x509.names(der), broken])
     assert not broken
 
 
-def test_every_fault_that_the_firmware_names_has_a_way_out() -> None:
+def test_every_fault_that_the_firmware_names_has_a_hint() -> None:
     lines = (resources.FIRMWARE / "leaf" / "faults.txt").read_text().splitlines()
     hints = dict(line.split(": ", 1) for line in lines)
     sources = "".join(path.read_text() for path in (resources.FIRMWARE / "leaf").rglob("*.py"))

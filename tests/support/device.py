@@ -61,7 +61,7 @@ class Device:
 
 
 def fault_line(board: VirtualBoard, word: str, timeout: float = 20) -> str:
-    """The line in which the device names this fault: cause, then the way out."""
+    """The line in which the device names this fault: cause, then the hint."""
     return board.wait_for(rf"^\d+ fault: {word}: .+; .+", timeout).string
 
 

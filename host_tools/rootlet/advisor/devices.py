@@ -166,7 +166,7 @@ def open_image(path: Path) -> tuple[bytes, str, str]:
     if found.vfs is None or not isinstance(endpoint, str):
         raise BadInput(
             f"{path} has no config.json with an endpoint: {found.vfs_problem or 'it is no image of rootlet'}",
-            way_out="build one with rootlet image build, or give --app and let the advisor build it",
+            hint="build one with rootlet image build, or give --app and let the advisor build it",
         )
     if found.identity:
         return flash, endpoint, found.identity.thing
@@ -221,7 +221,7 @@ class CommandDevice(Device):
         except (KeyError, IndexError, ValueError) as error:
             raise BadInput(
                 f"--exec {command}: {error}",
-                way_out="known placeholders are {host} {port} {root} {certificate} {key} {client_id}; write {{ for a brace",
+                hint="known placeholders are {host} {port} {root} {certificate} {key} {client_id}; write {{ for a brace",
             ) from None
 
     @property
@@ -243,7 +243,7 @@ class CommandDevice(Device):
                 start_new_session=True,
             )
         except OSError as error:
-            raise BadInput(f"cannot start {self._command}: {error.strerror}", way_out="check the command") from None
+            raise BadInput(f"cannot start {self._command}: {error.strerror}", hint="check the command") from None
         assert self._process.stdout
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
 

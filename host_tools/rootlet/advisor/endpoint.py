@@ -37,7 +37,7 @@ class Endpoint:
             # asyncio's own text repeats the address; a name that is not found has no errno.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             what = f"cannot listen on {self._address} port {self._wanted_port}: {reason}"
-            raise RootletError(what, way_out="give an address of this machine, and a port above 1023 that is free") from None
+            raise RootletError(what, hint="give an address of this machine, and a port above 1023 that is free") from None
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 

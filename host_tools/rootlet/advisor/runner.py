@@ -121,13 +121,13 @@ def select(names: Sequence[str], suite: str | None) -> list[Case]:
     """The cases of these names or of the suite, in the catalogue's order. Raises BadInput for both, or an unknown name."""
     catalogue = cases.catalogue()
     if names and suite:
-        raise BadInput(f"both cases and a suite are given: {names[0]}, --suite {suite}", way_out="choose one of the two")
+        raise BadInput(f"both cases and a suite are given: {names[0]}, --suite {suite}", hint="choose one of the two")
     if not names:
         return [one for one in catalogue.values() if _in_suite(one, suite or "qualification")]
     known = {key.lower(): one for one in catalogue.values() for key in (one.id, str(one.number or one.id))}
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
-        raise BadInput(f"unknown case {unknown[0]!r}", way_out="rootlet advisor list shows them all")
+        raise BadInput(f"unknown case {unknown[0]!r}", hint="rootlet advisor list shows them all")
     wanted = {known[name.lower()].id for name in names}
     return [one for one in catalogue.values() if one.id in wanted]
 

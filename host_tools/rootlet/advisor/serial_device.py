@@ -78,8 +78,8 @@ class SerialDevice(Device):
                     self._sent = False
                     board.restart()
             except RootletError as error:
-                way_out = f"connect it, and run: rootlet advisor restore --port {self._port}"
-                raise RootletError(f"the board may still trust the advisor's roots: {error}", way_out=way_out) from None
+                hint = f"connect it, and run: rootlet advisor restore --port {self._port}"
+                raise RootletError(f"the board may still trust the advisor's roots: {error}", hint=hint) from None
 
     def _reset(self) -> bool:
         if self._can_reset:
@@ -103,7 +103,7 @@ class SerialDevice(Device):
         if not self._booted():
             raise RootletError(
                 f"the board on {self._port} does not start leaf within {BOOT} s",
-                way_out=f"see what it says: rootlet monitor --port {self._port}",
+                hint=f"see what it says: rootlet monitor --port {self._port}",
             )
 
     def _hear_no_more(self) -> None:
@@ -136,7 +136,7 @@ class SerialDevice(Device):
                 seen += 1
                 if _HOPELESS.match(line):
                     raise RootletError(
-                        f"the board on {self._port} cannot run: {line}", way_out="rootlet info says what it holds"
+                        f"the board on {self._port} cannot run: {line}", hint="rootlet info says what it holds"
                     )
                 if _IDENTITY.match(line):
                     return True

@@ -49,7 +49,7 @@ class Unreachable(RootletError):  # noqa: N818 - reads as what it is where it is
 
 
 class Chip:
-    """An open connection. Offsets and sizes are in bytes. Every failure is a RootletError that says the way out.
+    """An open connection. Offsets and sizes are in bytes. Every failure is a RootletError that says what to do.
 
     Give ``chip`` (esptool's name) to refuse any other before anything is touched.
     """
@@ -82,7 +82,7 @@ class Chip:
         if expected is not None and self.name != expected:
             raise BadInput(
                 f"the chip on {self.port} is an {esp.CHIP_NAME}; the image is for {expected}",
-                way_out="choose the image of this board, or the port of the other",
+                hint="choose the image of this board, or the port of the other",
             )
         with self._told():
             self._refuse_locked(esp)
@@ -93,7 +93,7 @@ class Chip:
             attach_flash(esp)
             size = detect_flash_size(esp)
             if size is None:
-                raise RootletError(f"the flash of the chip on {self.port} is of unknown size", way_out="check the module")
+                raise RootletError(f"the flash of the chip on {self.port} is of unknown size", hint="check the module")
             self.flash_size = int(flash_size_bytes(size))
             esp.flash_set_parameters(self.flash_size)
 
@@ -101,12 +101,12 @@ class Chip:
         if esp.secure_download_mode:
             raise RootletError(
                 "the chip is in Secure Download Mode: its flash can be neither read nor hashed",
-                way_out="update such a device over the air",
+                hint="update such a device over the air",
             )
         if esp.get_flash_encryption_enabled():
             raise RootletError(
                 "the chip encrypts its flash: plain bytes would not run on it, and cannot be compared",
-                way_out="use the tools with which its encryption was set up; see rootlet secure plan",
+                hint="use the tools with which its encryption was set up; see rootlet secure plan",
             )
 
     def md5(self, offset: int, size: int) -> str:
@@ -171,8 +171,8 @@ class Chip:
         except (FatalError, serial.SerialException, OSError) as error:
             what = "no answer from" if self._esp is None else "lost the connection to"
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            way_out = NO_ANSWER if self._esp is None else "run the command again: what is written already is not sent again"
-            raise Unreachable(f"{what} the chip on {self.port}: {reason}", way_out=way_out) from error
+            hint = NO_ANSWER if self._esp is None else "run the command again: what is written already is not sent again"
+            raise Unreachable(f"{what} the chip on {self.port}: {reason}", hint=hint) from error
 
 
 def find_port() -> str:
@@ -181,8 +181,8 @@ def find_port() -> str:
     if len(found) == 1:
         return str(found[0])
     if not found:
-        raise BadInput("no USB serial port found", way_out="plug the board in, or name its port: --port")
-    raise BadInput(f"more than one serial port: {', '.join(found)}", way_out="choose one: --port")
+        raise BadInput("no USB serial port found", hint="plug the board in, or name its port: --port")
+    raise BadInput(f"more than one serial port: {', '.join(found)}", hint="choose one: --port")
 
 
 def _reset_mode(port: str) -> str:

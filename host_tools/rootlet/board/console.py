@@ -36,9 +36,7 @@ def lines(
                 console.rts = False
             yield from split(console, ended=lambda: ended() or (end is not None and time.monotonic() >= end))
     except (serial.SerialException, OSError) as error:
-        raise RootletError(
-            f"cannot read {port}: {error}", way_out="check the port; close any program that uses it"
-        ) from None
+        raise RootletError(f"cannot read {port}: {error}", hint="check the port; close any program that uses it") from None
 
 
 def split(console: serial.SerialBase, pending: bytes = b"", ended: Callable[[], bool] = lambda: False) -> Iterator[str]:

@@ -74,7 +74,7 @@ class Board:
         """The same board with another size of flash. Raises BadInput for one that it is not sold with."""
         if size not in self.flash_sizes:
             sold = ", ".join(f"{known >> 20}" for known in self.flash_sizes)
-            raise BadInput(f"{self.id} has no variant with {size / (1 << 20):g} MiB of flash", way_out=f"MiB: {sold}")
+            raise BadInput(f"{self.id} has no variant with {size / (1 << 20):g} MiB of flash", hint=f"MiB: {sold}")
         return replace(self, flash_size=size)
 
 
@@ -90,11 +90,11 @@ def load_board(board_id: str, directory: Path | None = None) -> Board:
     path = directory / board_id / "board.toml"
     if not path.is_file():
         known = ", ".join(sorted(found.parent.name for found in directory.glob("*/board.toml")))
-        raise BadInput(f"unknown board {board_id!r}", way_out=f"choose from: {known}")
+        raise BadInput(f"unknown board {board_id!r}", hint=f"choose from: {known}")
     try:
         document = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path}: {error}", way_out="correct the TOML") from None
+        raise BadInput(f"{path}: {error}", hint="correct the TOML") from None
     problems = _check_keys(document, _KEYS, "", _OPTIONAL) + _check_values(document)
     for number, entry in enumerate(document.get("partition", [])):
         problems += _check_keys(entry, _PARTITION_KEYS, f"partition[{number}].", optional={"encrypted": bool})
@@ -102,7 +102,7 @@ def load_board(board_id: str, directory: Path | None = None) -> Board:
         partitions = tuple(_partition(entry) for entry in document["partition"])
         problems = _check_layout(document, partitions)
     if problems:
-        raise BadInput(f"{path}: " + "; ".join(problems), way_out="correct the file; boards/esp32_generic is an example")
+        raise BadInput(f"{path}: " + "; ".join(problems), hint="correct the file; boards/esp32_generic is an example")
     return Board(
         id=board_id,
         name=document["name"],

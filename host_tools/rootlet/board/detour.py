@@ -57,7 +57,7 @@ def begin(board: Remote, endpoint: str, port: int, roots: Mapping[str, bytes]) -
     for name, data in files.items():
         board.write(name, data)
     if board.execute(_POINT.format(note=NOTE, settings={"endpoint": endpoint, "port": port})).strip() != b"True":
-        raise RootletError(f"the board on {board.port} cannot keep its settings", way_out="free space on it, or flash it")
+        raise RootletError(f"the board on {board.port} cannot keep its settings", hint="free space on it, or flash it")
 
 
 def end(board: Remote) -> bool:

@@ -35,7 +35,7 @@ def build(files: Mapping[str, bytes], size: int) -> bytes:
             total = sum(map(len, files.values()))
             raise RootletError(
                 f"the file system is full at {name}: {total} bytes of files, {size} bytes of flash",
-                way_out="make the application smaller, or choose a board with more flash",
+                hint="make the application smaller, or choose a board with more flash",
             ) from None
     filesystem.unmount()
     return bytes(filesystem.context.buffer)
@@ -72,7 +72,7 @@ def _read_all(filesystem: LittleFS, wanted: Callable[[str], bool]) -> dict[str, 
                     with filesystem.open(path, "rb") as stream:
                         files[path] = stream.read()
     except LittleFSError as error:
-        raise BadInput(f"no LittleFS could be mounted ({error})", way_out="is this a flash image of a board?") from None
+        raise BadInput(f"no LittleFS could be mounted ({error})", hint="is this a flash image of a board?") from None
     return files
 
 

@@ -61,7 +61,7 @@ def _application(application: Path) -> dict[str, bytes]:
     if application.is_file():
         return {"/app.mpy": compile_mpy(application, application.name)}
     if not (application / ENTRY).is_file():
-        raise BadInput(f"no application in {application}", way_out=f"name a .py file, or a directory with a {ENTRY} in it")
+        raise BadInput(f"no application in {application}", hint=f"name a .py file, or a directory with a {ENTRY} in it")
     content = {}
     for source in sorted(application.rglob("*")):
         name = source.relative_to(application)
@@ -70,7 +70,7 @@ def _application(application: Path) -> dict[str, bytes]:
         if str(name) == ENTRY:
             content["/app.mpy"] = compile_mpy(source, ENTRY)
         elif name.parts[0] in OURS or name.parts[0] == "leaf.py":
-            raise BadInput(f"{source} would take the place of the firmware's own /{name.parts[0]}", way_out="rename it")
+            raise BadInput(f"{source} would take the place of the firmware's own /{name.parts[0]}", hint="rename it")
         elif source.suffix == ".py":
             content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, str(name))
         else:
@@ -88,7 +88,7 @@ def compile_mpy(source: Path, name: str) -> bytes:
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines()
             place = next((line.strip() for line in lines if line.strip().startswith("File ")), "")
-            raise BadInput(f"{source} does not compile: {lines[-1]} ({place})", way_out="correct it for MicroPython")
+            raise BadInput(f"{source} does not compile: {lines[-1]} ({place})", hint="correct it for MicroPython")
         return compiled.read_bytes()
 
 

@@ -79,7 +79,7 @@ def check_fit(chip: Chip, flash: bytes) -> None:
         # MicroPython takes vfs up to the real end of flash, and does not mount one of another size.
         raise BadInput(
             f"the image is for {need} of flash, the chip has {have}",
-            way_out=f"build it with --flash-size {chip.flash_size >> 20}",
+            hint=f"build it with --flash-size {chip.flash_size >> 20}",
         )
 
 
@@ -139,7 +139,7 @@ def confirm(chip: Chip, region: Region) -> None:
     if not _same(chip, region.offset, region.data):
         raise RootletError(
             f"{region.name} at 0x{region.offset:x} differs from what was written",
-            way_out=AGAIN,
+            hint=AGAIN,
         )
 
 
@@ -171,11 +171,11 @@ def check_identity(chip: Chip, expected: DeviceIdentity, table: Iterable[Partiti
         data = chip.read(place.offset, length)
         if data == wanted[:length] and secure_cert.to_identity(data).certificate_id == expected.certificate_id:
             return
-        raise RootletError("the credentials read back differently from their hash", way_out=AGAIN)
+        raise RootletError("the credentials read back differently from their hash", hint=AGAIN)
     found = secure_cert.to_identity(chip.read(place.offset, place.size))
     raise RootletError(
         f"the board carries {found.thing} ({found.certificate_id}), not {expected.thing} ({expected.certificate_id})",
-        way_out=AGAIN,
+        hint=AGAIN,
     )
 
 
@@ -194,7 +194,7 @@ def guard_identity(chip: Chip, expected: DeviceIdentity | None, replace: bool) -
         return
     raise BadInput(
         f"the board carries the identity of {found.thing} (certificate {found.certificate_id[:16]}…), which would be lost",
-        way_out="check that it is the right board; to overwrite it all the same: --replace",
+        hint="check that it is the right board; to overwrite it all the same: --replace",
     )
 
 

@@ -84,18 +84,18 @@ def _check_fit(vfs: partitions.Partition, board: Board, firmware_bin: bytes | No
     if vfs.end > board.flash_size or vfs.size < MINIMUM_VFS:
         raise BadInput(
             f"the partitions of this MicroPython leave {max(vfs.size, 0)} bytes for vfs in {size}",
-            way_out="choose the size of flash that the module has: --flash-size",
+            hint="choose the size of flash that the module has: --flash-size",
         )
     if firmware_bin is not None and board.firmware_offset + len(firmware_bin) > vfs.offset:
-        raise BadInput(f"the MicroPython file reaches into vfs at 0x{vfs.offset:x}", way_out="give the release's .bin")
+        raise BadInput(f"the MicroPython file reaches into vfs at 0x{vfs.offset:x}", hint="give the release's .bin")
 
 
 def _sandbox_root(path: Path) -> bytes:
     (certificate, *others) = load_certificates(path)
     if others:
-        raise BadInput(f"{path} holds more than one certificate", way_out="give the root alone")
+        raise BadInput(f"{path} holds more than one certificate", hint="give the root alone")
     if certificate.issuer != certificate.subject:
-        raise BadInput(f"{path} is no root: somebody else issued it", way_out="give the self-signed root")
+        raise BadInput(f"{path} is no root: somebody else issued it", hint="give the self-signed root")
     return certificate.public_bytes(Encoding.DER)
 
 

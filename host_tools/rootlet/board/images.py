@@ -30,13 +30,13 @@ def load(path: Path, *, bare: bool = False) -> ImageFile:
     if not isinstance(board_id, str) or found.vfs is None or found.vfs_problem:
         raise BadInput(
             f"{path} is no image that Rootlet built: {found.vfs_problem or 'it has no /build.json'}",
-            way_out="build one: rootlet image build --help",
+            hint="build one: rootlet image build --help",
         )
     if found.micropython_problem and found.micropython is not None:
-        raise BadInput(f"{path}: MicroPython is damaged: {found.micropython_problem}", way_out="build the image again")
+        raise BadInput(f"{path}: MicroPython is damaged: {found.micropython_problem}", hint="build the image again")
     if found.micropython is None and not bare:
         raise BadInput(
             f"{path} holds no MicroPython: the board would not start",
-            way_out="build it with --micropython FILE; to write it all the same, as to a mock: --bare",
+            hint="build it with --micropython FILE; to write it all the same, as to a mock: --bare",
         )
     return ImageFile(path, data, load_board(board_id).chip, found.identity)

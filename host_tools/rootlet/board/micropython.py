@@ -74,13 +74,13 @@ def read(firmware: bytes) -> MicroPython:
     if len(firmware) < TABLE_OFFSET or firmware[0] != _MAGIC:
         raise BadInput(
             "this is no MicroPython firmware for an ESP32: it does not begin with a bootloader",
-            way_out="give the .bin from the board's download page, not an .elf, .uf2 or .app-bin",
+            hint="give the .bin from the board's download page, not an .elf, .uf2 or .app-bin",
         )
     chip = _chip(firmware)
     # A .bin begins at the bootloader, so the table tells how far into the flash that is.
     offset = next((at for at in BOOTLOADER_OFFSETS if _is_table(firmware, at)), None)
     if offset is None:
-        raise BadInput("no partition table where one should be", way_out="the file is damaged: download it again")
+        raise BadInput("no partition table where one should be", hint="the file is damaged: download it again")
     table = partitions.decode(firmware[TABLE_OFFSET - offset :][: partitions.TABLE_SIZE])
     bootloader = examine(firmware[: TABLE_OFFSET - offset], chip)
     home = _first_application(table)
@@ -93,23 +93,23 @@ def read(firmware: bytes) -> MicroPython:
 
 
 def check(found: MicroPython, board: Board) -> None:
-    """Raise BadInput, with the way out, where this firmware cannot carry ``leaf`` on ``board``."""
+    """Raise BadInput, with a hint, where this firmware cannot carry ``leaf`` on ``board``."""
     build = board.micropython
     get = f"get {build.file}: rootlet micropython fetch {board.id}"
     if found.chip != board.chip or found.offset != board.firmware_offset:
-        raise BadInput(f"this MicroPython is for {found.chip}; {board.id} has {board.chip}", way_out=get)
+        raise BadInput(f"this MicroPython is for {found.chip}; {board.id} has {board.chip}", hint=get)
     if found.problems:
-        raise BadInput(f"this MicroPython is damaged: {'; '.join(found.problems)}", way_out="download it again")
+        raise BadInput(f"this MicroPython is damaged: {'; '.join(found.problems)}", hint="download it again")
     if found.version is None:
-        raise BadInput("this firmware is no MicroPython: it has no version banner", way_out=get)
+        raise BadInput("this firmware is no MicroPython: it has no version banner", hint=get)
     if found.version[:2] < OLDEST:
         raise BadInput(
-            f"this is MicroPython {found.text}; leaf needs {'.'.join(map(str, OLDEST))} or later (tls, vfs)", way_out=get
+            f"this is MicroPython {found.text}; leaf needs {'.'.join(map(str, OLDEST))} or later (tls, vfs)", hint=get
         )
     home = found.application_partition
     if found.application.size > home.size:
         raise BadInput(
-            f"the application takes {found.application.size} bytes, its partition {home.label} has {home.size}", way_out=get
+            f"the application takes {found.application.size} bytes, its partition {home.label} has {home.size}", hint=get
         )
 
 
@@ -139,9 +139,9 @@ def _chip(image: bytes) -> str:
     for name, definition in CHIP_DEFS.items():
         if name != "esp8266" and number == definition.IMAGE_CHIP_ID:
             if name not in CHIPS:
-                raise BadInput(f"this firmware is for {name}", way_out=f"Rootlet knows {', '.join(CHIPS)}")
+                raise BadInput(f"this firmware is for {name}", hint=f"Rootlet knows {', '.join(CHIPS)}")
             return str(name)
-    raise BadInput(f"this firmware is for an unknown chip (id {number})", way_out=f"Rootlet knows {', '.join(CHIPS)}")
+    raise BadInput(f"this firmware is for an unknown chip (id {number})", hint=f"Rootlet knows {', '.join(CHIPS)}")
 
 
 def _is_table(firmware: bytes, offset: int) -> bool:
@@ -152,7 +152,7 @@ def _first_application(table: tuple[Partition, ...]) -> Partition:
     for partition in table:
         if partition.type == TYPES["app"]:
             return partition
-    raise BadInput("the partition table has no application", way_out="the file is damaged: download it again")
+    raise BadInput("the partition table has no application", hint="the file is damaged: download it again")
 
 
 def _banner(application: bytes) -> tuple[str | None, tuple[int, int, int] | None, str | None]:

@@ -48,7 +48,7 @@ def encode(partitions: Sequence[Partition]) -> bytes:
     entries = b"".join(map(_encode_entry, partitions))
     table = entries + _MD5_MAGIC + hashlib.md5(entries, usedforsecurity=False).digest()
     if len(table) > TABLE_SIZE:
-        raise BadInput(f"{len(partitions)} partitions do not fit into the table", way_out="define fewer")
+        raise BadInput(f"{len(partitions)} partitions do not fit into the table", hint="define fewer")
     return table.ljust(TABLE_SIZE, b"\xff")
 
 
@@ -59,14 +59,14 @@ def decode(table: bytes) -> tuple[Partition, ...]:
         entry = table[offset : offset + _ENTRY.size]
         if entry.startswith(_MD5_MAGIC):
             if hashlib.md5(table[:offset], usedforsecurity=False).digest() != entry[16:]:
-                raise BadInput("the partition table's MD5 does not match", way_out="the dump is damaged: read it again")
+                raise BadInput("the partition table's MD5 does not match", hint="the dump is damaged: read it again")
             return tuple(partitions)
         if entry == b"\xff" * _ENTRY.size and partitions:
             return tuple(partitions)
         if len(entry) < _ENTRY.size or not entry.startswith(ENTRY_MAGIC):
             break
         partitions.append(_decode_entry(entry))
-    raise BadInput("no partition table found", way_out="give a full flash image of an ESP32, from offset 0")
+    raise BadInput("no partition table found", hint="give a full flash image of an ESP32, from offset 0")
 
 
 def find(partitions: Sequence[Partition], label: str) -> Partition:
@@ -75,7 +75,7 @@ def find(partitions: Sequence[Partition], label: str) -> Partition:
         if partition.label == label:
             return partition
     names = ", ".join(partition.label for partition in partitions)
-    raise BadInput(f"no partition {label!r} in the table (it has {names})", way_out="build the image with rootlet")
+    raise BadInput(f"no partition {label!r} in the table (it has {names})", hint="build the image with rootlet")
 
 
 def with_secure_cert(partitions: Sequence[Partition]) -> tuple[Partition, ...]:
@@ -96,7 +96,7 @@ def with_secure_cert(partitions: Sequence[Partition]) -> tuple[Partition, ...]:
         return (*partitions, _secure_cert(max(partition.end for partition in partitions)))
     last = partitions[-1]
     if last.size < 2 * SECURE_CERT_SIZE:
-        raise BadInput("the partition table has no room for esp_secure_cert", way_out="choose a board with more flash")
+        raise BadInput("the partition table has no room for esp_secure_cert", hint="choose a board with more flash")
     shorter = replace(last, offset=last.offset + SECURE_CERT_SIZE, size=last.size - SECURE_CERT_SIZE)
     return (*partitions[:-1], _secure_cert(last.offset), shorter)
 
@@ -117,7 +117,7 @@ def vfs(partitions: Sequence[Partition], flash_size: int) -> Partition:
 def _encode_entry(partition: Partition) -> bytes:
     label = partition.label.encode()
     if len(label) > 16:
-        raise BadInput(f"partition label {partition.label!r} is longer than 16 bytes", way_out="shorten it")
+        raise BadInput(f"partition label {partition.label!r} is longer than 16 bytes", hint="shorten it")
     flags = _ENCRYPTED * partition.encrypted | _READ_ONLY * partition.read_only
     return _ENTRY.pack(ENTRY_MAGIC, partition.type, partition.subtype, partition.offset, partition.size, label, flags)
 

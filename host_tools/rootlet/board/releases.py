@@ -29,18 +29,18 @@ def fetch(board: Board, sha256: str | None = None) -> bytes:
     """
     pinned = board.micropython.sha256
     if pinned and sha256 and pinned != sha256.lower():
-        raise BadInput(f"{sha256} is not the digest pinned for {board.id}, {pinned}", way_out="leave --sha256 out")
+        raise BadInput(f"{sha256} is not the digest pinned for {board.id}, {pinned}", hint="leave --sha256 out")
     expected = pinned or (sha256 or "").lower()
     if not expected:
         raise BadInput(
             f"nobody has pinned the SHA-256 of {board.micropython.file}",
-            way_out=f"get {url(board)} in a way that you trust, and give its digest: --sha256, or sha256 in board.toml",
+            hint=f"get {url(board)} in a way that you trust, and give its digest: --sha256, or sha256 in board.toml",
         )
     data = _download(url(board))
     digest = hashlib.sha256(data).hexdigest()
     if digest != expected:
         raise RootletError(
-            f"{url(board)} has SHA-256 {digest}, not {expected}", way_out="do not use it; find out which one is right"
+            f"{url(board)} has SHA-256 {digest}, not {expected}", hint="do not use it; find out which one is right"
         )
     micropython.check(micropython.read(data), board)
     return data
@@ -51,14 +51,12 @@ def _download(address: str) -> bytes:
         with urllib.request.urlopen(address, timeout=TIMEOUT) as response:  # noqa: S310 - ours, or the user's mirror
             data: bytes = response.read(LARGEST + 1)
     except urllib.error.HTTPError as error:
-        raise RootletError(
-            f"{address}: the server says {error.code}", way_out=f"check the version, or set {MIRROR}"
-        ) from None
+        raise RootletError(f"{address}: the server says {error.code}", hint=f"check the version, or set {MIRROR}") from None
     except (urllib.error.URLError, OSError) as error:
         raise RootletError(
             f"no network: {address} cannot be reached ({error})",
-            way_out=f"download it elsewhere and give it to image build --micropython, or set {MIRROR}",
+            hint=f"download it elsewhere and give it to image build --micropython, or set {MIRROR}",
         ) from None
     if len(data) > LARGEST:
-        raise RootletError(f"{address} is larger than any firmware", way_out=f"check {MIRROR}")
+        raise RootletError(f"{address} is larger than any firmware", hint=f"check {MIRROR}")
     return data

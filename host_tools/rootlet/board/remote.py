@@ -174,11 +174,11 @@ class Remote:
         except TransportExecError as error:
             last = error.error_output.strip().splitlines()[-1:] or ["no reason given"]
             what = f"the board on {self.port} refused: {last[0]}"
-            raise RootletError(what, way_out="free space on it, or flash it") from None
+            raise RootletError(what, hint="free space on it, or flash it") from None
         except (TransportError, SerialException, OSError, ValueError) as error:
             raise RootletError(
                 f"no MicroPython prompt on {self.port}: {error}",
-                way_out="check the port; close any program that uses it; run the command again, it sends what is missing",
+                hint="check the port; close any program that uses it; run the command again, it sends what is missing",
             ) from None
 
 

@@ -69,11 +69,11 @@ def _identity(chip: Chip, table: tuple[partitions.Partition, ...]) -> DeviceIden
     if (kept.offset, kept.size) != (place.offset, place.size):
         raise BadInput(
             f"this image has the credentials at 0x{place.offset:x}, the board has them at 0x{kept.offset:x}",
-            way_out="repair with an image of the same layout, or flash the board anew with its identity",
+            hint="repair with an image of the same layout, or flash the board anew with its identity",
         )
     found = flasher.read_identity(chip, on_board)
     if found is None:
-        raise BadInput("the board has no identity to keep", way_out="flash it: rootlet flash IMAGE --thing NAME")
+        raise BadInput("the board has no identity to keep", hint="flash it: rootlet flash IMAGE --thing NAME")
     return found
 
 
@@ -113,4 +113,4 @@ def _load(backup: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(backup) as archive:
             return {f"/{name}": archive.read(name) for name in archive.namelist()}
     except (zipfile.BadZipFile, OSError) as error:
-        raise RootletError(f"{backup}, the board's saved state, cannot be read: {error}", way_out="restore it") from error
+        raise RootletError(f"{backup}, the board's saved state, cannot be read: {error}", hint="restore it") from error

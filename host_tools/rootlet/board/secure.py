@@ -59,9 +59,9 @@ class Plan:
 def plan(chip: str, features: tuple[Feature, ...]) -> Plan:
     """The steps for ``features`` on ``chip``. Raises BadInput for a feature that the chip lacks."""
     if chip not in CHIPS:
-        raise BadInput(f"no plan for {chip}", way_out=f"known chips: {', '.join(CHIPS)}")
+        raise BadInput(f"no plan for {chip}", hint=f"known chips: {', '.join(CHIPS)}")
     if chip == "esp32" and "ds" in features:
-        raise BadInput("the ESP32 has no DS peripheral", way_out="leave ds out, or choose an ESP32-S3, C3 or C6")
+        raise BadInput("the ESP32 has no DS peripheral", hint="leave ds out, or choose an ESP32-S3, C3 or C6")
     steps: list[Step] = []
     for feature in FEATURES:
         if feature in features:
@@ -140,7 +140,7 @@ class Fuses:
                 port=port, chip=chip, virt=virtual is not None, virt_efuse_file=file, do_not_confirm=True
             )
         except (FatalError, SerialException, OSError) as error:
-            raise RootletError(f"cannot read the eFuses: {error}", way_out="check the port and the chip") from None
+            raise RootletError(f"cannot read the eFuses: {error}", hint="check the port and the chip") from None
         self.chip = str(self._commands.esp.CHIP_NAME).lower().replace("-", "")
         self.mac = str(self._commands.efuses["MAC"].get()).split()[0]
 
@@ -177,11 +177,9 @@ class Fuses:
                 else:
                     burn([step.target], [io.BytesIO(key)], [step.value])
         except (FatalError, SerialException, OSError) as error:
-            raise RootletError(
-                f"{step.target} was not burned: {error}", way_out="look at the chip: espefuse summary"
-            ) from None
+            raise RootletError(f"{step.target} was not burned: {error}", hint="look at the chip: espefuse summary") from None
         if not self.is_done(step):
-            raise RootletError(f"{step.target} does not read back as burned", way_out="look at the chip: espefuse summary")
+            raise RootletError(f"{step.target} does not read back as burned", hint="look at the chip: espefuse summary")
 
 
 def apply(
@@ -201,27 +199,27 @@ def apply(
     it must be.
     """
     if fuses.chip != wanted.chip:
-        raise BadInput(f"the plan is for {wanted.chip}, the chip is {fuses.chip}", way_out="plan for this chip")
+        raise BadInput(f"the plan is for {wanted.chip}, the chip is {fuses.chip}", hint="plan for this chip")
     if confirm.lower() != fuses.mac.lower():
-        raise BadInput(f"not confirmed: this chip is {fuses.mac}", way_out=f"read the plan, then: --confirm {fuses.mac}")
+        raise BadInput(f"not confirmed: this chip is {fuses.mac}", hint=f"read the plan, then: --confirm {fuses.mac}")
     if not own_build:
         raise BadInput(
             f"a stock MicroPython would not run afterwards, or not use it: {wanted.warnings[0]}",
-            way_out="with such a build at hand: --own-build",
+            hint="with such a build at hand: --own-build",
         )
     needs_digest = any(step.action == "digest" for step in wanted.steps)
     if needs_digest and signing_key is None:
-        raise BadInput("secure boot needs the signing key's digest", way_out="give its RSA-3072 PEM: --signing-key")
+        raise BadInput("secure boot needs the signing key's digest", hint="give its RSA-3072 PEM: --signing-key")
     digest_of = read_input(signing_key, "signing key") if needs_digest and signing_key else None
     directory = records / fuses.mac.replace(":", "")
     pending = [step for step in wanted.steps if not fuses.is_done(step)]
     for step in pending:
         if reason := fuses.in_the_way(step):
-            raise BadInput(f"{reason}: {step.feature} cannot be set up on this chip", way_out="use another chip")
+            raise BadInput(f"{reason}: {step.feature} cannot be set up on this chip", hint="use another chip")
     for step in wanted.steps:
         if step.action == "key" and step not in pending and not _key_file(directory, step).exists():
             raise BadInput(
-                f"{step.target} was burned with a key that is not in {directory}", way_out="name its record: --records"
+                f"{step.target} was burned with a key that is not in {directory}", hint="name its record: --records"
             )
     keys = _record(directory, wanted)
     for step in wanted.steps:

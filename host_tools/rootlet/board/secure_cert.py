@@ -56,7 +56,7 @@ def encode(entries: Sequence[Entry]) -> bytes:
     if len(partition) > SIZE:
         raise RootletError(
             f"the credentials take {len(partition)} bytes, the partition has {SIZE}",
-            way_out="use an EC key, or leave out the issuer's certificate",
+            hint="use an EC key, or leave out the issuer's certificate",
         )
     return partition.ljust(SIZE, b"\xff")
 
@@ -69,7 +69,7 @@ def decode(partition: bytes) -> tuple[Entry, ...]:
         entry, offset = _decode_entry(partition, offset)
         entries.append(entry)
     if not entries:
-        raise RootletError("the credential partition is empty", way_out="write an identity to the board")
+        raise RootletError("the credential partition is empty", hint="write an identity to the board")
     return tuple(entries)
 
 
@@ -95,12 +95,12 @@ def to_identity(partition: bytes) -> DeviceIdentity:
         raise _lacks(Type.PRIVATE_KEY)
     if parts[Type.PRIVATE_KEY].flags & _KEY_ELSEWHERE:
         raise RootletError(
-            "the private key is kept in the chip's eFuses", way_out="stock MicroPython cannot use it; see the docs"
+            "the private key is kept in the chip's eFuses", hint="stock MicroPython cannot use it; see the docs"
         )
     key = _private_key(parts[Type.PRIVATE_KEY].data)
     if key.public_key() != certificate.public_key():
         raise RootletError(
-            "the private key in the credential partition is not the certificate's", way_out="write the identity again"
+            "the private key in the credential partition is not the certificate's", hint="write the identity again"
         )
     return DeviceIdentity(common_name(certificate), certificate, key, issuers)
 
@@ -119,7 +119,7 @@ def _certificates(parts: Mapping[int, Entry]) -> tuple[x509.Certificate, tuple[x
 
 def _lacks(kind: Type) -> RootletError:
     what = kind.name.lower().replace("_", " ")
-    return RootletError(f"the credential partition has no {what}", way_out="write an identity to the board")
+    return RootletError(f"the credential partition has no {what}", hint="write an identity to the board")
 
 
 def _encode_entry(entry: Entry) -> bytes:
@@ -131,16 +131,16 @@ def _encode_entry(entry: Entry) -> bytes:
 def _decode_entry(partition: bytes, offset: int) -> tuple[Entry, int]:
     damaged = f"the credential partition is damaged at offset 0x{offset:x}"
     if offset + _HEADER.size > len(partition):
-        raise RootletError(f"{damaged}: it ends inside an entry", way_out="write the identity again")
+        raise RootletError(f"{damaged}: it ends inside an entry", hint="write the identity again")
     magic, flags, _, kind, subtype, length = _HEADER.unpack_from(partition, offset)
     if magic != _MAGIC:
-        raise RootletError(f"{damaged}: no TLV begins here", way_out="write the identity again")
+        raise RootletError(f"{damaged}: no TLV begins here", hint="write the identity again")
     start = offset + _HEADER.size
     end = start + length + -length % ALIGNMENT
     if end + 4 > len(partition):
-        raise RootletError(f"{damaged}: an entry of {length} bytes does not fit", way_out="write the identity again")
+        raise RootletError(f"{damaged}: an entry of {length} bytes does not fit", hint="write the identity again")
     if zlib.crc32(partition[offset:end], _CRC_START) != int.from_bytes(partition[end : end + 4], "little"):
-        raise RootletError(f"{damaged}: the CRC does not match", way_out="write the identity again")
+        raise RootletError(f"{damaged}: the CRC does not match", hint="write the identity again")
     return Entry(kind, partition[start : start + length], subtype, flags), end + 4
 
 
@@ -150,7 +150,7 @@ def _certificate(data: bytes) -> x509.Certificate:
             return whole(x509.load_pem_x509_certificate(data.rstrip(b"\0")))
         return whole(x509.load_der_x509_certificate(data))
     except UNREADABLE:
-        raise RootletError("a certificate in the credential partition cannot be read", way_out="write it again") from None
+        raise RootletError("a certificate in the credential partition cannot be read", hint="write it again") from None
 
 
 def _private_key(data: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
@@ -160,7 +160,7 @@ def _private_key(data: bytes) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
         else:
             key = serialization.load_der_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise RootletError("the private key in the credential partition cannot be read", way_out="write it again") from None
+        raise RootletError("the private key in the credential partition cannot be read", hint="write it again") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise BadInput(f"the credential partition holds a {type(key).__name__}", way_out="use an EC or RSA key")
+        raise BadInput(f"the credential partition holds a {type(key).__name__}", hint="use an EC or RSA key")
     return key

@@ -146,8 +146,8 @@ def run(
     if desired is not None:
         options["desired"] = _json(desired, "--desired")
         if not isinstance(options["desired"], dict) or not options["desired"]:
-            way_out = "for example --desired '{\"brightness\": 60}'"
-            raise BadInput(f"--desired {desired}: a state is an object, with something in it", way_out=way_out)
+            hint = "for example --desired '{\"brightness\": 60}'"
+            raise BadInput(f"--desired {desired}: a state is an object, with something in it", hint=hint)
     _check_device(
         {"--image": image, "--app": app, "--exec": command_line, "--listen": listen},
         {"--config": config, "--name": name, "--state": state, "--port": port},
@@ -223,13 +223,13 @@ def _check_device(devices: dict[str, object], more: dict[str, object]) -> None:
     given = [option for option, value in devices.items() if value is not None]
     if len(given) > 1:
         raise BadInput(
-            f"more than one device is given: {', '.join(given)}", way_out="choose one of --image, --app, --exec and --listen"
+            f"more than one device is given: {', '.join(given)}", hint="choose one of --image, --app, --exec and --listen"
         )
     chosen = given[0] if given else None
     for option, value in more.items():
         if value is not None and chosen not in _GO_WITH[option]:
             wanted = _GO_WITH[option][0]
-            raise BadInput(f"{option} {value} goes with {wanted} only", way_out=f"give {wanted}, or leave {option} out")
+            raise BadInput(f"{option} {value} goes with {wanted} only", hint=f"give {wanted}, or leave {option} out")
 
 
 def _device(
@@ -240,9 +240,7 @@ def _device(
 
     if command_line is not None:
         if not command_line.strip():
-            raise BadInput(
-                "--exec: the command line is empty", way_out="give your client's; is a variable of the shell unset?"
-            )
+            raise BadInput("--exec: the command line is empty", hint="give your client's; is a variable of the shell unset?")
         chains = Chains.mint(["localhost", "127.0.0.1"])
         return devices.CommandDevice(command_line, chains), chains, "127.0.0.1", 0
     if image:
@@ -266,7 +264,7 @@ def _listening(
 
     address, _, port = listen.rpartition(":")
     if not address or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise BadInput(f"--listen {listen}: not of the form ADDRESS:PORT", way_out="for example --listen 192.168.1.20:8883")
+        raise BadInput(f"--listen {listen}: not of the form ADDRESS:PORT", hint="for example --listen 192.168.1.20:8883")
     host = name or address
     if serial_port:
         from rootlet.advisor.serial_device import SerialDevice
@@ -293,7 +291,7 @@ def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise BadInput(f"{what} is no JSON", way_out="check the file or the quotes") from None
+        raise BadInput(f"{what} is no JSON", hint="check the file or the quotes") from None
 
 
 def _line(outcome: "Outcome") -> None:

@@ -160,9 +160,9 @@ def prove_possession(code: str, ca: Path, target: Path, secret: SecretSource, as
 
     # A slip of the keyboard must not put a certificate where a key was.
     if target.exists():
-        raise BadInput(f"{target} exists already", way_out="choose another --out, or remove it")
+        raise BadInput(f"{target} exists already", hint="choose another --out, or remove it")
     if not target.parent.is_dir():
-        raise BadInput(f"no directory {target.parent}", way_out="make it, or choose another --out")
+        raise BadInput(f"no directory {target.parent}", hint="make it, or choose another --out")
     with open_authority(ca, secret) as authority:
         certificate = authority.prove_possession(code)
     write_atomic(target, certificate.public_bytes(Encoding.PEM))
@@ -219,7 +219,7 @@ def _token_key(
     from rootlet.pki import token as tokens
 
     if module is None or token is None:
-        raise BadInput("--key-in token needs to know which", way_out="give --pkcs11-module and --token")
+        raise BadInput("--key-in token needs to know which", hint="give --pkcs11-module and --token")
     pin = secret.pin(token)
     if use_key:
         return tokens.use_key(module, token, use_key, pin)
@@ -237,7 +237,7 @@ def _reject(options: dict[str, str | None], needed: str) -> None:
 
     for option, value in options.items():
         if value is not None:
-            raise BadInput(f"{option} has no meaning here", way_out=f"leave it out, or add {needed}")
+            raise BadInput(f"{option} has no meaning here", hint=f"leave it out, or add {needed}")
 
 
 def _key_type(name: str) -> "KeyType":

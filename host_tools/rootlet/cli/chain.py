@@ -87,9 +87,9 @@ def command(
     from rootlet.trust.report import as_json as to_json
 
     if (cert is None) != (key is None):
-        raise BadInput("--cert and --key go together", way_out="give both, or neither")
+        raise BadInput("--cert and --key go together", hint="give both, or neither")
     if aws and target:
-        raise BadInput("--aws and a host", way_out="give one of them")
+        raise BadInput("--aws and a host", hint="give one of them")
     at = _date(date)
     source = _source(image, port, baud)
     roots = source.roots if source and not named_roots else _roots(named_roots)
@@ -106,12 +106,12 @@ def command(
         if not kinds and not ciphers:
             raise BadInput(
                 f"--key-type {key_type}: a device with these roots ({', '.join(roots)}) offers no such suite",
-                way_out="choose another --key-type, or other roots with --root",
+                hint="choose another --key-type, or other roots with --root",
             )
         offer = Offer(kinds, version, ciphers, cert, key)
         _add_server(report, target, offer, connect, timeout, alternatives=key_type == "both" and not ciphers)
     elif not source:
-        raise BadInput("nothing to look at", way_out="name a HOST, a FILE, --aws, --image or --port")
+        raise BadInput("nothing to look at", hint="name a HOST, a FILE, --aws, --image or --port")
     if source:
         _add_device(report, source)
     _save(report, html, pem_out)
@@ -181,7 +181,7 @@ class _Source:
 
 def _source(image: Path | None, port: str | None, baud: int) -> _Source | None:
     if image and port:
-        raise BadInput("--image and --port", way_out="give one of them")
+        raise BadInput("--image and --port", hint="give one of them")
     if image:
         from rootlet.board import inspection
 
@@ -246,7 +246,7 @@ def _roots(names: Sequence[str]) -> "dict[str, Certificate]":
         elif Path(name).is_file():
             roots |= {f"{Path(name).name}#{n}" if n else Path(name).name: c for n, c in enumerate(from_file(Path(name)))}
         else:
-            raise BadInput(f"--root {name}: no pinned root and no file", way_out=f"choose from: {', '.join(known)}")
+            raise BadInput(f"--root {name}: no pinned root and no file", hint=f"choose from: {', '.join(known)}")
     return roots
 
 
@@ -256,7 +256,7 @@ def _date(text: str | None) -> dt.datetime:
     try:
         when = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"--at {text}: no date", way_out="write it as 2035-01-01 or 2035-01-01T12:00") from None
+        raise BadInput(f"--at {text}: no date", hint="write it as 2035-01-01 or 2035-01-01T12:00") from None
     return when if when.tzinfo else when.replace(tzinfo=dt.UTC)
 
 
@@ -265,7 +265,7 @@ def _existing(target: str) -> Path | None:
     if path.exists():
         return path
     if "/" in target or target.endswith((".pem", ".crt", ".der", ".cer")):
-        raise BadInput(f"{target}: no such file", way_out="name a file, or a HOST[:PORT]")
+        raise BadInput(f"{target}: no such file", hint="name a file, or a HOST[:PORT]")
     return None
 
 

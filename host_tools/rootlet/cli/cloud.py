@@ -122,14 +122,14 @@ def send(thing: str, name: str, arguments: str, application: str, timeout: float
     try:
         value = json.loads(arguments)
     except ValueError as error:
-        raise BadInput(f"the arguments are no JSON: {error}", way_out='quote them: \'{"text": "hello"}\'') from None
+        raise BadInput(f"the arguments are no JSON: {error}", hint='quote them: \'{"text": "hello"}\'') from None
     reply = messages.send_command(thing, name, value, application=application, timeout=timeout)
     if as_json:
         emit_json(reply)
     elif reply.get("status") == "ok":
         out.print(f"{escape(thing)} answered: {escape(json.dumps(reply.get('result')))}")
     if reply.get("status") != "ok":
-        raise RootletError(f"{thing} answered: {reply.get('error')}", way_out="see the device's log")
+        raise RootletError(f"{thing} answered: {reply.get('error')}", hint="see the device's log")
 
 
 for more in (*cloud_ca.COMMANDS, *cloud_devices.COMMANDS):

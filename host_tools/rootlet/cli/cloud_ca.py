@@ -69,15 +69,15 @@ def register_ca(
             err.print(f"send it to the CA's holder, who runs: rootlet ca prove-possession {code} --ca DIRECTORY")
         return
     if ca is None:
-        raise BadInput("no CA named", way_out="give its directory or its certificate, or --request")
+        raise BadInput("no CA named", hint="give its directory or its certificate, or --request")
     if complete and sni_only:
-        raise BadInput("--complete and --sni-only", way_out="give one of them")
+        raise BadInput("--complete and --sni-only", hint="give one of them")
     certificate = _certificate(ca / "ca.crt" if ca.is_dir() else ca)
     if complete or sni_only:
         verification = _certificate(complete) if complete else None
         done = authorities.register(iot, certificate, verification=verification, auto_registration=auto_registration)
     elif not ca.is_dir():
-        raise BadInput(f"{ca} is a certificate without its key", way_out="use --request and --complete, or --sni-only")
+        raise BadInput(f"{ca} is a certificate without its key", hint="use --request and --complete, or --sni-only")
     else:
         with open_authority(ca, secret) as authority:
             done = authorities.register(iot, certificate, authority=authority, auto_registration=auto_registration)
@@ -243,7 +243,7 @@ def pairs(attributes: Sequence[str]) -> dict[str, str]:
     for attribute in attributes:
         name, equals, value = attribute.partition("=")
         if not (name and equals):
-            raise BadInput(f"--attribute {attribute}: not NAME=VALUE", way_out="for example site=north")
+            raise BadInput(f"--attribute {attribute}: not NAME=VALUE", hint="for example site=north")
         found[name] = value
     return found
 
@@ -260,7 +260,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(read_input(path, "template"))
     except ValueError:
-        raise BadInput(f"{path} is no JSON", way_out="make one: rootlet cloud jitp template") from None
+        raise BadInput(f"{path} is no JSON", hint="make one: rootlet cloud jitp template") from None
 
 
 def _write(document: dict[str, Any], target: Path | None) -> None:

@@ -108,7 +108,7 @@ def rotate(
         _tell(asdict(done), done.changes, f"nothing to change: {done.thing} is on its new certificate", as_json)
         return
     if ca is None:
-        raise BadInput("no CA named", way_out="--ca DIRECTORY, or --finish once the board has the new identity")
+        raise BadInput("no CA named", hint="--ca DIRECTORY, or --finish once the board has the new identity")
     with open_authority(ca, secret) as authority:
         done = rotation.begin(
             iot, device, authority, lambda new: _prove(new, device / rotation.NEXT, connect, mqtt_port, extra_root)
@@ -133,12 +133,12 @@ def _prove(new: "DeviceIdentity", place: Path, connect: str | None, port: int, e
     if not verdict.ok:
         raise RootletError(
             f"who answers as {host} is not to be trusted: {verdict.broken[0].text}",
-            way_out="see: rootlet chain; for the sandbox give its root with --root; the old certificate is untouched",
+            hint="see: rootlet chain; for the sandbox give its root with --root; the old certificate is untouched",
         )
     if served.failure:
         raise RootletError(
             f"{host} does not take the new certificate of {new.thing}: {served.failure}",
-            way_out="run this again; the old certificate is untouched",
+            hint="run this again; the old certificate is untouched",
         )
 
 
@@ -147,7 +147,7 @@ def _carried(port: str | None, image: Path | None, baud: int) -> str:
     from rootlet.cli.ports import connected, restarted
 
     if (port is None) == (image is None):
-        raise BadInput("--finish wants to see the board", way_out="name its --port (or the --image of a virtual board)")
+        raise BadInput("--finish wants to see the board", hint="name its --port (or the --image of a virtual board)")
     if image:
         identity = inspection.inspect(inspection.read(image)).identity
     else:
@@ -155,7 +155,7 @@ def _carried(port: str | None, image: Path | None, baud: int) -> str:
             identity = flasher.read_identity(chip, flasher.read_table(chip))
             restarted(chip)
     if identity is None:
-        raise RootletError("there is no identity on it", way_out="write the new one first: rootlet flash")
+        raise RootletError("there is no identity on it", hint="write the new one first: rootlet flash")
     return identity.certificate_id
 
 
@@ -292,7 +292,7 @@ def _identities(directory: Path) -> "Iterator[DeviceIdentity]":
     from rootlet.pki.identity import CERTIFICATE, DeviceIdentity
 
     if not directory.is_dir():
-        raise BadInput(f"{directory} is no directory", way_out="name the one with the devices or the batch")
+        raise BadInput(f"{directory} is no directory", hint="name the one with the devices or the batch")
     singles = sorted(path.parent for path in directory.glob(f"*/{CERTIFICATE}"))
     if singles:
         yield from map(DeviceIdentity.load, singles)

@@ -84,7 +84,7 @@ def issue(
 
     request = requests.read(csr, thing) if csr else None
     if request is None and thing is None:
-        raise BadInput("no thing is named", way_out="give THING, or --csr")
+        raise BadInput("no thing is named", hint="give THING, or --csr")
     name = request.thing if request else check_thing_name(thing or "")
     directory = parent / name
     _check_free(directory, force)
@@ -153,7 +153,7 @@ def issue_batch(
     from rootlet.pki import names as naming
 
     if (names is None) == (count is None):
-        raise BadInput("name the devices in one way", way_out="give --names, or --count and --pattern")
+        raise BadInput("name the devices in one way", hint="give --names, or --count and --pattern")
     entries = naming.from_file(names) if names else naming.from_pattern(pattern or "", count or 0, first)
     order = batch.Order(entries, subject, _key_type(key_type), days)
     columns = (TextColumn("issuing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -197,7 +197,7 @@ def unpack(directory: Path, things: Sequence[str], everything: bool, parent: Pat
     from rootlet.pki.identity import KEY
 
     if bool(things) == everything:
-        raise BadInput("which devices?", way_out="name them, or give --all")
+        raise BadInput("which devices?", hint="name them, or give --all")
     identities = batch.read(directory) if everything else (batch.find(directory, thing) for thing in things)
     written, kept = 0, 0
     for identity in identities:
@@ -247,7 +247,7 @@ def import_(dump: Path, parent: Path, certificate_only: bool, force: bool, as_js
         try:
             identity = secure_cert.to_identity(partition)
         except RootletError as error:
-            raise type(error)(error.what, way_out=f"{error.way_out}; the certificate alone: --certificate-only") from None
+            raise type(error)(error.what, hint=f"{error.hint}; the certificate alone: --certificate-only") from None
         replaced = _set_aside(directory, force)
         identity.save(directory)
     _report(thing, directory, certificate, replaced=replaced, as_json=as_json)

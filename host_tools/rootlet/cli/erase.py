@@ -27,10 +27,8 @@ def command(thing: str | None, port: str | None, baud: int) -> None:
         except RootletError:
             found = None  # damaged or absent: nothing to lose
         if found is not None and found.thing != thing:
-            raise BadInput(f"the board carries the identity of {found.thing}", way_out=f"confirm: --thing {found.thing}")
+            raise BadInput(f"the board carries the identity of {found.thing}", hint=f"confirm: --thing {found.thing}")
         chip.erase_all()
         if chip.md5(0, chip.flash_size) != flasher.erased_md5(chip.flash_size):
-            raise RootletError(
-                "the flash is not empty after the erase", way_out="run it again; the flash chip may be at fault"
-            )
+            raise RootletError("the flash is not empty after the erase", hint="run it again; the flash chip may be at fault")
     out.print(f"{chip.mac}: {chip.flash_size} bytes erased" + (f", {escape(found.thing)} with them" if found else ""))

@@ -46,8 +46,8 @@ def command(device: Path, as_json: bool) -> None:
         for rule in found.rules:
             mark = {True: "[green]ok[/] ", False: "[red]NO[/] ", None: "--  "}[rule.ok]
             out.print(f"  {mark} {rule.name:<11} {escape(rule.text)}")
-            if rule.way_out:
-                out.print(f"       {'':<11} [bold]way out:[/] {escape(rule.way_out)}")
+            if rule.hint:
+                out.print(f"       {'':<11} [bold]hint:[/] {escape(rule.hint)}")
         verdict = "[bold green]would accept it[/]" if found.accepted else "[bold red]would refuse it[/]"
         later = ", after dropping its first connection" if found.first_time and found.accepted else ""
         out.print(f"AWS IoT Core {verdict}{later}.")

@@ -34,7 +34,7 @@ def command() -> None:
     """
     for module in ("sqlalchemy", "alembic", "segno", "PIL", "reportlab", "starlette", "uvicorn", "jinja2"):
         if importlib.util.find_spec(module) is None:
-            raise RootletError(f"{module} is not installed", way_out="pip install 'rootlet[factory]'")
+            raise RootletError(f"{module} is not installed", hint="pip install 'rootlet[factory]'")
 
 
 @command.command(
@@ -105,12 +105,12 @@ def open_(
     from rootlet.factory.signing import check_ca
 
     if (count is None) != (pattern is None):
-        raise BadInput("--count and --pattern go together", way_out="give both, or a file")
+        raise BadInput("--count and --pattern go together", hint="give both, or a file")
     order = orders.from_pattern(pattern or "", count, first) if count else orders.from_csv(Path(batch))
     name = name or (batch if count else Path(batch).stem)
     shared = _shared(order, {"board": board, "ca": ca, "customer": customer, "registration": registration})
     if "ca" not in shared:
-        raise BadInput("which CA issues this batch?", way_out="name its directory: --ca")
+        raise BadInput("which CA issues this batch?", hint="name its directory: --ca")
     directory = Path(shared["ca"])
     authority = check_ca(directory)
     plan = Plan(
@@ -144,7 +144,7 @@ def _shared(order: "Order", options: dict[str, str | None]) -> dict[str, str]:
     shared = dict(order.shared)
     for name, value in options.items():
         if value is not None and shared.setdefault(name, value) != value:
-            raise BadInput(f"--{name} is {value}, and the file says {shared[name]}", way_out="leave one of them out")
+            raise BadInput(f"--{name} is {value}, and the file says {shared[name]}", hint="leave one of them out")
     return shared
 
 
@@ -154,7 +154,7 @@ def _registration(word: str) -> "Registration":
     try:
         return Registration(word.lower())
     except ValueError:
-        raise BadInput(f"{word!r} is no way of registration", way_out="use now, deferred or jitp") from None
+        raise BadInput(f"{word!r} is no way of registration", hint="use now, deferred or jitp") from None
 
 
 @command.command(
@@ -178,7 +178,7 @@ def status(batch: str | None, where: str, as_json: bool) -> None:
     with opened(where) as database:
         found = [view for view in views.batches(database) if batch in (None, view.name)]
         if batch and not found:
-            raise BadInput(f"there is no batch {batch}", way_out="list them: rootlet factory status")
+            raise BadInput(f"there is no batch {batch}", hint="list them: rootlet factory status")
         troubled = list(views.lines(database, batch, troubled=True, limit=100)) if batch else []
         cut = list(views.lines(database, batch, begun=True)) if batch else []
     if as_json:
@@ -298,7 +298,7 @@ def verify_books(kept: str | None, where: str, as_json: bool) -> None:
     if report.findings:
         raise RootletError(
             f"the books are not in order: {len(report.findings)} findings",
-            way_out="stop the line, keep this ledger as it is, and compare it with a backup",
+            hint="stop the line, keep this ledger as it is, and compare it with a backup",
         )
 
 
@@ -309,7 +309,7 @@ def _head(kept: str | None) -> "Head | None":
         return None
     number, _, digest = kept.partition(":")
     if not number.isdigit() or len(digest) != 64:
-        raise BadInput(f"{kept!r} is no head", way_out="give it as verify-books printed it: NUMBER:HASH")
+        raise BadInput(f"{kept!r} is no head", hint="give it as verify-books printed it: NUMBER:HASH")
     return Head(int(number), digest)
 
 

@@ -60,7 +60,7 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
         for thing, cause in drained.failed:
             out.print(f"  {thing}: {escape(cause)}")
     if drained.failed:
-        raise RootletError(f"{len(drained.failed)} are not registered", way_out="repeat the command: it goes on")
+        raise RootletError(f"{len(drained.failed)} are not registered", hint="repeat the command: it goes on")
 
 
 @click.command(
@@ -136,4 +136,4 @@ def reconcile(
         out.print(escape(told))
     left = [finding for finding in findings if not finding.get("entered")]
     if left:
-        raise RootletError(f"{len(left)} disagreements are open", way_out="see above; docs/factory.md says what each means")
+        raise RootletError(f"{len(left)} disagreements are open", hint="see above; docs/factory.md says what each means")

@@ -58,7 +58,7 @@ def label(
         names = list(things) or [line.thing for line in views.lines(database, batch, states=AFTER_PROOF)]
         contents = [template.fill(ledger.record(name), customer) for name in names]
     if not contents:
-        raise BadInput(f"{batch} has no proved board yet", way_out="name things with --thing, or run the line first")
+        raise BadInput(f"{batch} has no proved board yet", hint="name things with --thing, or run the line first")
     if target.suffix == ".pdf":
         data = labels.pdf(contents, size, labels.Sheet(columns, rows))
     elif target.suffix == ".zpl":
@@ -67,7 +67,7 @@ def label(
         data = labels.png(contents[0], size)
     else:
         raise BadInput(
-            f"{target} is no kind of label for {len(contents)} of them", way_out="end it with .pdf or .zpl; one alone: .png"
+            f"{target} is no kind of label for {len(contents)} of them", hint="end it with .pdf or .zpl; one alone: .png"
         )
     write_atomic(target, data)
     err.print(f"{target}: {len(contents)} labels")
@@ -100,7 +100,7 @@ def console(host: str, port: int, token_file: Path | None, where: str) -> None:
             write_secret(token_file, secrets.token_urlsafe(24).encode())
         token = read_input(token_file, "token file").decode().strip()
         if len(token) < 16:
-            raise BadInput(f"the token in {token_file} is short", way_out="remove the file: a new one is made")
+            raise BadInput(f"the token in {token_file} is short", hint="remove the file: a new one is made")
     elif host not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     with opened(where) as database:

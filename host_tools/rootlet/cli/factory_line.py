@@ -142,7 +142,7 @@ def run(
             desk.close()
     _report(summary, batch, as_json=as_json)
     if once and summary.troubles:
-        raise RootletError(f"{len(summary.troubles)} boards are not done", way_out="see above, board by board")
+        raise RootletError(f"{len(summary.troubles)} boards are not done", hint="see above, board by board")
 
 
 def _der(certificates: Any) -> tuple[bytes, ...]:
@@ -155,11 +155,11 @@ def _check_image(golden: Any, chip: str, plan: "Plan") -> None:
     if golden is None:
         return
     if golden.chip != chip:
-        raise BadInput(f"{golden.path} is for {golden.chip}, and the batch for {plan.board}", way_out="give its own image")
+        raise BadInput(f"{golden.path} is for {golden.chip}, and the batch for {plan.board}", hint="give its own image")
     if golden.identity is not None:
         raise BadInput(
             f"{golden.path} holds the identity of {golden.identity.thing}",
-            way_out="build a golden image: rootlet image build without --device",
+            hint="build a golden image: rootlet image build without --device",
         )
 
 
@@ -212,8 +212,8 @@ def _say(port: str, news: "News", ended: bool) -> None:
     who = " ".join(part for part in (port, news.mac, news.thing) if part)
     if ended or (news.what and news.phase in (Phase.HELD, Phase.QUEUE)):
         err.print(f"[{colour}]{news.phase}[/] {escape(who)}: {escape(news.what)}")
-        if news.way_out and news.phase is not Phase.DONE:
-            err.print(f"    {escape(news.way_out)}")
+        if news.hint and news.phase is not Phase.DONE:
+            err.print(f"    {escape(news.hint)}")
 
 
 def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:
@@ -229,7 +229,7 @@ def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:
                 "mac": news.mac,
                 "thing": news.thing,
                 "what": news.what,
-                "way_out": news.way_out,
+                "hint": news.hint,
             }
             for port, news in summary.troubles
         ]

@@ -51,7 +51,7 @@ def command(
     from rootlet.errors import BadInput
 
     if identity_only == (image is not None):
-        raise BadInput("give either IMAGE or --identity-only", way_out="see rootlet flash --help")
+        raise BadInput("give either IMAGE or --identity-only", hint="see rootlet flash --help")
     flash = images.load(image, bare=bare) if image else None
     identity = _identity(flash.identity if flash else None, thing, devices, no_identity)
     with connected(port, baud, flash.chip if flash else None) as chip:
@@ -90,14 +90,14 @@ def _identity(
     if in_image is not None:
         if thing is not None and thing != in_image.thing:
             raise BadInput(
-                f"the image is of {in_image.thing}, not of {thing}", way_out="choose the other image, or a golden one"
+                f"the image is of {in_image.thing}, not of {thing}", hint="choose the other image, or a golden one"
             )
         return in_image
     if no_identity:
         return None
     if thing is None:
-        raise BadInput("which device shall this board be?", way_out="name it: --thing NAME; or --no-identity")
+        raise BadInput("which device shall this board be?", hint="name it: --thing NAME; or --no-identity")
     found = DeviceIdentity.load(devices / thing)
     if found.thing != thing:
-        raise BadInput(f"{devices / thing} holds the identity of {found.thing}", way_out="check the directory")
+        raise BadInput(f"{devices / thing} holds the identity of {found.thing}", hint="check the directory")
     return found

@@ -202,5 +202,5 @@ def _source_date() -> int | None:
     """The convention of reproducible builds."""
     value = os.environ.get("SOURCE_DATE_EPOCH")
     if value and not value.isdecimal():
-        raise BadInput(f"SOURCE_DATE_EPOCH is {value!r}", way_out="set it to Unix seconds, or unset it")
+        raise BadInput(f"SOURCE_DATE_EPOCH is {value!r}", hint="set it to Unix seconds, or unset it")
     return int(value) if value else None

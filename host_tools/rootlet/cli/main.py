@@ -81,8 +81,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except RootletError as error:
         err.print(f"[bold red]error:[/] {escape(error.what)}")
-        if error.way_out:
-            err.print(f"[bold]way out:[/] {escape(error.way_out)}")
+        if error.hint:
+            err.print(f"[bold]hint:[/] {escape(error.hint)}")
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         err.print("interrupted")

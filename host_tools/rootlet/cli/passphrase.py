@@ -42,7 +42,7 @@ class SecretSource:
 
     def _read(self, what: str, variable: str, confirm: bool) -> bytes:
         if self.file is not None and self.descriptor is not None:
-            raise BadInput(f"{self.options}-file and {self.options}-fd together", way_out="give one of them")
+            raise BadInput(f"{self.options}-file and {self.options}-fd together", hint="give one of them")
         if self.file is not None:
             return _first_line(read_input(self.file, f"file for the {what}"), str(self.file))
         if self.descriptor is not None:
@@ -51,7 +51,7 @@ class SecretSource:
             return value.encode()
         nothing = BadInput(
             f"no {what} given",
-            way_out=f"type it, set {variable}, or give {self.options}-file or {self.options}-fd",
+            hint=f"type it, set {variable}, or give {self.options}-file or {self.options}-fd",
         )
         if not _has_terminal():
             raise nothing
@@ -67,7 +67,7 @@ class SecretSource:
                 return _first_line(stream.read(), f"file descriptor {descriptor}")
         except OSError as error:
             raise BadInput(
-                f"{self.options}-fd {descriptor}: {error.strerror}", way_out="open it, as in 3</path/to/file"
+                f"{self.options}-fd {descriptor}: {error.strerror}", hint="open it, as in 3</path/to/file"
             ) from None
 
 
@@ -136,7 +136,7 @@ def _has_terminal() -> bool:
 def _first_line(data: bytes, where: str) -> bytes:
     line = data.split(b"\n", 1)[0].rstrip(b"\r")
     if not line:
-        raise BadInput(f"no passphrase in {where}", way_out="put it on the first line")
+        raise BadInput(f"no passphrase in {where}", hint="put it on the first line")
     return line
 
 

@@ -61,7 +61,7 @@ def render(
     from rootlet.cloud import client, policy
 
     if service and customers:
-        raise BadInput("a service's policy is the same for all customers", way_out="render it without --customer")
+        raise BadInput("a service's policy is the same for all customers", hint="render it without --customer")
     prefix = arn_prefix or client.arn_prefix()
     if service:
         document = policy.render_service(prefix, service)
@@ -96,7 +96,7 @@ def check(policy: str, as_json: bool) -> None:
     if path.exists():
         document = read_input(path, "policy").decode(errors="replace")
     elif "/" in policy or policy.endswith(".json"):
-        raise BadInput(f"policy not found: {policy}", way_out="check the path")
+        raise BadInput(f"policy not found: {policy}", hint="check the path")
     else:
         with client.errors():
             document = client.iot().get_policy(policyName=policy)["policyDocument"]
@@ -107,11 +107,11 @@ def check(policy: str, as_json: bool) -> None:
     for finding in [] if as_json else findings:
         colour = "red" if finding.level == "error" else "yellow"
         out.print(f"[{colour}]{finding.level}[/]: {escape(finding.statement)}: {escape(finding.what)}")
-        out.print(f"  {escape(finding.way_out)}")
+        out.print(f"  {escape(finding.hint)}")
     if not findings and not as_json:
         out.print(f"{escape(path.name)} is as narrow as it can be seen to be")
     if bad:
-        raise RootletError(f"{bad} of {len(findings)} findings are errors", way_out="narrow the policy, and check it again")
+        raise RootletError(f"{bad} of {len(findings)} findings are errors", hint="narrow the policy, and check it again")
 
 
 @command.command(
@@ -158,7 +158,7 @@ def simulate(
     from rootlet.cloud import client, policy_simulation
 
     if wrong := [entry for entry in attributes if "=" not in entry]:
-        raise BadInput(f"{wrong[0]!r} is no attribute", way_out="write it as NAME=VALUE")
+        raise BadInput(f"{wrong[0]!r} is no attribute", hint="write it as NAME=VALUE")
     if policies:
         device = policy_simulation.from_files(
             Path(certificate),
@@ -169,7 +169,7 @@ def simulate(
             prefix=arn_prefix,
         )
     elif thing or attributes or arn_prefix:
-        raise BadInput("--thing, --attribute and --arn-prefix go with --policy", way_out="AWS knows its own; leave them out")
+        raise BadInput("--thing, --attribute and --arn-prefix go with --policy", hint="AWS knows its own; leave them out")
     else:
         device = policy_simulation.from_aws(client.iot(), certificate, client_id=client_id)
     done = policy_simulation.simulate(device, action, target)

@@ -16,7 +16,7 @@ def known(_context: click.Context, _parameter: click.Parameter, given: Services)
     try:
         policy.check_services([given] if isinstance(given, str) else given or ())
     except BadInput as error:
-        raise click.BadParameter(f"{error}; {error.way_out}") from None
+        raise click.BadParameter(f"{error}; {error.hint}") from None
     return given
 
 

@@ -114,7 +114,7 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], connect: str | N
     from rootlet.trust.links import link
 
     if bool(host) == aws:
-        raise BadInput("name a HOST, or give --aws" if not aws else "--aws and a host", way_out="one of them")
+        raise BadInput("name a HOST, or give --aws" if not aws else "--aws and a host", hint="one of them")
     if aws:
         from rootlet.cloud import client, registration
 
@@ -137,7 +137,7 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], connect: str | N
             end = served.chain[-1].issuer if served.chain else "something that is no certificate"
             problems.append(f"the {kind.upper()} chain ends at {end}, which is no root known here")
     if not needed:
-        raise RootletError(f"{host} served no chain to look at", way_out="; ".join(problems))
+        raise RootletError(f"{host} served no chain to look at", hint="; ".join(problems))
     owners = {_organization(known[label]) for label in needed.values() if label}
     later = [label for label, root in known.items() if label not in needed.values() and _organization(root) in owners]
     if as_json:

@@ -91,12 +91,12 @@ def _check(certificate: x509.Certificate) -> None:
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value if _has(certificate) else None
     if constraints is None or not constraints.ca:
         raise RootletError(
-            f"{certificate.subject.rfc4514_string()} is no CA certificate", way_out="give the ca.crt of the one that issues"
+            f"{certificate.subject.rfc4514_string()} is no CA certificate", hint="give the ca.crt of the one that issues"
         )
     if certificate.not_valid_after_utc < dt.datetime.now(dt.UTC):
         raise RootletError(
             f"{certificate.subject.rfc4514_string()} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
-            way_out="register the CA that follows it",
+            hint="register the CA that follows it",
         )
 
 

@@ -50,23 +50,21 @@ def arn_prefix() -> str:
 
 @contextlib.contextmanager
 def errors() -> Iterator[None]:
-    """Turn what boto3 raises into RootletError, one line with a way out."""
+    """Turn what boto3 raises into RootletError, one line with a hint."""
     try:
         yield
     except NoRegionError:
-        raise BadInput("no AWS region is configured", way_out="set AWS_REGION, or a profile that has one") from None
+        raise BadInput("no AWS region is configured", hint="set AWS_REGION, or a profile that has one") from None
     except NoCredentialsError:
-        raise BadInput(
-            "no AWS credentials found", way_out="aws configure, or export what rootlet sandbox up prints"
-        ) from None
+        raise BadInput("no AWS credentials found", hint="aws configure, or export what rootlet sandbox up prints") from None
     except EndpointConnectionError as error:
         raise RootletError(
-            str(error), way_out="check the network; for the sandbox, that it is up and AWS_ENDPOINT_URL is its"
+            str(error), hint="check the network; for the sandbox, that it is up and AWS_ENDPOINT_URL is its"
         ) from None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "error")
         message = error.response.get("Error", {}).get("Message", "")
-        way_out = _WAYS_OUT.get(code, f"see AWS IoT's documentation of {error.operation_name}")
-        raise RootletError(f"AWS refused {error.operation_name}: {code}: {message}", way_out=way_out) from None
+        hint = _WAYS_OUT.get(code, f"see AWS IoT's documentation of {error.operation_name}")
+        raise RootletError(f"AWS refused {error.operation_name}: {code}: {message}", hint=hint) from None
     except BotoCoreError as error:
-        raise RootletError(f"AWS could not be asked: {error}", way_out="check the network and the settings") from None
+        raise RootletError(f"AWS could not be asked: {error}", hint="check the network and the settings") from None

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rule:
-    """One question and its answer; ``ok`` None: it decides nothing here. ``way_out`` where it is not well."""
+    """One question and its answer; ``ok`` None: it decides nothing here. ``hint`` where it is not well."""
 
     name: str
     ok: bool | None
     text: str
-    way_out: str = ""
+    hint: str = ""
 
 
 @dataclass
@@ -81,10 +81,8 @@ def _unregistered(found: Explanation, authority: Any) -> None:
         text = "not yet: its first connection is dropped and registers it, for its CA is registered with auto-registration"
         found.rules.append(Rule("registered", None, text))
     else:
-        way_out = "rootlet cloud register DIRECTORY, or register its CA with auto-registration"
-        found.rules.append(
-            Rule("registered", False, f"the account does not know certificate {found.certificate_id}", way_out)
-        )
+        hint = "rootlet cloud register DIRECTORY, or register its CA with auto-registration"
+        found.rules.append(Rule("registered", False, f"the account does not know certificate {found.certificate_id}", hint))
 
 
 def _registered(iot: "IoTClient", found: Explanation, description: Any, certificate: x509.Certificate) -> None:
@@ -93,10 +91,10 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
     sni = "; the device must send SNI" if mode == "SNI_ONLY" else ""
     found.rules.append(Rule("registered", True, f"{how}{sni}"))
     status = description["status"]
-    way_out = (
+    hint = (
         "rootlet cloud register DIRECTORY --activate" if status in ("INACTIVE", "PENDING_ACTIVATION") else "issue a new one"
     )
-    found.rules.append(Rule("status", status == "ACTIVE", status, "" if status == "ACTIVE" else way_out))
+    found.rules.append(Rule("status", status == "ACTIVE", status, "" if status == "ACTIVE" else hint))
     arn = description["certificateArn"]
     things = iot.list_principal_things(principal=arn)["things"]
     names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
@@ -115,8 +113,8 @@ def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> Rule:
     """What the policies decide for the client id that ``leaf`` uses: the certificate's common name."""
     decision = simulate(from_aws(iot, certificate_id, client_id=client_id), "connect", client_id).decision
     text = f"as {client_id}: {decision.by.title if decision.by else 'no statement allows iot:Connect'}"
-    way_out = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
-    return Rule("connect", decision.allowed, text, way_out)
+    hint = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
+    return Rule("connect", decision.allowed, text, hint)
 
 
 def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:

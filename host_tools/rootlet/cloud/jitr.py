@@ -23,7 +23,7 @@ def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
     if allow is None and not issuers:
         raise BadInput(
             "no rule: every device of every CA would be let in",
-            way_out="name who may come: --allow FILE, --issuer CA_ID, or both",
+            hint="name who may come: --allow FILE, --issuer CA_ID, or both",
         )
     made: dict[str, Any] = {"allow": None, "issuers": list(issuers) or None}
     if allow is not None:
@@ -62,7 +62,7 @@ def work(
             except iot.exceptions.ResourceNotFoundException:
                 raise RootletError(
                     f"the account has no policy {policy}",
-                    way_out="make it first: rootlet cloud policy render, aws iot create-policy",
+                    hint="make it first: rootlet cloud policy render, aws iot create-policy",
                 ) from None
     events: queue.Queue[Any] = queue.Queue()
     # Listening begins before the sweep, so that no device falls between the two.

@@ -35,7 +35,7 @@ def set_status(iot: "IoTClient", certificate_id: str, status: Status) -> Change:
         if was == status:
             return done
         if was == "REVOKED":
-            raise RootletError(f"certificate {certificate_id} is revoked, and stays so", way_out="issue a new one")
+            raise RootletError(f"certificate {certificate_id} is revoked, and stays so", hint="issue a new one")
         iot.update_certificate(certificateId=certificate_id, newStatus=status)
         done.changes.append(f"certificate {certificate_id}: {was} → {status}")
         return done
@@ -118,7 +118,7 @@ def describe(iot: "IoTClient", certificate_id: str) -> Any:
         return iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     except iot.exceptions.ResourceNotFoundException:
         raise RootletError(
-            f"the account knows no certificate {certificate_id}", way_out="register it: rootlet cloud register"
+            f"the account knows no certificate {certificate_id}", hint="register it: rootlet cloud register"
         ) from None
 
 

@@ -70,7 +70,7 @@ def listening(topic: str, news: Callable[[Any], None], timeout: float = 10) -> I
     client.loop_start()
     try:
         if problem := _get(ready, time.monotonic() + timeout, "the cloud did not let us in"):
-            raise RootletError(f"the connection to the cloud was {problem}", way_out="check iot:Connect in your IAM policy")
+            raise RootletError(f"the connection to the cloud was {problem}", hint="check iot:Connect in your IAM policy")
         yield client
     finally:
         client.disconnect()
@@ -81,14 +81,14 @@ def _get(answers: "queue.Queue[T]", deadline: float, otherwise: str) -> T:
     try:
         return answers.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
-        raise RootletError(otherwise, way_out="is it connected? see its log, or give a longer --timeout") from None
+        raise RootletError(otherwise, hint="is it connected? see its log, or give a longer --timeout") from None
 
 
 def _client() -> paho.Client:
     session = boto3.Session()
     credentials = session.get_credentials()
     if credentials is None or session.region_name is None:
-        raise BadInput("no AWS credentials or region found", way_out="aws configure, or export what sandbox up prints")
+        raise BadInput("no AWS credentials or region found", hint="aws configure, or export what sandbox up prints")
     frozen = credentials.get_frozen_credentials()
     host = endpoint(iot())
     # The sandbox serves its WebSockets where it serves everything else; the name in the request stays the endpoint's.
@@ -110,7 +110,7 @@ def _client() -> paho.Client:
         try:
             client.connect(override.hostname or host, port)
         except (OSError, paho.WebsocketConnectionError) as error:
-            raise RootletError(f"cannot connect to {netloc}: {error}", way_out="check network and credentials") from None
+            raise RootletError(f"cannot connect to {netloc}: {error}", hint="check network and credentials") from None
     return client
 
 

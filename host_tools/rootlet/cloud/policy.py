@@ -40,7 +40,7 @@ def check_services(services: Iterable[str]) -> None:
         service, colon, name = given.partition(":")
         named = service == "shadow" and _SHADOW.fullmatch(name) is not None if colon else True
         if service not in SERVICES or not named:
-            raise BadInput(f"{given!r} is no service of a device", way_out="use shadow, shadow:NAME or jobs")
+            raise BadInput(f"{given!r} is no service of a device", hint="use shadow, shadow:NAME or jobs")
 
 
 def render(arn_prefix: str, application: str, streams: Iterable[str]) -> dict[str, Any]:
@@ -84,12 +84,12 @@ def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Ite
         if not organization or not can_replace(organization):
             raise BadInput(
                 f"the organization {organization!r} cannot stand in a policy",
-                way_out="issue under a CA whose organization is without * $ + ? # (AWS IoT: policy variable limitations)",
+                hint="issue under a CA whose organization is without * $ + ? # (AWS IoT: policy variable limitations)",
             )
         if not _NAME.fullmatch(application):
-            raise BadInput(f"{application!r} is no application", way_out="use letters, digits, _ and -, as in config.json")
+            raise BadInput(f"{application!r} is no application", hint="use letters, digits, _ and -, as in config.json")
     if len(set(customers.values())) < len(customers):
-        raise BadInput("two customers have the same application", way_out="give each its own, as in --customer Acme=acme")
+        raise BadInput("two customers have the same application", hint="give each its own, as in --customer Acme=acme")
     wanted = [escaped(organization) for organization in customers]
     statements = [_connect(arn_prefix, _if(wanted))]
     if all(organization == application for organization, application in customers.items()):
@@ -100,14 +100,14 @@ def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Ite
             resources = [resource for named in topics.values() for resource in named]
             statement = {"Effect": "Allow", "Action": list(topics), "Resource": list(dict.fromkeys(resources))}
             statements.append(statement | {"Condition": _if([escaped(organization)])})
-    way_out = "call the applications as the organizations (--customer acme), or make a policy for each customer"
-    return _fitting(_document(statements), way_out)
+    hint = "call the applications as the organizations (--customer acme), or make a policy for each customer"
+    return _fitting(_document(statements), hint)
 
 
-def _fitting(made: dict[str, Any], way_out: str) -> dict[str, Any]:
+def _fitting(made: dict[str, Any], hint: str) -> dict[str, Any]:
     if (size := document.characters(made)) > document.MAX_CHARACTERS:
         what = f"the policy would have {size} characters, and AWS IoT takes {document.MAX_CHARACTERS}"
-        raise BadInput(what, way_out=way_out)
+        raise BadInput(what, hint=hint)
     return made
 
 

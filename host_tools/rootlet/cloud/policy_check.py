@@ -42,7 +42,7 @@ class Finding:
     level: Literal["error", "warning"]
     statement: str
     what: str
-    way_out: str
+    hint: str
     wildcard: bool = False
     """Of those that Device Advisor and Device Defender look for."""
 
@@ -86,8 +86,8 @@ def _actions(statement: Statement) -> Iterator[Finding]:
 
 def _resource(statement: Statement, resource: str) -> Iterator[Finding]:
     if resource == "*":
-        way_out = "name topics, with a policy variable for the thing"
-        yield Finding("error", statement.title, "the resource * is everything", way_out, wildcard=True)
+        hint = "name topics, with a policy variable for the thing"
+        yield Finding("error", statement.title, "the resource * is everything", hint, wildcard=True)
         return
     parts = _ARN.fullmatch(resource)
     if parts is None:

@@ -82,7 +82,7 @@ def simulate(device: Device, action: str, target: str) -> Simulation:
     """
     verb = action.lower().removeprefix("iot:")
     if verb not in _ACTIONS:
-        raise BadInput(f"{action!r} is no action of an MQTT session", way_out=f"use one of {', '.join(_ACTIONS)}")
+        raise BadInput(f"{action!r} is no action of an MQTT session", hint=f"use one of {', '.join(_ACTIONS)}")
     resource = target if target.startswith("arn:") else f"{device.prefix}:{DATA_PLANE[verb]}/{target}"
     hindrances = [] if device.status == "ACTIVE" else [f"the certificate is {device.status}"]
     if verb != "connect":
@@ -110,7 +110,7 @@ def from_files(
     parsed = tuple(document.parse(path.name, read_input(path, "policy").decode(errors="replace")) for path in policies)
     prefix = prefix or next(iter(_prefixes(parsed)), None)
     if prefix is None:
-        raise BadInput("the policies name no region and account", way_out="--arn-prefix arn:aws:iot:REGION:ACCOUNT")
+        raise BadInput("the policies name no region and account", hint="--arn-prefix arn:aws:iot:REGION:ACCOUNT")
     name = thing or common_name(leaf)
     client_id = client_id or name
     known = Thing(name, attributes=attributes or {}) if name == client_id else None

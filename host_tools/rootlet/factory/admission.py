@@ -47,18 +47,18 @@ def check(board: Board, batch: str, batch_id: int, held: sa.Row[Any] | None, own
     elif held.batch_id != batch_id:
         raise Refused(
             f"the board {held.mac} is {held.thing} of another batch",
-            way_out=f"it is not for batch {batch}: put it with its own batch",
+            hint=f"it is not for batch {batch}: put it with its own batch",
         )
     elif held.state == State.REVOKED:
-        raise Refused(f"the board {held.mac} was {held.thing}, which is revoked", way_out="finish its scrapping first")
+        raise Refused(f"the board {held.mac} was {held.thing}, which is revoked", hint="finish its scrapping first")
     elif board.carried == held.certificate_id is not None:
         if held.state in AFTER_PROOF and not board.whole:
             raise Refused(
                 f"the board {held.mac} is {held.thing}, and the key in its flash is damaged",
-                way_out=f"set it aside, and rootlet factory scrap {held.thing}: the key was nowhere else",
+                hint=f"set it aside, and rootlet factory scrap {held.thing}: the key was nowhere else",
             )
         if held.state in {State.DONE, State.WAITING}:
-            raise AlreadyDone(f"the board {held.mac} is done: it is {held.thing}", way_out="take the next board")
+            raise AlreadyDone(f"the board {held.mac} is done: it is {held.thing}", hint="take the next board")
     else:
         _check_unlike(board, held, owner)
 
@@ -67,18 +67,18 @@ def _check_new(board: Board, owner: sa.Row[Any] | None) -> None:
     if board.carried is None and not board.whole:
         raise Refused(
             f"the board {board.mac} has something in its credential partition that cannot be read",
-            way_out="set it aside; if nobody needs that, erase the board (rootlet erase) and bring it back",
+            hint="set it aside; if nobody needs that, erase the board (rootlet erase) and bring it back",
         )
     if board.carried is None or (owner is not None and owner.state == State.SCRAPPED):
         return
     if owner is not None:
         raise Refused(
             f"the board {board.mac} carries the identity of {owner.thing}, which belongs to the board {owner.mac}",
-            way_out="set it aside: its flash was copied from another board",
+            hint="set it aside: its flash was copied from another board",
         )
     raise Refused(
         f"the board {board.mac} already carries an identity that is not in this ledger",
-        way_out="set it aside; if nobody needs that identity, erase the board (rootlet erase) and bring it back",
+        hint="set it aside; if nobody needs that identity, erase the board (rootlet erase) and bring it back",
     )
 
 
@@ -91,7 +91,7 @@ def _check_unlike(board: Board, held: sa.Row[Any], owner: sa.Row[Any] | None) ->
     if board.carried is None and not board.whole:
         raise Refused(
             f"the board {held.mac} was made {held.thing}, and its credentials cannot be read",
-            way_out="take it out and put it in again; if that repeats, set it aside: it is damaged, or another board",
+            hint="take it out and put it in again; if that repeats, set it aside: it is damaged, or another board",
         )
     carries = "no certificate" if board.carried is None else "another certificate"
     if owner is not None and owner.thing != held.thing:
@@ -99,6 +99,6 @@ def _check_unlike(board: Board, held: sa.Row[Any], owner: sa.Row[Any] | None) ->
     again = "retry" if held.state == State.BURNED else "scrap"
     raise Refused(
         f"the board {held.mac} was made {held.thing}, and this board carries {carries}",
-        way_out="set it aside: two boards have the same MAC address, or this one was erased. "
+        hint="set it aside: two boards have the same MAC address, or this one was erased. "
         f"If it was erased: rootlet factory {again} {held.thing}",
     )

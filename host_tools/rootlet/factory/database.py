@@ -65,7 +65,7 @@ class Database:
             cause = str(error.orig).splitlines()[0]
             raise LedgerUnavailable(
                 f"the ledger {self.where} cannot be used: {cause}",
-                way_out="bring the database back and run again; every finished step is kept",
+                hint="bring the database back and run again; every finished step is kept",
             ) from None
 
     def close(self) -> None:
@@ -78,11 +78,11 @@ def _engine(where: str | Path) -> tuple[sa.Engine, str]:
             url = sa.make_url(where)
         except (ArgumentError, ValueError):
             # Not chained and not quoted: the URL may hold a password.
-            raise BadInput("the ledger's URL cannot be read", way_out="postgresql://user@host/database") from None
+            raise BadInput("the ledger's URL cannot be read", hint="postgresql://user@host/database") from None
         if url.get_backend_name() != "postgresql":
             raise BadInput(
                 f"a ledger on {url.get_backend_name()} is not supported",
-                way_out="name a file (SQLite) or a postgresql:// URL",
+                hint="name a file (SQLite) or a postgresql:// URL",
             )
         engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=_NETWORK, pool_timeout=_BUSY_SECONDS
@@ -93,7 +93,7 @@ def _engine(where: str | Path) -> tuple[sa.Engine, str]:
         # Created by us first, so that nobody else on this computer can read it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        raise BadInput(f"the ledger {path} cannot be opened: {error.strerror}", way_out="name another file") from None
+        raise BadInput(f"the ledger {path} cannot be opened: {error.strerror}", hint="name another file") from None
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)

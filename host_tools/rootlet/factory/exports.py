@@ -22,7 +22,7 @@ def render(database: Database, batch: str, kind: str, *, proved: bool = False, w
     Raises BadInput for a batch that is not there.
     """
     if not any(view.name == batch for view in views.batches(database)):
-        raise BadInput(f"there is no batch {batch}", way_out="list them: rootlet factory status")
+        raise BadInput(f"there is no batch {batch}", hint="list them: rootlet factory status")
     states = AFTER_PROOF if proved or kind == "aws" else ()
     lines = views.lines(database, batch, states=states, word=word)
     return {"csv": _csv, "json": _json, "aws": _aws}[kind](lines)

@@ -34,7 +34,7 @@ class Tile:
     mac: str = ""
     fraction: float = 0.0
     what: str = ""
-    way_out: str = ""
+    hint: str = ""
     passed: int = 0
     failed: int = 0
     since: float = 0.0
@@ -68,7 +68,7 @@ class Floor:
         if news.phase is Phase.IDENTIFY:
             tile.since = now
         tile.phase, tile.thing, tile.mac, tile.fraction = str(news.phase), news.thing, news.mac, news.fraction
-        tile.what, tile.way_out = news.what, news.way_out
+        tile.what, tile.hint = news.what, news.hint
         if ended:
             tile.seconds = now - tile.since
             tile.passed += news.phase is Phase.DONE

@@ -91,11 +91,11 @@ def _fields(template: str) -> list[str]:
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise BadInput(f"the label's {template!r} cannot be read: {error}", way_out="write {{ for a brace") from None
+        raise BadInput(f"the label's {template!r} cannot be read: {error}", hint="write {{ for a brace") from None
     for field in fields:
         # Nothing but these: str.format would follow attributes of our objects.
         if field not in FIELDS and not re.fullmatch(r"attributes\[[^\]]+\]", field):
-            raise BadInput(f"a label has no field {field!r}", way_out=f"use {', '.join(FIELDS)} or attributes[NAME]")
+            raise BadInput(f"a label has no field {field!r}", hint=f"use {', '.join(FIELDS)} or attributes[NAME]")
     return fields
 
 
@@ -113,7 +113,7 @@ def png(content: Content, size: Size = Size()) -> bytes:
     scale = max(1, height // (len(matrix) + 2 * QUIET))
     side = scale * (len(matrix) + 2 * QUIET)
     if side > min(width, height):
-        raise BadInput(f"the QR code of {content.code!r} does not fit on the label", way_out="a larger label, or less in it")
+        raise BadInput(f"the QR code of {content.code!r} does not fit on the label", hint="a larger label, or less in it")
     top = (height - side) // 2
     for row, modules in enumerate(matrix):
         for column, dark in enumerate(modules):
@@ -182,7 +182,7 @@ class Printer:
         self._customer = customer
         self._size = size
         if urlsplit(place).scheme == "tcp" and not urlsplit(place).hostname:
-            raise BadInput(f"{place} names no printer", way_out="tcp://printer:9100")
+            raise BadInput(f"{place} names no printer", hint="tcp://printer:9100")
 
     def __call__(self, record: Record) -> None:
         """Print the label of ``record``. Raises RootletError or OSError where it did not come out."""
@@ -205,7 +205,7 @@ class Printer:
         except OSError as error:
             raise RootletError(
                 f"the label printer {host}:{port} does not take the label: {error}",
-                way_out="see to the printer, and plug the board in again",
+                hint="see to the printer, and plug the board in again",
             ) from None
 
 
@@ -213,7 +213,7 @@ def _matrix(code: str) -> list[list[int]]:
     try:
         made = segno.make_qr(code, error="m", boost_error=False)
     except (segno.DataOverflowError, ValueError) as error:
-        raise BadInput(f"no QR code holds {code[:40]!r}: {error}", way_out="put less into it") from None
+        raise BadInput(f"no QR code holds {code[:40]!r}: {error}", hint="put less into it") from None
     return [[int(bool(dark)) for dark in row] for row in made.matrix]
 
 
@@ -229,7 +229,7 @@ def _check_sheet(size: Size, sheet: Sheet) -> None:
     if wide * mm > A4[0] + 1 or high * mm > A4[1] + 1:
         raise BadInput(
             f"{sheet.columns} by {sheet.rows} labels of {size.width:g} by {size.height:g} mm do not fit on A4",
-            way_out="fewer or smaller labels a page",
+            hint="fewer or smaller labels a page",
         )
 
 

@@ -48,7 +48,7 @@ class Record:
     def certificate(self) -> x509.Certificate:
         """What was issued last. Raises RootletError where nothing was."""
         if self.certificate_pem is None:
-            raise RootletError(f"{self.thing} has no certificate", way_out="take its board through the station")
+            raise RootletError(f"{self.thing} has no certificate", hint="take its board through the station")
         return x509.load_pem_x509_certificate(self.certificate_pem.encode())
 
 
@@ -68,7 +68,7 @@ class Ledger:
     def open_batch(self, name: str, identities: Sequence[NewIdentity], plan: Plan) -> None:
         """Enter a whole batch, or nothing. Raises BadInput for a name that is already in the ledger."""
         if not identities:
-            raise BadInput(f"batch {name} is empty", way_out="give it at least one thing")
+            raise BadInput(f"batch {name} is empty", hint="give it at least one thing")
         columns = plan.columns()
         try:
             with self._database.writing() as connection:
@@ -81,7 +81,7 @@ class Ledger:
                 _append(connection, entries)
         except sa.exc.IntegrityError:
             raise BadInput(
-                f"batch {name}, or one of its things, is already in the ledger", way_out="choose names not used before"
+                f"batch {name}, or one of its things, is already in the ledger", hint="choose names not used before"
             ) from None
 
     def assign(self, batch: str, board: Board) -> Record | None:
@@ -95,7 +95,7 @@ class Ledger:
             _lock_head(connection)
             batch_id = connection.scalar(sa.select(BATCHES.c.id).where(BATCHES.c.name == batch))
             if batch_id is None:
-                raise BadInput(f"there is no batch {batch}", way_out="open it first: rootlet factory open")
+                raise BadInput(f"there is no batch {batch}", hint="open it first: rootlet factory open")
             held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == board.mac)).one_or_none()
             owner = _owner(connection, board.carried) if board.carried else None
             admission.check(board, batch, batch_id, held, owner)
@@ -133,7 +133,7 @@ class Ledger:
             row = _claimed(connection, record)
             if row.state not in STEPS[step]:
                 raise RootletError(
-                    f"{row.thing} is {row.state}: it cannot {step} now", way_out="look at its entries in the ledger"
+                    f"{row.thing} is {row.state}: it cannot {step} now", hint="look at its entries in the ledger"
                 )
             _update(connection, row.thing, in_progress=step)
             _append(connection, [self._entry(row.thing, step, "begin", row.state, row.mac, row.certificate_id, {})])
@@ -174,12 +174,12 @@ class Ledger:
             if row.state not in BEFORE_PROOF:
                 raise RootletError(
                     f"{thing} is {row.state}: there is nothing to begin anew",
-                    way_out="if its board is lost: rootlet factory scrap",
+                    hint="if its board is lost: rootlet factory scrap",
                 )
             if release and _plan(connection, row).registration is Registration.JITP and _was(connection, thing, Step.BURN):
                 raise RootletError(
                     f"the old board of {thing} may carry a certificate that AWS would accept on sight (JITP)",
-                    way_out=f"rootlet factory scrap {thing}: it is revoked first",
+                    hint=f"rootlet factory scrap {thing}: it is revoked first",
                 )
             state, mac = (State.OPEN, None) if release else (State.ASSIGNED, row.mac)
             fresh = {"certificate_id": None, "certificate_pem": None, "trouble": None, "claim": None}
@@ -198,7 +198,7 @@ class Ledger:
             if row.state == State.SCRAPPED:
                 return
             if _needs_revoking(connection, row):
-                raise RootletError(f"{thing} may be active in AWS", way_out="revoke its certificate there first")
+                raise RootletError(f"{thing} may be active in AWS", hint="revoke its certificate there first")
             _update(connection, thing, state=State.SCRAPPED, in_progress="", mac=None, trouble=None, claim=None)
             detail = {"reason": reason, "mac": row.mac}
             _append(connection, [self._entry(thing, "scrap", "done", State.SCRAPPED, None, row.certificate_id, detail)])
@@ -223,9 +223,9 @@ class Ledger:
         with self._database.reading() as connection:
             row = connection.execute(sa.select(BATCHES).where(BATCHES.c.name == batch)).mappings().one_or_none()
         if row is None:
-            raise BadInput(f"there is no batch {batch}", way_out="open it first: rootlet factory open")
+            raise BadInput(f"there is no batch {batch}", hint="open it first: rootlet factory open")
         if not row["board"]:
-            raise BadInput(f"batch {batch} was opened without a board type", way_out="open a new batch")
+            raise BadInput(f"batch {batch} was opened without a board type", hint="open a new batch")
         return Plan.from_columns(dict(row))
 
     def record(self, thing: str) -> Record:
@@ -305,7 +305,7 @@ def _update(connection: sa.Connection, thing: str, **changes: Any) -> None:
 def _row(connection: sa.Connection, thing: str) -> sa.Row[Any]:
     row = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.thing == thing)).one_or_none()
     if row is None:
-        raise BadInput(f"the ledger does not know {thing}", way_out="look for the name in the batch")
+        raise BadInput(f"the ledger does not know {thing}", hint="look for the name in the batch")
     return row
 
 
@@ -314,7 +314,7 @@ def _claimed(connection: sa.Connection, record: Record) -> sa.Row[Any]:
     if row.mac != record.mac or row.claim != record.claim:
         raise RootletError(
             f"{record.thing} was taken over by another port or station",
-            way_out="look for a second board with the same MAC address",
+            hint="look for a second board with the same MAC address",
         )
     return row
 
@@ -322,7 +322,7 @@ def _claimed(connection: sa.Connection, record: Record) -> sa.Row[Any]:
 def _begun(connection: sa.Connection, record: Record, step: Step) -> sa.Row[Any]:
     row = _claimed(connection, record)
     if row.in_progress != step:
-        raise RootletError(f"{record.thing}: {step} was not begun", way_out="run the station again")
+        raise RootletError(f"{record.thing}: {step} was not begun", hint="run the station again")
     return row
 
 
@@ -364,7 +364,7 @@ def _record(connection: sa.Connection, thing: str) -> Record:
         .where(IDENTITIES.c.thing == thing)
     ).one_or_none()
     if row is None:
-        raise BadInput(f"the ledger does not know {thing}", way_out="look for the name in the batch")
+        raise BadInput(f"the ledger does not know {thing}", hint="look for the name in the batch")
     return Record(
         thing=row.thing,
         batch=row.batch,

@@ -142,7 +142,7 @@ class Line:
             key = supported_public_key(load_der_public_key(public_key))
             return "certificate", self._desk.certify(thing, serial, key).public_bytes(Encoding.DER)
         except RootletError as error:
-            return "refused", error.what, error.way_out
+            return "refused", error.what, error.hint
 
     def _claim(self, port: _Port, mac: str) -> str | None:
         """None, and the MAC address is this port's; or the port that has it."""
@@ -170,7 +170,7 @@ class Line:
             port.finished = True
             return
         if port.process.exitcode != 0:
-            news = News(Phase.HELD, what="the port's process died", way_out="it is started again; plug the board in again")
+            news = News(Phase.HELD, what="the port's process died", hint="it is started again; plug the board in again")
             self._note(port, news, ended=False)
         del self._running[port.name]
         self._again_at[port.name] = time.monotonic() + _AGAIN

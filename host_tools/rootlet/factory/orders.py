@@ -55,7 +55,7 @@ class _Problems:
         try:
             rule()
         except BadInput as error:
-            self.add(row, column, f"{error.what} ({error.way_out})" if error.way_out else error.what)
+            self.add(row, column, f"{error.what} ({error.hint})" if error.hint else error.what)
             return False
         return True
 
@@ -68,7 +68,7 @@ class _Problems:
         cells = "1 cell" if len(self._found) == 1 else f"{len(self._found)} cells"
         raise BadInput(
             "\n  ".join([f"{self._source}: {cells} cannot be used", *shown]),
-            way_out="correct them and open the batch again; nothing was entered",
+            hint="correct them and open the batch again; nothing was entered",
         )
 
 
@@ -94,7 +94,7 @@ def from_csv(path: Path) -> Order:
             read.row(number, [cell.strip() for cell in cells])
     problems.refuse()
     if not read.identities:
-        raise BadInput(f"{path} names no thing", way_out="give it a row for each board")
+        raise BadInput(f"{path} names no thing", hint="give it a row for each board")
     return Order(tuple(read.identities), tuple(read.rows), read.shared)
 
 
@@ -155,21 +155,21 @@ def _rows(path: Path) -> list[list[str]]:
     try:
         text = read_input(path, "batch file").decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8", way_out="save it as CSV in UTF-8") from None
+        raise BadInput(f"{path} is not UTF-8", hint="save it as CSV in UTF-8") from None
     first = text.partition("\n")[0]
     # A spreadsheet writes semicolons where the comma is the decimal sign.
     delimiter = ";" if first.count(";") > first.count(",") else ","
     try:
         return list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error as error:
-        raise BadInput(f"{path} is no CSV file: {error}", way_out="save it as CSV in UTF-8") from None
+        raise BadInput(f"{path} is no CSV file: {error}", hint="save it as CSV in UTF-8") from None
 
 
 def _check_header(path: Path, header: list[str]) -> None:
     problems = _Problems(str(path))
     lower = [name.lower() for name in header]
     if "thing" not in lower and "serial" not in lower:
-        raise BadInput(f"{path}: row 1 names no column thing or serial", way_out="begin with a header, as in: thing,serial")
+        raise BadInput(f"{path}: row 1 names no column thing or serial", hint="begin with a header, as in: thing,serial")
     for at, name in enumerate(header):
         if not name:
             problems.add(1, str(at + 1), "it has no name")
@@ -190,9 +190,9 @@ def _attributes(header: Iterable[str]) -> list[str]:
 
 def _check_attribute(name: str) -> None:
     if not _ATTRIBUTE_NAME.fullmatch(name):
-        raise BadInput(f"{name!r} is no attribute's name", way_out="AWS takes letters, digits and _.,@/:#-")
+        raise BadInput(f"{name!r} is no attribute's name", hint="AWS takes letters, digits and _.,@/:#-")
 
 
 def _check_value(value: str) -> None:
     if not _ATTRIBUTE_VALUE.fullmatch(value):
-        raise BadInput(f"{value!r} is no attribute's value", way_out="AWS takes letters, digits and _.,@/:#=[]-")
+        raise BadInput(f"{value!r} is no attribute's value", hint="AWS takes letters, digits and _.,@/:#=[]-")

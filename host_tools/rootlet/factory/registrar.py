@@ -47,7 +47,7 @@ class Registrar:
 
     def __call__(self, record: Record) -> None:
         if time.monotonic() < self._resume_at:
-            raise RootletError("AWS did not answer a moment ago", way_out="register later: rootlet factory register")
+            raise RootletError("AWS did not answer a moment ago", hint="register later: rootlet factory register")
         began = time.monotonic()
         try:
             self._register(record)

@@ -52,13 +52,13 @@ def check_validity(certificate: x509.Certificate, now: dt.datetime) -> None:
     if now >= certificate.not_valid_after_utc:
         raise BadInput(
             f"the CA {name} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
-            way_out="open a batch with a new CA, or check this computer's clock",
+            hint="open a batch with a new CA, or check this computer's clock",
         )
     if now < certificate.not_valid_before_utc:
         raise BadInput(
             f"the CA {name} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on, "
             f"and this computer says {now:%Y-%m-%d %H:%M}",
-            way_out="set this computer's clock",
+            hint="set this computer's clock",
         )
 
 
@@ -67,7 +67,7 @@ def check_clock(now: dt.datetime, last_entry: str | None) -> None:
     if last_entry is not None and now < dt.datetime.fromisoformat(last_entry) - TOLERANCE:
         raise BadInput(
             f"this computer's clock says {now:%Y-%m-%d %H:%M} UTC, and the ledger's last entry is of {last_entry[:16]}",
-            way_out="set this computer's clock: certificates would begin at the wrong time",
+            hint="set this computer's clock: certificates would begin at the wrong time",
         )
 
 
@@ -115,7 +115,7 @@ class SigningDesk:
             authority.close()
             raise BadInput(
                 f"the CA {common_name(authority.certificate)} is not the one this batch was opened with",
-                way_out=f"name that one, which was in {self._plan.ca}: --ca",
+                hint=f"name that one, which was in {self._plan.ca}: --ca",
             )
         try:
             check_validity(authority.certificate, self._clock())

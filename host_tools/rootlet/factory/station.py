@@ -62,7 +62,7 @@ class News:
     mac: str = ""
     fraction: float = 0.0
     what: str = ""
-    way_out: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class Station:
         except (LedgerUnavailable, LineTrouble):
             raise
         except AlreadyDone as done:
-            return self._news(Phase.ALREADY, what=done.what, way_out=done.way_out)
+            return self._news(Phase.ALREADY, what=done.what, hint=done.hint)
         except Refused as refused:
             self._tools.ledger.refuse(self._mac, refused.what)
-            return self._news(Phase.REFUSED, what=refused.what, way_out=refused.way_out)
+            return self._news(Phase.REFUSED, what=refused.what, hint=refused.hint)
         except RootletError as error:
             # On the floor there is no command to run again; there is a board.
-            way_out = error.way_out.replace("run the command again", "take the board out and put it in again")
-            return self._news(Phase.FAILED, what=error.what, way_out=way_out)
+            hint = error.hint.replace("run the command again", "take the board out and put it in again")
+            return self._news(Phase.FAILED, what=error.what, hint=hint)
 
     def _run(self) -> News:
         self._say(Phase.IDENTIFY)
@@ -126,7 +126,7 @@ class Station:
             if other is not None:
                 raise Refused(
                     f"a board with the MAC address {chip.mac} is at {other} right now",
-                    way_out="set both aside: two boards have the same MAC address",
+                    hint="set both aside: two boards have the same MAC address",
                 )
             if self._tools.image is not None:
                 flasher.check_fit(chip, self._tools.image.data)
@@ -137,13 +137,13 @@ class Station:
                 return self._news(
                     Phase.FINISHED,
                     what=f"batch {self._tools.batch} has no identity left for this board",
-                    way_out="put the board back; open another batch",
+                    hint="put the board back; open another batch",
                 )
             self._thing = record.thing
             record = self._make(chip, record, found)
             queued = record.state is State.WAITING
             done = "proved; it will be registered later" if queued else "proved and registered"
-            return self._news(Phase.DONE, what=f"{record.thing} is {done}", way_out="take the next board")
+            return self._news(Phase.DONE, what=f"{record.thing} is {done}", hint="take the next board")
 
     def _make(self, chip: Chip, record: Record, found: Board) -> Record:
         if record.state in BEFORE_PROOF:
@@ -228,14 +228,14 @@ class Station:
             raise
         except OSError as error:  # a full disk, a printer that is off
             self._tools.ledger.fail(record, step, str(error))
-            raise RootletError(f"{step}: {error}", way_out="see to it, and plug the board in again") from None
+            raise RootletError(f"{step}: {error}", hint="see to it, and plug the board in again") from None
         return self._tools.ledger.finish(record, step, certificate=certificate)
 
     def _say(self, phase: Phase, *, fraction: float = 0.0, what: str = "") -> None:
         self._tools.tell(self._news(phase, fraction=fraction, what=what))
 
-    def _news(self, phase: Phase, *, fraction: float = 0.0, what: str = "", way_out: str = "") -> News:
-        return News(phase, self._thing, self._mac, fraction, what, way_out)
+    def _news(self, phase: Phase, *, fraction: float = 0.0, what: str = "", hint: str = "") -> News:
+        return News(phase, self._thing, self._mac, fraction, what, hint)
 
 
 def prove(chip: Chip, certificate: x509.Certificate) -> None:
@@ -246,11 +246,9 @@ def prove(chip: Chip, certificate: x509.Certificate) -> None:
     place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
     found = secure_cert.to_identity(_credentials(chip, place))
     if found.certificate != certificate:
-        raise RootletError(
-            f"the board carries another certificate of {found.thing} than the ledger has", way_out=flasher.AGAIN
-        )
+        raise RootletError(f"the board carries another certificate of {found.thing} than the ledger has", hint=flasher.AGAIN)
     if not is_pair(found.key, supported_public_key(certificate.public_key())):
-        raise RootletError("the key on the board does not sign for its certificate", way_out=flasher.AGAIN)
+        raise RootletError("the key on the board does not sign for its certificate", hint=flasher.AGAIN)
 
 
 def registers_now(plan: Plan) -> bool:
@@ -293,7 +291,5 @@ def until_connected(lines: Iterable[str], port: str) -> None:
         if "mqtt: first puback" in line:
             return
         if " fault: " in f" {line}":
-            raise RootletError(
-                f"the board on {port} booted and reports {line.strip()}", way_out="see its log: rootlet monitor"
-            )
-    raise RootletError(f"the board on {port} did not connect", way_out="see its log: rootlet monitor")
+            raise RootletError(f"the board on {port} booted and reports {line.strip()}", hint="see its log: rootlet monitor")
+    raise RootletError(f"the board on {port} did not connect", hint="see its log: rootlet monitor")

@@ -122,7 +122,7 @@ class Worker:
             if news.phase is not Phase.HELD:
                 return news
             if self._setup.once and time.monotonic() > give_up:
-                self._send(News(Phase.FAILED, news.thing, news.mac, 0, news.what, news.way_out), "ended")
+                self._send(News(Phase.FAILED, news.thing, news.mac, 0, news.what, news.hint), "ended")
                 return news
             if self._stop.wait(_HELD) or self._here() is None:
                 return news
@@ -133,9 +133,9 @@ class Worker:
                 self._station = Station(self._port, self._tools())
             return self._station.run()
         except (LedgerUnavailable, LineTrouble) as trouble:
-            return News(Phase.HELD, what=trouble.what, way_out=trouble.way_out)
+            return News(Phase.HELD, what=trouble.what, hint=trouble.hint)
         except RootletError as error:
-            return News(Phase.FAILED, what=error.what, way_out=error.way_out)
+            return News(Phase.FAILED, what=error.what, hint=error.hint)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:
@@ -143,7 +143,7 @@ class Worker:
             # holds no values, and so no key.
             _log.exception("port %s", self._port)
             what = f"unforeseen {type(error).__name__}: {error}"
-            return News(Phase.FAILED, what=what, way_out="set the board aside, and report this with the station's log")
+            return News(Phase.FAILED, what=what, hint="set the board aside, and report this with the station's log")
 
     def _changed(self, here: object) -> bool:
         return self._here() != here
@@ -198,7 +198,7 @@ class Worker:
 
     def _connect(self, chip: Chip) -> None:
         if not chip.restart():
-            raise RootletError(f"{self._port} has no line to the board's reset", way_out="run without --connect")
+            raise RootletError(f"{self._port} has no line to the board's reset", hint="run without --connect")
         chip.close()
         until_connected(console.lines(self._port, LOG_BAUD, seconds=self._setup.connect), self._port)
 
@@ -218,10 +218,10 @@ class Worker:
         der = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         answer = self._ask("certify", thing, serial, der)
         if answer[0] != "certificate":
-            raise LineTrouble(answer[1], way_out=answer[2])
+            raise LineTrouble(answer[1], hint=answer[2])
         certificate = x509.load_der_x509_certificate(answer[1])
         if certificate.public_key() != public_key:
-            raise LineTrouble(f"the certificate of {thing} is not for its key", way_out="start the station again")
+            raise LineTrouble(f"the certificate of {thing} is not for its key", hint="start the station again")
         return certificate, self._issuers()
 
     def _claim_mac(self, mac: str) -> str | None:

@@ -82,7 +82,7 @@ def _files(path: Path) -> Iterator[Path]:
     elif path.exists():
         yield path
     else:
-        raise BadInput(f"nothing to audit at {path}", way_out="check the path")
+        raise BadInput(f"nothing to audit at {path}", hint="check the path")
 
 
 def _certificates(file: Path) -> Iterable[x509.Certificate]:

@@ -120,7 +120,7 @@ class Authority:
         if record["holder"] == FILE:
             key = keys.load(directory / KEY, secret)
             if key.public_key() != certificate.public_key():
-                raise BadInput(f"{directory / KEY} is not the key of {directory / CERTIFICATE}", way_out="restore the pair")
+                raise BadInput(f"{directory / KEY} is not the key of {directory / CERTIFICATE}", hint="restore the pair")
         else:
             held = _open_held(record, certificates.supported_public_key(certificate.public_key()), secret)
             key, close = held.key, held.close
@@ -147,9 +147,7 @@ class Authority:
         Its own key is thrown away; only the CA's signature under the code counts.
         """
         if not code.isascii() or not code.isalnum() or len(code) > 64:
-            raise BadInput(
-                f"{code!r} is no registration code", way_out="copy what GetRegistrationCode returned: 64 hex digits"
-            )
+            raise BadInput(f"{code!r} is no registration code", hint="copy what GetRegistrationCode returned: 64 hex digits")
         public_key = keys.generate().public_key()
         return certificates.verification(code, public_key, self.issuer)
 
@@ -157,7 +155,7 @@ class Authority:
 def read_certificates(directory: Path) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     """A CA's own certificate, and those above it. Raises BadInput where there is no CA in ``directory``."""
     if not (directory / CERTIFICATE).exists():
-        raise BadInput(f"no CA in {directory}", way_out=f"create one: rootlet ca create {directory}")
+        raise BadInput(f"no CA in {directory}", hint=f"create one: rootlet ca create {directory}")
     certificate = load_certificates(directory / CERTIFICATE)[0]
     certificates.check_authority(certificate)
     above = tuple(load_certificates(directory / CHAIN)) if (directory / CHAIN).exists() else ()
@@ -174,7 +172,7 @@ def read_holder(directory: Path) -> dict[str, str]:
         if record["holder"] not in (TOKEN, KMS):
             raise ValueError
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{path} cannot be read", way_out="restore it from a backup") from None
+        raise BadInput(f"{path} cannot be read", hint="restore it from a backup") from None
     return {str(key): str(value) for key, value in record.items()}
 
 

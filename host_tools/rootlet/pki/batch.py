@@ -55,12 +55,12 @@ class Order:
 
     def __post_init__(self) -> None:
         if not self.entries:
-            raise BadInput("the batch has no devices", way_out="name at least one")
+            raise BadInput("the batch has no devices", hint="name at least one")
         seen = set()
         for thing, serial in self.entries:
             check_thing_name(thing)
             if thing in seen:
-                raise BadInput(f"{thing} is named twice", way_out="name every device once")
+                raise BadInput(f"{thing} is named twice", hint="name every device once")
             seen.add(thing)
             if serial is not None:
                 Subject(serial_number=serial)
@@ -141,7 +141,7 @@ def find(directory: Path, thing: str) -> DeviceIdentity:
         for line in _lines(path):
             if line["thing"] == thing:
                 return _identity(line, issuers)
-    raise BadInput(f"{thing} is not in {directory}", way_out="check its name")
+    raise BadInput(f"{thing} is not in {directory}", hint="check its name")
 
 
 def certificates_in(part: Path) -> Iterator[x509.Certificate]:
@@ -158,7 +158,7 @@ def _begin(authority: Authority, directory: Path, order: Order) -> None:
         if different:
             raise BadInput(
                 f"{directory} holds another batch ({', '.join(different).replace('_', ' ')} differ)",
-                way_out="choose another directory, or repeat the command that began it",
+                hint="choose another directory, or repeat the command that began it",
             )
         return
     check_vacant(directory, "a batch")
@@ -174,7 +174,7 @@ def _alone(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(order, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(f"another run is at work in {directory}", way_out="wait for it to end") from None
+            raise BadInput(f"another run is at work in {directory}", hint="wait for it to end") from None
         yield
 
 
@@ -213,7 +213,7 @@ def _in_processes(
             yield future.result()
     except BrokenProcessPool:
         raise RootletError(
-            "a worker process died (out of memory?)", way_out="repeat the command: it goes on where it stopped"
+            "a worker process died (out of memory?)", hint="repeat the command: it goes on where it stopped"
         ) from None
     finally:
         # After Ctrl-C only the parts in hand are finished.
@@ -257,7 +257,7 @@ def _issue_part(issuer: Issuer, order: Order, path: Path, part: Sequence[Entry])
         write_secret(path, data)
     except OSError as error:
         raise RootletError(
-            f"cannot write {path}: {error.strerror}", way_out="make room, then repeat the command: it goes on"
+            f"cannot write {path}: {error.strerror}", hint="make room, then repeat the command: it goes on"
         ) from None
     return len(part)
 
@@ -265,13 +265,13 @@ def _issue_part(issuer: Issuer, order: Order, path: Path, part: Sequence[Entry])
 def _read_order(directory: Path) -> dict[str, Any]:
     path = directory / ORDER
     if not path.exists():
-        raise BadInput(f"no batch in {directory}", way_out="make one: rootlet device issue-batch")
+        raise BadInput(f"no batch in {directory}", hint="make one: rootlet device issue-batch")
     try:
         record = json.loads(read_input(path, "batch.json"))
         if record["format"] != FORMAT:
-            raise BadInput(f"{path} is of format {record['format']}", way_out="use the Rootlet that wrote it")
+            raise BadInput(f"{path} is of format {record['format']}", hint="use the Rootlet that wrote it")
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{path} cannot be read", way_out="restore it from a backup") from None
+        raise BadInput(f"{path} cannot be read", hint="restore it from a backup") from None
     return dict(record)
 
 
@@ -282,7 +282,7 @@ def _finished_parts(directory: Path) -> int:
     if missing:
         raise BadInput(
             f"{directory} is not finished: {missing} of {count} parts are missing",
-            way_out="repeat the command that began it: it goes on where it stopped",
+            hint="repeat the command that began it: it goes on where it stopped",
         )
     return count
 
@@ -297,7 +297,7 @@ def _lines(path: Path) -> Iterator[dict[str, str]]:
         for line in read_input(path, "part of a batch").splitlines():
             yield json.loads(line)
     except ValueError:
-        raise BadInput(f"{path} is damaged", way_out="remove it, and repeat the command that made it") from None
+        raise BadInput(f"{path} is damaged", hint="remove it, and repeat the command that made it") from None
 
 
 def _identity(line: dict[str, str], issuers: tuple[x509.Certificate, ...]) -> DeviceIdentity:

@@ -80,7 +80,7 @@ def intermediate(
         name = show_name(issuer.certificate.subject)
         raise BadInput(
             f"{name} has path length {room}: it cannot issue a CA with path length {path_length}",
-            way_out=f"use --path-length {room - 1}" if room else "use a CA above it: this one signs devices only",
+            hint=f"use --path-length {room - 1}" if room else "use a CA above it: this one signs devices only",
         )
     template = _as_authority(_below(issuer, days, now), path_length)
     return _finish(template, subject, public_key, issuer.key)
@@ -162,9 +162,9 @@ def _finish(
 
 def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:
     if days < 1:
-        raise BadInput(f"a certificate cannot be valid for {days} days", way_out="give a number from 1 on")
+        raise BadInput(f"a certificate cannot be valid for {days} days", hint="give a number from 1 on")
     if days > LONGEST:
-        raise BadInput(f"{days} days are more than a century", way_out=f"give a number up to {LONGEST}")
+        raise BadInput(f"{days} days are more than a century", hint=f"give a number up to {LONGEST}")
     now = (now or dt.datetime.now(dt.UTC)).replace(microsecond=0)
     start, end = now - BACKDATE, now + dt.timedelta(days=days)
     if issuer is not None:
@@ -173,7 +173,7 @@ def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | Non
         if end <= now:
             raise BadInput(
                 f"the issuer {show_name(issuer.subject)} expired on {issuer.not_valid_after_utc:%Y-%m-%d}",
-                way_out="create a new CA, or check this machine's clock",
+                hint="create a new CA, or check this machine's clock",
             )
     return start, end
 
@@ -203,7 +203,7 @@ def check_authority(certificate: x509.Certificate) -> None:
     """Raise BadInput where ``certificate`` is not a CA's."""
     supported_public_key(certificate.public_key())
     if not _constraints(certificate).ca:
-        raise BadInput(f"{show_name(certificate.subject)} is no CA", way_out="use a directory made by rootlet ca create")
+        raise BadInput(f"{show_name(certificate.subject)} is no CA", hint="use a directory made by rootlet ca create")
 
 
 def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
@@ -248,7 +248,7 @@ def supported_public_key(key: object) -> PublicKey:
         return key
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048:
         return key
-    raise BadInput(f"unsupported key ({key_name(key)})", way_out="use EC P-256, EC P-384, or RSA with 2048 bits or more")
+    raise BadInput(f"unsupported key ({key_name(key)})", hint="use EC P-256, EC P-384, or RSA with 2048 bits or more")
 
 
 def key_name(key: object) -> str:

@@ -62,7 +62,7 @@ def is_pair(key: PrivateKey, public_key: PublicKey) -> bool:
 def check_pair(key: PrivateKey, public_key: PublicKey, where: str) -> None:
     """Raise BadInput where ``key`` does not sign for ``public_key``."""
     if not is_pair(key, public_key):
-        raise BadInput(f"{where} is not the key of the CA's certificate", way_out="name the right key")
+        raise BadInput(f"{where} is not the key of the CA's certificate", hint="name the right key")
 
 
 class _Held:

@@ -59,7 +59,7 @@ class DeviceIdentity:
         if key.public_key() != certificate.public_key():
             raise BadInput(
                 f"{directory / KEY} is not the key of {directory / CERTIFICATE}",
-                way_out="put back the pair that was issued together",
+                hint="put back the pair that was issued together",
             )
         issuers = tuple(load_certificates(directory / ISSUERS)) if (directory / ISSUERS).exists() else ()
         return cls(common_name(certificate), certificate, key, issuers)
@@ -98,12 +98,12 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     try:
         return list(map(whole, x509.load_pem_x509_certificates(data)))
     except UNREADABLE:
-        raise BadInput(f"{path} holds no PEM certificate", way_out="check the path, or convert it from DER") from None
+        raise BadInput(f"{path} holds no PEM certificate", hint="check the path, or convert it from DER") from None
 
 
 def common_name(certificate: x509.Certificate) -> str:
     """The subject's common name: the thing's name. Raises BadInput where there is none."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not names:
-        raise BadInput("the certificate's subject has no common name", way_out="issue it with rootlet device issue")
+        raise BadInput("the certificate's subject has no common name", hint="issue it with rootlet device issue")
     return str(names[0].value)

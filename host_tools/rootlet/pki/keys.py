@@ -84,7 +84,7 @@ def encrypted_pem(key: PrivateKey, passphrase: bytes) -> bytes:
 def check_passphrase(passphrase: bytes) -> None:
     """Raise BadInput where ``passphrase`` is too short to protect anything."""
     if len(passphrase) < MINIMUM_PASSPHRASE:
-        raise BadInput("the passphrase is too short", way_out=f"use {MINIMUM_PASSPHRASE} characters or more")
+        raise BadInput("the passphrase is too short", hint=f"use {MINIMUM_PASSPHRASE} characters or more")
 
 
 def load(path: Path, passphrase: bytes | None = None) -> PrivateKey:
@@ -94,14 +94,14 @@ def load(path: Path, passphrase: bytes | None = None) -> PrivateKey:
         key = serialization.load_pem_private_key(data, passphrase)
     except TypeError:
         if passphrase is None:
-            raise BadInput(f"{path} is encrypted", way_out="give its passphrase") from None
+            raise BadInput(f"{path} is encrypted", hint="give its passphrase") from None
         raise BadInput(
-            f"{path} is not encrypted, though a passphrase was given", way_out="encrypt it: openssl pkcs8 -topk8"
+            f"{path} is not encrypted, though a passphrase was given", hint="encrypt it: openssl pkcs8 -topk8"
         ) from None
     except ValueError:
         # The library's own words could quote the file; ours name it.
         reason = "the passphrase is wrong, or the file is damaged" if passphrase else "not a PEM private key"
-        raise BadInput(f"cannot read {path}: {reason}", way_out="check the passphrase and the path") from None
+        raise BadInput(f"cannot read {path}: {reason}", hint="check the passphrase and the path") from None
     supported_public_key(key.public_key())
     assert isinstance(key, KINDS)
     return key

@@ -70,7 +70,7 @@ def open_key(record: dict[str, str], public_key: PublicKey) -> HeldKey:
     try:
         arn, region = record["key"], record["region"]
     except KeyError as error:
-        raise BadInput(f"the CA's ca.json lacks {error}", way_out="restore it from a backup") from None
+        raise BadInput(f"the CA's ca.json lacks {error}", hint="restore it from a backup") from None
     return HeldKey(held_key(public_key, _signer(_client(region), arn, public_key)), record)
 
 
@@ -109,9 +109,9 @@ def _refusals(action: str) -> Iterator[None]:
         fault = error.response.get("Error", {})
         raise RootletError(
             f"AWS KMS did not {action}: {fault.get('Code', 'error')}: {fault.get('Message', '')}".rstrip(": "),
-            way_out="check the key, the region, and that your credentials allow kms:Sign and kms:GetPublicKey",
+            hint="check the key, the region, and that your credentials allow kms:Sign and kms:GetPublicKey",
         ) from None
     except BotoCoreError as error:
         raise RootletError(
-            f"AWS KMS could not {action}: {error}", way_out="check your AWS credentials, region and network"
+            f"AWS KMS could not {action}: {error}", hint="check your AWS credentials, region and network"
         ) from None

@@ -14,10 +14,10 @@ def from_pattern(pattern: str, count: int, first: int = 1) -> list[Entry]:
     """``count`` names in which the run of # in ``pattern`` becomes a number, zero-padded. Raises BadInput."""
     runs = re.findall("#+", pattern)
     if len(runs) != 1:
-        raise BadInput(f"{pattern!r} is no pattern", way_out="put one run of # where the number goes, as in 'sensor-#####'")
+        raise BadInput(f"{pattern!r} is no pattern", hint="put one run of # where the number goes, as in 'sensor-#####'")
     width, last = len(runs[0]), first + count - 1
     if len(str(last)) > width:
-        raise BadInput(f"{last} does not fit into {runs[0]!r}", way_out=f"use {'#' * len(str(last))!r}")
+        raise BadInput(f"{last} does not fit into {runs[0]!r}", hint=f"use {'#' * len(str(last))!r}")
     before, after = pattern.split(runs[0])
     check_thing_name(f"{before}{last:0{width}}{after}")
     return [(f"{before}{number:0{width}}{after}", None) for number in range(first, last + 1)]
@@ -28,7 +28,7 @@ def from_file(path: Path) -> list[Entry]:
     try:
         text = read_input(path, "list of names").decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not text", way_out="save it as UTF-8") from None
+        raise BadInput(f"{path} is not text", hint="save it as UTF-8") from None
     rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     columns = {"thing": 0}
@@ -36,19 +36,19 @@ def from_file(path: Path) -> list[Entry]:
     if "thing" in header:
         columns, start = {name: at for at, name in enumerate(header)}, 1
         if unknown := set(header) - {"thing", "serial"}:
-            raise BadInput(f"{path}: unknown column {sorted(unknown)[0]!r}", way_out="use the columns thing and serial")
+            raise BadInput(f"{path}: unknown column {sorted(unknown)[0]!r}", hint="use the columns thing and serial")
     entries = []
     for number, row in enumerate(rows[start:], start + 1):
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
         if len(cells) > len(columns):
-            raise BadInput(f"{path}, line {number}: {len(cells)} columns", way_out="begin with the line: thing,serial")
+            raise BadInput(f"{path}, line {number}: {len(cells)} columns", hint="begin with the line: thing,serial")
         try:
             thing = check_thing_name(cells[columns["thing"]])
         except (BadInput, IndexError) as error:
             what = error.what if isinstance(error, BadInput) else "no thing"
-            raise BadInput(f"{path}, line {number}: {what}", way_out=getattr(error, "way_out", "name it")) from None
+            raise BadInput(f"{path}, line {number}: {what}", hint=getattr(error, "hint", "name it")) from None
         serial = cells[columns["serial"]] if "serial" in columns and len(cells) > columns["serial"] else ""
         entries.append((thing, serial or None))
     return entries

@@ -34,7 +34,7 @@ def read(path: Path, thing: str | None = None) -> CheckedRequest:
         return check(load(data), thing)
     except UNREADABLE:
         raise BadInput(
-            f"{path} is no certificate signing request", way_out="make one: openssl req -new -key device.key"
+            f"{path} is no certificate signing request", hint="make one: openssl req -new -key device.key"
         ) from None
 
 
@@ -48,15 +48,15 @@ def check(request: x509.CertificateSigningRequest, thing: str | None = None) -> 
     if not valid:
         raise BadInput(
             "the request's signature is wrong: whoever sent it has not shown that they hold the key",
-            way_out="make the request again with that key",
+            hint="make the request again with that key",
         )
     names = [str(name.value) for name in request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if len(names) > 1:
-        raise BadInput("the request has several common names", way_out="make it again with the thing's name alone")
+        raise BadInput("the request has several common names", hint="make it again with the thing's name alone")
     if names and thing and names[0] != thing:
-        raise BadInput(f"the request is for {names[0]!r}, not for {thing!r}", way_out="name the thing it is for")
+        raise BadInput(f"the request is for {names[0]!r}, not for {thing!r}", hint="name the thing it is for")
     if not names and not thing:
-        raise BadInput("the request has no common name", way_out="name the thing: rootlet device issue THING --csr …")
+        raise BadInput("the request has no common name", hint="name the thing: rootlet device issue THING --csr …")
     others = tuple(part.rfc4514_string() for part in request.subject if part.oid != NameOID.COMMON_NAME)
     return CheckedRequest(check_thing_name(thing or names[0]), public_key, others + _check_extensions(request))
 
@@ -68,15 +68,13 @@ def _check_extensions(request: x509.CertificateSigningRequest) -> tuple[str, ...
         value = extension.value
         if isinstance(value, x509.BasicConstraints):
             if value.ca:
-                raise BadInput("the request asks to be a CA", way_out="a device's certificate is none: ask without it")
+                raise BadInput("the request asks to be a CA", hint="a device's certificate is none: ask without it")
         elif isinstance(value, x509.KeyUsage):
             if value.key_cert_sign or value.crl_sign:
-                raise BadInput("the request asks to sign certificates", way_out="ask for digitalSignature alone")
+                raise BadInput("the request asks to sign certificates", hint="ask for digitalSignature alone")
         elif isinstance(value, x509.ExtendedKeyUsage):
             if ExtendedKeyUsageOID.CLIENT_AUTH not in value:
-                raise BadInput(
-                    "the request's extended key usage lacks clientAuth", way_out="ask for clientAuth, or for none"
-                )
+                raise BadInput("the request's extended key usage lacks clientAuth", hint="ask for clientAuth, or for none")
         elif not isinstance(value, x509.SubjectKeyIdentifier):
             left_out.append(getattr(extension.oid, "_name", extension.oid.dotted_string))
     return tuple(left_out)

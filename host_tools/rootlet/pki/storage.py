@@ -10,14 +10,14 @@ from rootlet.errors import BadInput
 from rootlet.files import make_private_directory, write_atomic, write_secret
 
 
-def check_vacant(directory: Path, what: str, way_out: str = "choose another name, or move what is there away") -> None:
+def check_vacant(directory: Path, what: str, hint: str = "choose another name, or move what is there away") -> None:
     """Raise BadInput where ``directory`` holds anything already. ``what`` says what was to lie there."""
     if directory.is_dir() and not any(directory.iterdir()):
         return
     if directory.exists() or directory.is_symlink():
         raise BadInput(
             f"{directory} exists already: {what} is never written over something else",
-            way_out=way_out,
+            hint=hint,
         )
 
 
@@ -39,7 +39,7 @@ def write_directory(directory: Path, files: Mapping[str, bytes], *, secret: Coll
                 write_atomic(staging / name, data)
         staging.rename(target)
     except OSError as error:
-        raise BadInput(f"cannot write {directory}: {error.strerror}", way_out="check the path and its owner") from None
+        raise BadInput(f"cannot write {directory}: {error.strerror}", hint="check the path and its owner") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

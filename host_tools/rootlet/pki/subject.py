@@ -37,21 +37,21 @@ class Subject:
         for attribute in fields(self):
             value = getattr(self, attribute.name)
             if value is not None and not value.strip():
-                raise BadInput(f"the subject's {_words(attribute.name)} is empty", way_out="leave it out, or fill it in")
+                raise BadInput(f"the subject's {_words(attribute.name)} is empty", hint="leave it out, or fill it in")
             if value is not None and len(value) > _LIMITS.get(attribute.name, 2):
                 raise BadInput(
                     f"the subject's {_words(attribute.name)} is {len(value)} characters long",
-                    way_out=f"use {_LIMITS.get(attribute.name, 2)} or fewer (RFC 5280)",
+                    hint=f"use {_LIMITS.get(attribute.name, 2)} or fewer (RFC 5280)",
                 )
         if self.country is not None and not re.fullmatch("[A-Z]{2}", self.country):
-            raise BadInput(f"{self.country!r} is no country", way_out="use the two capital letters of ISO 3166, as in CH")
+            raise BadInput(f"{self.country!r} is no country", hint="use the two capital letters of ISO 3166, as in CH")
         for name in ("serial_number", "dn_qualifier"):
             value = getattr(self, name)
             # RFC 5280 appendix A.1: these two are PrintableString.
             if value is not None and not _PRINTABLE.fullmatch(value):
                 raise BadInput(
                     f"the subject's {_words(name)} {value!r} cannot be used",
-                    way_out="use letters, digits, space and '()+,-./:=? (X.509 PrintableString)",
+                    hint="use letters, digits, space and '()+,-./:=? (X.509 PrintableString)",
                 )
 
     def name(self, common: str) -> x509.Name:
@@ -59,7 +59,7 @@ class Subject:
         try:
             return x509.Name([*self._shared, x509.NameAttribute(NameOID.COMMON_NAME, common)])
         except ValueError as error:
-            raise BadInput(f"the subject's name cannot be used: {error}", way_out="shorten or correct it") from None
+            raise BadInput(f"the subject's name cannot be used: {error}", hint="shorten or correct it") from None
 
     @cached_property
     def _shared(self) -> list[x509.NameAttribute[str]]:
@@ -88,12 +88,12 @@ def check_thing_name(name: str) -> str:
     if not _THING.fullmatch(name):
         raise BadInput(
             f"{name!r} is no thing name",
-            way_out="use 1 to 128 letters, digits, colons, underscores and hyphens (AWS IoT's rule)",
+            hint="use 1 to 128 letters, digits, colons, underscores and hyphens (AWS IoT's rule)",
         )
     if len(name) > COMMON_NAME_LIMIT:
         raise BadInput(
             f"the thing name is {len(name)} characters long",
-            way_out=f"use {COMMON_NAME_LIMIT} or fewer: it becomes the certificate's common name (RFC 5280)",
+            hint=f"use {COMMON_NAME_LIMIT} or fewer: it becomes the certificate's common name (RFC 5280)",
         )
     return name
 

@@ -24,7 +24,7 @@ def create_key(module: Path, token: str, label: str, pin: bytes, key_type: KeyTy
         with _refusals(token):
             if _find(session, p11.ObjectClass.PRIVATE_KEY, label):
                 raise BadInput(
-                    f"token {token!r} has a key {label!r} already", way_out="choose another --key-label, or --use-key it"
+                    f"token {token!r} has a key {label!r} already", hint="choose another --key-label, or --use-key it"
                 )
             private = {p11.Attribute.SENSITIVE: True, p11.Attribute.EXTRACTABLE: False}
             shape: dict[str, Any] = {"label": label, "store": True, "private_template": private}
@@ -69,7 +69,7 @@ def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> HeldK
     try:
         module, token, label = Path(record["module"]), record["token"], record["label"]
     except KeyError as error:
-        raise BadInput(f"the CA's ca.json lacks {error}", way_out="restore it from a backup") from None
+        raise BadInput(f"the CA's ca.json lacks {error}", hint="restore it from a backup") from None
     session = _open(module, token, pin)
     try:
         with _refusals(token):
@@ -90,7 +90,7 @@ def _binding() -> Any:
         import pkcs11.util.ec
         import pkcs11.util.rsa
     except ImportError:
-        raise RootletError("python-pkcs11 is not installed", way_out="pip install 'rootlet[hsm]'") from None
+        raise RootletError("python-pkcs11 is not installed", hint="pip install 'rootlet[hsm]'") from None
     return pkcs11
 
 
@@ -103,7 +103,7 @@ def _open(module: Path, token: str, pin: bytes, *, write: bool = False, afresh: 
     if not module.is_file():
         raise BadInput(
             f"PKCS#11 module not found: {module}",
-            way_out="give --pkcs11-module the token's library, as in /usr/lib/softhsm/libsofthsm2.so",
+            hint="give --pkcs11-module the token's library, as in /usr/lib/softhsm/libsofthsm2.so",
         )
     try:
         library = p11.lib(str(module.resolve()))
@@ -118,11 +118,11 @@ def _open(module: Path, token: str, pin: bytes, *, write: bool = False, afresh: 
             # A login counts for the whole process (PKCS#11 v2.40 §5.6): parent and child may live in one token.
             return found.open(rw=write)
     except p11.NoSuchToken:
-        raise BadInput(f"no token {token!r} in {module}", way_out="list them: pkcs11-tool --list-slots") from None
+        raise BadInput(f"no token {token!r} in {module}", hint="list them: pkcs11-tool --list-slots") from None
     except p11.MultipleTokensReturned:
-        raise BadInput(f"several tokens are labelled {token!r}", way_out="label them apart, or unplug one") from None
+        raise BadInput(f"several tokens are labelled {token!r}", hint="label them apart, or unplug one") from None
     except UnicodeDecodeError:
-        raise BadInput("the PIN is not UTF-8", way_out="check where it comes from") from None
+        raise BadInput("the PIN is not UTF-8", hint="check where it comes from") from None
     except p11.PKCS11Error as error:
         if not afresh and type(error).__name__ in _LOST:
             return _open(module, token, pin, write=write, afresh=True)
@@ -148,8 +148,8 @@ def _refusal(token: str, error: Exception) -> RootletError:
         "UserPinNotInitialized": ("no PIN is set", "initialise the token"),
         "TokenWriteProtected": ("it is write-protected", "make the key with the vendor's tool, then --use-key it"),
     }
-    what, way_out = known.get(kind, (f"it refused ({kind})", "see the token's own log"))
-    return RootletError(f"token {token!r}: {what}", way_out=way_out)
+    what, hint = known.get(kind, (f"it refused ({kind})", "see the token's own log"))
+    return RootletError(f"token {token!r}: {what}", hint=hint)
 
 
 def _find(session: Any, kind: Any, label: str) -> list[Any]:
@@ -163,7 +163,7 @@ def _one(session: Any, kind: Any, label: str, token: str) -> Any:
         count = f"{len(found)} keys" if found else "no key"
         half = kind.name.lower().replace("_", " ")
         raise BadInput(
-            f"token {token!r} has {count} labelled {label!r} ({half})", way_out="list them: pkcs11-tool --list-objects"
+            f"token {token!r} has {count} labelled {label!r} ({half})", hint="list them: pkcs11-tool --list-objects"
         )
     return found[0]
 
@@ -175,7 +175,7 @@ def _public_key(key: Any) -> PublicKey:
     elif key.key_type == p11.KeyType.RSA:
         der = p11.util.rsa.encode_rsa_public_key(key)
     else:
-        raise BadInput(f"the token's key is of kind {key.key_type.name}", way_out="use an EC or RSA key")
+        raise BadInput(f"the token's key is of kind {key.key_type.name}", hint="use an EC or RSA key")
     return supported_public_key(load_der_public_key(der))
 
 

@@ -56,9 +56,9 @@ def load(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise BadInput(f"policy {name} is nested too deeply", way_out="correct it") from None
+        raise BadInput(f"policy {name} is nested too deeply", hint="correct it") from None
     except ValueError as error:
-        raise BadInput(f"policy {name} is no JSON: {error}", way_out="correct it") from None
+        raise BadInput(f"policy {name} is no JSON: {error}", hint="correct it") from None
 
 
 def characters(document: Mapping[str, Any]) -> int:
@@ -115,4 +115,4 @@ def _values(given: Any) -> tuple[str, ...]:
 
 
 def _malformed(name: str, what: str) -> BadInput:
-    return BadInput(f"policy {name} {what}", way_out="see AWS IoT Core policies in AWS's developer guide")
+    return BadInput(f"policy {name} {what}", hint="see AWS IoT Core policies in AWS's developer guide")

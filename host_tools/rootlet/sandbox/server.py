@@ -91,7 +91,7 @@ def _listen(port: int, option: str) -> socket.socket:
         listener.close()
         raise BadInput(
             f"cannot listen on {LOOPBACK}:{port}: {error.strerror}",
-            way_out=f"stop what uses that port, or choose another with {option} (0: any free one)",
+            hint=f"stop what uses that port, or choose another with {option} (0: any free one)",
         ) from None
     listener.listen(256)
     return listener
@@ -157,7 +157,7 @@ def _main() -> None:
     try:
         serve(Settings(**settings), ready)
     except BadInput as error:
-        sys.exit(f"{error.what} ({error.way_out})")
+        sys.exit(f"{error.what} ({error.hint})")
 
 
 if __name__ == "__main__":

@@ -69,12 +69,12 @@ def parse_target(text: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not host or "/" in host or any(character.isspace() for character in host):
-        raise BadInput(f"{text!r} is no HOST[:PORT]", way_out="for example example-ats.iot.eu-west-1.amazonaws.com:8883")
+        raise BadInput(f"{text!r} is no HOST[:PORT]", hint="for example example-ats.iot.eu-west-1.amazonaws.com:8883")
     _check_name(host)
     if not port:
         return host, default_port
     if not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise BadInput(f"{text!r}: {port!r} is no port", way_out="a port is a number from 1 to 65535")
+        raise BadInput(f"{text!r}: {port!r} is no port", hint="a port is a number from 1 to 65535")
     return host, int(port)
 
 
@@ -84,9 +84,7 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
     Raises RootletError where there is no server, or no TLS, or no answer in ``timeout`` seconds; BadInput for a bad offer.
     """
     if not 0 < timeout <= LONGEST_WAIT:
-        raise BadInput(
-            f"{timeout:g} s is no time to wait", way_out=f"give seconds: more than 0, {LONGEST_WAIT:g} at the most"
-        )
+        raise BadInput(f"{timeout:g} s is no time to wait", hint=f"give seconds: more than 0, {LONGEST_WAIT:g} at the most")
     if connect_to is not None:
         _check_name(connect_to)
     context = _context(offer)
@@ -95,13 +93,13 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
         plain = socket.create_connection((connect_to or host, port), timeout)
     except socket.gaierror as error:
         raise RootletError(
-            f"{host} has no address ({error.strerror})", way_out="check the name: rootlet cloud endpoint"
+            f"{host} has no address ({error.strerror})", hint="check the name: rootlet cloud endpoint"
         ) from None
     except OSError as error:
         reason = error.strerror or "no answer"
         raise RootletError(
             f"{host} port {port} does not let us connect: {reason}",
-            way_out="check port and firewall: MQTT over TLS is on 8883",
+            hint="check port and firewall: MQTT over TLS is on 8883",
         ) from None
     with plain:
         plain.setblocking(False)
@@ -114,7 +112,7 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
         sent = connection.get_peer_cert_chain() or []
         ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in sent]
         if failure and not ders:
-            raise RootletError(f"{host} port {port} showed no certificate: {failure}", way_out=_way_out(offer))
+            raise RootletError(f"{host} port {port} showed no certificate: {failure}", hint=_hint(offer))
         chain = readable(ders)
         return Served(
             host,
@@ -139,7 +137,7 @@ def _context(offer: Offer) -> SSL.Context:
         # Level 0: a chain with SHA-1 or a short key must be seen to be judged.
         context.set_cipher_list(f"{suites}:@SECLEVEL=0".encode())
     except SSL.Error:
-        raise BadInput(f"OpenSSL knows no cipher in {suites!r}", way_out="see: openssl ciphers -v") from None
+        raise BadInput(f"OpenSSL knows no cipher in {suites!r}", hint="see: openssl ciphers -v") from None
     if not offer.ciphers:
         # TLS 1.3 chooses the chain by the signature algorithms; pyOpenSSL has no call for them, the library below has.
         names = ":".join(_SIGNATURES[kind] for kind in offer.key_types)
@@ -153,7 +151,7 @@ def _context(offer: Offer) -> SSL.Context:
         except (SSL.Error, OSError, ValueError, TypeError, UnsupportedAlgorithm):
             raise BadInput(
                 f"{offer.certificate} and {offer.key} are no certificate and key that belong together",
-                way_out="give device.crt and device.key of one device, in PEM, the key not encrypted",
+                hint="give device.crt and device.key of one device, in PEM, the key not encrypted",
             ) from None
     return context
 
@@ -170,7 +168,7 @@ def _handshake(connection: SSL.Connection, plain: socket.socket, deadline: float
                 if connection.get_peer_cert_chain():
                     return f"the server went silent after its certificates ({timeout:g} s)"
                 raise RootletError(
-                    f"{where} did not answer the handshake in {timeout:g} s", way_out="check that TLS is spoken on this port"
+                    f"{where} did not answer the handshake in {timeout:g} s", hint="check that TLS is spoken on this port"
                 ) from None
         except SSL.ZeroReturnError:
             return "the server ended TLS before the handshake was over"
@@ -188,7 +186,7 @@ def _reason(error: SSL.Error) -> str:
     return text
 
 
-def _way_out(offer: Offer) -> str:
+def _hint(offer: Offer) -> str:
     if len(offer.key_types) == 1 and not offer.ciphers:
         return f"it may have no {offer.key_types[0].upper()} chain: try --key-type both, or another --tls"
     return "check host and port; MQTT over TLS is on 8883"
@@ -198,7 +196,7 @@ def _check_name(host: str) -> None:
     try:
         host.encode("idna")
     except UnicodeError:
-        raise BadInput(f"{host!r} is no host name", way_out="its parts have 1 to 63 characters, between dots") from None
+        raise BadInput(f"{host!r} is no host name", hint="its parts have 1 to 63 characters, between dots") from None
 
 
 def _is_address(host: str) -> bool:

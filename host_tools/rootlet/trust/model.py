@@ -268,7 +268,7 @@ def parse(data: bytes, where: str) -> list[Certificate]:
             return [checked(ssl.PEM_cert_to_DER_cert(_plain(block))) for block in found]
         return [checked(data)]
     except ValueError:
-        raise BadInput(f"{where}: no X.509 certificate in PEM or DER", way_out="give one, or a chain of them") from None
+        raise BadInput(f"{where}: no X.509 certificate in PEM or DER", hint="give one, or a chain of them") from None
 
 
 def _plain(block: bytes) -> str:

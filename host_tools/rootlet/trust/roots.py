@@ -33,17 +33,17 @@ class PinnedRoot:
         try:
             der = ssl.PEM_cert_to_DER_cert(read_input(self.path, "root certificate").decode())
         except ValueError:
-            raise RootletError(f"{self.path} is no PEM certificate", way_out=self._way_out) from None
+            raise RootletError(f"{self.path} is no PEM certificate", hint=self._hint) from None
         digest = hashlib.sha256(der).hexdigest()
         if digest != self.sha256:
             raise RootletError(
                 f"{self.path} is not the pinned {self.name}: its SHA-256 is {digest}, the manifest says {self.sha256}",
-                way_out=self._way_out,
+                hint=self._hint,
             )
         return der
 
     @property
-    def _way_out(self) -> str:
+    def _hint(self) -> str:
         return "restore the file from git, or reinstall rootlet; never build with a root that nobody vouches for"
 
 
@@ -63,7 +63,7 @@ class Manifest:
         chosen = []
         for name in names:
             if name not in known:
-                raise BadInput(f"unknown root {name!r}", way_out=f"choose from: {', '.join(known)}")
+                raise BadInput(f"unknown root {name!r}", hint=f"choose from: {', '.join(known)}")
             chosen.append(known[name])
         return tuple(chosen)
 

@@ -56,7 +56,7 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
 def test_an_unknown_board_is_refused_with_the_known_ones() -> None:
     with pytest.raises(BadInput) as refusal:
         load_board("esp8266")
-    assert "esp32_generic_c3" in refusal.value.way_out
+    assert "esp32_generic_c3" in refusal.value.hint
 
 
 def test_a_size_of_flash_that_is_not_sold_is_refused(board) -> None:

@@ -120,7 +120,7 @@ class TestFaults:
             board.faults.drop_after = operations
             with Chip(board.port) as chip, pytest.raises(RootletError, match="lost the connection") as lost:
                 flasher.burn(chip, flasher.regions(full))
-            assert "run the command again" in lost.value.way_out
+            assert "run the command again" in lost.value.hint
             assert inspection.inspect(with_table(board.flash, full)).identity is None  # credentials come last
             with Chip(board.port) as chip:
                 flasher.burn(chip, flasher.regions(full))
@@ -160,7 +160,7 @@ class TestFaults:
             board.faults.silent = True
             with pytest.raises(RootletError, match="no answer from the chip") as refusal:
                 Chip(board.port, attempts=1)
-            assert "hold BOOT" in refusal.value.way_out
+            assert "hold BOOT" in refusal.value.hint
 
     def test_no_port_is_told(self) -> None:
         with pytest.raises(RootletError, match="no answer from the chip on /dev/no-such-port"):
@@ -184,7 +184,7 @@ class TestFaults:
         with DownloadMode() as board, Chip(board.port) as chip:
             with pytest.raises(BadInput, match="for 8 MiB of flash, the chip has 4 MiB") as refusal:
                 flasher.check_fit(chip, larger)
-            assert "--flash-size 4" in refusal.value.way_out
+            assert "--flash-size 4" in refusal.value.hint
 
     def test_somebody_elses_identity_is_not_overwritten(self, full: bytes, identity, other_identity) -> None:
         with DownloadMode(flash=full) as board, Chip(board.port) as chip:

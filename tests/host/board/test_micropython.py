@@ -44,7 +44,7 @@ def test_a_real_build_is_inspected(builds: dict[str, bytes], key: str, tmp_path:
 def test_a_real_build_that_is_too_old_is_refused_with_the_reason(builds: dict[str, bytes], key: str, board: Board) -> None:
     with pytest.raises(BadInput, match=rf"MicroPython {BUILDS[key]}.*; leaf needs 1\.23 or later") as refusal:
         micropython.check(micropython.read(builds[key]), board)
-    assert "rootlet micropython fetch esp32_generic" in refusal.value.way_out
+    assert "rootlet micropython fetch esp32_generic" in refusal.value.hint
 
 
 def test_a_supported_build_goes_into_the_image_with_its_own_table(relabelled: bytes, board: Board, application) -> None:
@@ -142,7 +142,7 @@ class TestFetch:
         monkeypatch.setenv(releases.MIRROR, "http://127.0.0.1:1")
         with pytest.raises(RootletError, match="no network") as refusal:
             releases.fetch(load_board("esp32_generic"), "0" * 64)
-        assert "download it elsewhere" in refusal.value.way_out
+        assert "download it elsewhere" in refusal.value.hint
 
     def test_a_release_that_is_gone_is_told(self, mirror: str) -> None:
         with pytest.raises(RootletError, match="the server says 404"):

@@ -62,13 +62,13 @@ def test_characters_that_the_line_loses_are_sent_again(flash: Path, tmp_path: Pa
         assert not lost and "rebooted" in board.lines()
 
 
-def test_a_port_without_a_prompt_is_named_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_without_a_prompt_is_named_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     board_end, port_end = pty.openpty()
     with pytest.raises(RootletError, match="no MicroPython prompt") as caught:
         Remote(os.ttyname(port_end))
     os.close(board_end)
     os.close(port_end)
-    assert "check the port" in str(caught.value.way_out) and not capsys.readouterr().out
+    assert "check the port" in str(caught.value.hint) and not capsys.readouterr().out
 
 
 def test_a_boot_that_is_cut_short_leaves_no_prompt_on_the_files_of_the_host(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_the_command_shows_the_plan_and_wants_the_mac(tmp_path: Path) -> None:
     arguments += ["--records", str(tmp_path / "records"), "--own-build"]
     refused = CliRunner().invoke(cli.command, arguments)
     assert "SPI_BOOT_CRYPT_CNT" in refused.stdout
-    assert isinstance(refused.exception, BadInput) and f"--confirm {MAC}" in refused.exception.way_out
+    assert isinstance(refused.exception, BadInput) and f"--confirm {MAC}" in refused.exception.hint
     done = CliRunner().invoke(cli.command, [*arguments, "--confirm", MAC])
     assert done.exit_code == 0 and "burned  BLOCK_KEY0" in done.stdout
     key = (tmp_path / "records" / MAC.replace(":", "") / "flash-encryption.key").read_bytes()

@@ -1,4 +1,4 @@
-"""Bad input gets one clear error that names the thing and the way out, and nothing is left half-written."""
+"""Bad input gets one clear error that names the thing and gives a hint, and nothing is left half-written."""
 
 import os
 import subprocess

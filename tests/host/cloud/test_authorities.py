@@ -95,7 +95,7 @@ def test_sni_only_needs_no_key(aws: IoTClient, ca: Path) -> None:
 def test_wrong_input_is_named(aws: IoTClient, ca: Path, arguments: list[str], words: str) -> None:
     error = run(*[argument.format(ca=ca) for argument in arguments]).exception
     assert isinstance(error, RootletError)
-    assert words in error.what + error.way_out
+    assert words in error.what + error.hint
 
 
 def test_a_devices_certificate_is_no_ca(aws: IoTClient, ca: Path, tmp_path: Path) -> None:

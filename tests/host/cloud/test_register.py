@@ -74,7 +74,7 @@ def test_a_certificate_that_somebody_switched_off_stays_off_until_asked(aws: IoT
     aws.update_certificate(certificateId=identity.certificate_id, newStatus="INACTIVE")
     with pytest.raises(RootletError, match="INACTIVE") as refusal:
         registration.register(aws, identity, application="leaf", streams=["climate"])
-    assert "--activate" in refusal.value.way_out
+    assert "--activate" in refusal.value.hint
     done = registration.register(aws, identity, application="leaf", streams=["climate"], activate=True)
     assert done.changes == [f"activated certificate {identity.certificate_id}"]
 
@@ -101,7 +101,7 @@ def test_the_policy_names_every_topic_and_has_no_wildcard() -> None:
     assert "arn:aws:iot:eu-west-1:123456789012:topic/dt/leaf/${iot:Connection.Thing.ThingName}/climate" in text
 
 
-def test_without_region_or_credentials_the_way_out_is_named(no_aws: None, authority: Authority) -> None:
+def test_without_region_or_credentials_a_hint_is_given(no_aws: None, authority: Authority) -> None:
     from rootlet.cloud import client
 
     with pytest.raises(BadInput, match="region"):
@@ -122,7 +122,7 @@ def test_a_sandbox_that_is_not_up_is_one_clear_error(no_aws: None, monkeypatch: 
         monkeypatch.setenv(name, value)
     with pytest.raises(RootletError, match=r"127\.0\.0\.1:9") as refusal:
         registration.endpoint(client.iot())
-    assert "sandbox" in refusal.value.way_out
+    assert "sandbox" in refusal.value.hint
 
 
 def test_type_group_and_attributes_are_made_once_and_adjusted_after(aws: IoTClient, authority: Authority) -> None:

@@ -30,7 +30,7 @@ def test_a_local_file_that_differs_from_the_pin_is_refused_and_nothing_is_cached
     monkeypatch.setenv(frozen.LOCAL_FILE, str(other))
     with pytest.raises(RootletError, match=frozen.UMQTT.sha256) as refusal:
         frozen.frozen_directory()
-    assert frozen.LOCAL_FILE in refusal.value.way_out
+    assert frozen.LOCAL_FILE in refusal.value.hint
     assert not list(empty_cache.rglob("*.py"))
 
 

@@ -140,11 +140,11 @@ def test_a_second_board_with_the_same_mac_is_told_apart_by_its_certificate(datab
     done = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN)
     with pytest.raises(Refused, match="carries no certificate") as refused:
         ledger.assign("monday", Board(MAC))
-    assert "factory retry monday-0000" in refused.value.way_out
+    assert "factory retry monday-0000" in refused.value.hint
     done = take(ledger, assigned(ledger, carried=done.certificate_id), Step.PROVE, Step.REGISTER, Step.LABEL)
     with pytest.raises(Refused, match="was made monday-0000, and this board carries no certificate") as refused:
         ledger.assign("monday", Board(MAC))
-    assert "two boards have the same MAC" in refused.value.way_out
+    assert "two boards have the same MAC" in refused.value.hint
     with pytest.raises(AlreadyDone):
         ledger.assign("monday", Board(MAC, done.certificate_id))
     assert ledger.status("monday") == {State.OPEN: 2, State.DONE: 1}

@@ -136,7 +136,7 @@ def test_an_intermediate_without_room_below_it_issues_no_ca(root: Issuer) -> Non
     shallow = make_root(path_length=1)
     with pytest.raises(BadInput, match="path length 1") as refused:
         certificates.intermediate(FULL.name("Batch"), key.public_key(), shallow, days=30, path_length=1)
-    assert "--path-length 0" in refused.value.way_out
+    assert "--path-length 0" in refused.value.hint
 
 
 @pytest.mark.parametrize("curve", ["ec-p256", "ec-p384"])

@@ -109,7 +109,7 @@ def test_a_full_disk_is_named(authority: Authority, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(batch, "write_secret", full)  # inherited by the forked workers
     with pytest.raises(RootletError, match="No space left on device") as refused:
         batch.issue(authority, tmp_path / "b", Order(ENTRIES), workers=2)
-    assert "repeat the command" in refused.value.way_out
+    assert "repeat the command" in refused.value.hint
 
 
 def test_devices_are_unpacked_by_name_and_never_overwritten(rootlet: Rootlet, made: Path, tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_wrong_input_is_named_and_exits_2(arguments: list[str], words: str) -> N
     error = refuse(*arguments)
     assert isinstance(error, BadInput)
     assert words in error.what
-    assert error.way_out
+    assert error.hint
 
 
 def test_an_encrypted_key_is_refused_and_not_asked_for(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_an_encrypted_key_is_refused_and_not_asked_for(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(signed.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
     error = refuse("localhost", "--cert", str(tmp_path / "crt"), "--key", str(tmp_path / "key"))
     assert isinstance(error, BadInput)
-    assert "not encrypted" in error.way_out
+    assert "not encrypted" in error.hint
 
 
 def test_a_certificate_that_cannot_be_read_hides_no_other_and_makes_the_verdict_a_refusal(look: Look) -> None:

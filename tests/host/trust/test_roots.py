@@ -72,4 +72,4 @@ def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_root_is_refused_with_the_known_names() -> None:
     with pytest.raises(BadInput, match="amazon-root-ca-9") as refusal:
         load_manifest().select(["amazon-root-ca-9"])
-    assert "amazon-root-ca-1" in refusal.value.way_out
+    assert "amazon-root-ca-1" in refusal.value.hint

@@ -89,7 +89,7 @@ def test_a_device_is_explained_from_unknown_to_accepted_to_deactivated(
     identity = authority.issue("explained-1")
     code, rules, _ = explained(identity.certificate, tmp_path)
     assert (code, rules["registered"]["ok"]) == (1, False)
-    assert "rootlet cloud register" in str(rules["registered"]["way_out"])
+    assert "rootlet cloud register" in str(rules["registered"]["hint"])
 
     done = registration.register(aws, identity, application="leaf", streams=["climate"])
     code, rules, _ = explained(identity.certificate, tmp_path)

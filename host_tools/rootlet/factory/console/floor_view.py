@@ -111,7 +111,7 @@ def _view(tile: Tile) -> TileView:
     phase = Phase(tile.phase)
     word, sign = _WORDS[phase]
     kind = _KINDS.get(phase, "busy")
-    what, todo = tile.what, tile.way_out
+    what, todo = tile.what, tile.hint
     if phase is Phase.HELD:
         todo = f"leave the board in, it goes on by itself; {todo}"
     if tile.silent:

@@ -112,7 +112,7 @@ class _Pages:
         word, number = request.query_params.get("word", "").strip(), _number(request.query_params.get("page"))
         found = next((one for one in await run_in_threadpool(views.batches, self._database) if one.name == name), None)
         if found is None:
-            raise BadInput(f"there is no batch {name}", way_out="look at the list of batches")
+            raise BadInput(f"there is no batch {name}", hint="look at the list of batches")
         chosen = request.query_params.get("state", "")
         states = [state for state in State if state == chosen]
         lines = await run_in_threadpool(
@@ -136,7 +136,7 @@ class _Pages:
         batch, kind = request.path_params["batch"], request.path_params["kind"]
         types = {"csv": "text/csv", "json": "application/json"}
         if kind not in types:
-            raise BadInput(f"no export as {kind}", way_out="csv or json")
+            raise BadInput(f"no export as {kind}", hint="csv or json")
         text = await run_in_threadpool(lambda: exports.render(self._database, batch, kind))
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in batch)
         headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
@@ -146,7 +146,7 @@ class _Pages:
         thing = request.path_params["thing"]
         entries = await run_in_threadpool(views.past, self._database, thing)
         if not entries:
-            raise BadInput(f"the ledger does not know {thing}", way_out="look for it in its batch")
+            raise BadInput(f"the ledger does not know {thing}", hint="look for it in its batch")
         return self._page("thing.html", thing=thing, entries=entries)
 
     def _page(self, template: str, **values: Any) -> HTMLResponse:
@@ -226,7 +226,7 @@ class _Token:
 
 def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RootletError)
-    return PlainTextResponse(f"{error.what}; {error.way_out}\n", 404 if isinstance(error, BadInput) else 503)
+    return PlainTextResponse(f"{error.what}; {error.hint}\n", 404 if isinstance(error, BadInput) else 503)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -234,7 +234,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise BadInput(f"cannot listen on {host}:{port}: {error.strerror}", way_out="choose another --port") from None
+        raise BadInput(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --port") from None
 
 
 def _number(text: str | None) -> int:
