@@ -8,7 +8,7 @@ from mypy_boto3_iot import IoTClient
 from rootlet.board import image
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
-from rootlet.cli.factory import command
+from rootlet.cli.factory.group import command
 from rootlet.cloud import registration
 from rootlet.factory import registrar
 from rootlet.factory.ledger import Record

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from mypy_boto3_iot import IoTClient
-from rootlet.cli.cloud import command as cloud
+from rootlet.cli.cloud.group import command as cloud
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority, Subject
 from rootlet.pki.identity import DeviceIdentity

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from mypy_boto3_iot import IoTClient
-from rootlet.cli.cloud import command as cloud
+from rootlet.cli.cloud.group import command as cloud
 from rootlet.cloud import jitr, jitr_rules, provisioning
 from rootlet.cloud import policy as policies
 from rootlet.errors import RootletError

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 from rootlet import resources
 from rootlet.board.definition import list_boards, load_board
-from rootlet.cli.boards import command
+from rootlet.cli.board.boards import command
 from rootlet.errors import BadInput
 
 GOOD = (resources.BOARDS / "esp32_generic" / "board.toml").read_text()

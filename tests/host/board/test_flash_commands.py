@@ -157,7 +157,7 @@ class TestTheOthers:
 
 
 def test_a_boards_roots_and_chain_are_seen_over_its_port(full: bytes) -> None:
-    from rootlet.cli import chain
+    from rootlet.cli.trust import chain
 
     with DownloadMode(flash=full) as board:
         result = CliRunner().invoke(chain.command, ["--port", board.port, "--json"])

@@ -11,7 +11,7 @@ from flashkit import BUILT, CONFIG
 from rootlet import resources
 from rootlet.board import filesystem, image, inspection, secure_cert
 from rootlet.board.definition import Board, list_boards
-from rootlet.cli import image as cli
+from rootlet.cli.board import image as cli
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity

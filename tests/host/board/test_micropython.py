@@ -15,8 +15,8 @@ from flashkit import APPLICATION, BUILDS, BUILT, CONFIG, rehash
 from rootlet.board import flasher, image, inspection, micropython, partitions, releases, repair, survey
 from rootlet.board.chip import Chip
 from rootlet.board.definition import Board, load_board
-from rootlet.cli import image as cli
-from rootlet.cli import micropython as micropython_cli
+from rootlet.cli.board import image as cli
+from rootlet.cli.board import micropython as micropython_cli
 from rootlet.emulator.download_mode import DownloadMode
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from flashkit import CONFIG
 from rootlet.board import firmware, inspection
 from rootlet.board.remote import Remote
-from rootlet.cli import push as cli
+from rootlet.cli.board import push as cli
 from rootlet.errors import RootletError
 from support.serial_board import SerialBoard
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rootlet.board import secure
-from rootlet.cli import secure as cli
+from rootlet.cli.board import secure as cli
 from rootlet.errors import BadInput, RootletError
 
 MAC = "00:00:00:00:00:00"  # of every virtual chip

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
-from rootlet.cli import ca as ca_cli
-from rootlet.cli.cloud import command as cloud
+from rootlet.cli.cloud.group import command as cloud
+from rootlet.cli.identity import ca as ca_cli
 from rootlet.cloud import authorities
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority, Subject

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
-from rootlet.cli.cloud import command as cloud
+from rootlet.cli.cloud.group import command as cloud
 from rootlet.cloud import bulk, imports, registration, rotation
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority

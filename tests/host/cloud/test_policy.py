@@ -34,7 +34,7 @@ def subscribed(service: str) -> object:
 
 @pytest.fixture
 def run() -> Run:
-    from rootlet.cli.cloud import command
+    from rootlet.cli.cloud.group import command
 
     def invoke(*arguments: str | Path) -> Result:
         return CliRunner().invoke(command, ["policy", *map(str, arguments)])

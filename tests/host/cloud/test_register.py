@@ -16,7 +16,7 @@ Cloud = Callable[..., Result]
 
 @pytest.fixture
 def cloud() -> Cloud:
-    from rootlet.cli.cloud import command
+    from rootlet.cli.cloud.group import command
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(command, arguments)

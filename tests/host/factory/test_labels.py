@@ -11,7 +11,7 @@ import pytest
 import segno
 from click.testing import CliRunner
 from PIL import Image
-from rootlet.cli.factory import command
+from rootlet.cli.factory.group import command
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory import labels
 from rootlet.factory.labels import Content, Printer, Size, Template

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rootlet import factory as factory_package
-from rootlet.cli.factory import command
+from rootlet.cli.factory.group import command
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory import orders, views
 from rootlet.factory.books import verify_books

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 from mypy_boto3_iot import IoTClient
 from rootlet.board import partitions
-from rootlet.cli.factory import command
+from rootlet.cli.factory.group import command
 from rootlet.errors import RootletError
 from rootlet.factory import views
 from rootlet.factory.floor import tiles

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding
-from rootlet.cli import chain as cli
+from rootlet.cli.trust import chain as cli
 from support.defects import CASES, Case
 from support.impostor import Impostor
 

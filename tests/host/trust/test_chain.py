@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-from rootlet.cli import chain as cli
 from rootlet.cli.output import out
+from rootlet.cli.trust import chain as cli
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
 from rootlet.trust.links import link

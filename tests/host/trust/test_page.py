@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from rootlet.cli import chain as cli
+from rootlet.cli.trust import chain as cli
 from rootlet.pki.authority import Authority
 from support.chains import HOST
 from support.defects import CASES

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
-from rootlet.cli import explain as explain_cli
-from rootlet.cli import roots as cli
+from rootlet.cli.cloud import explain as explain_cli
+from rootlet.cli.trust import roots as cli
 from rootlet.cloud import registration
 from rootlet.errors import BadInput
 from rootlet.pki.authority import Authority

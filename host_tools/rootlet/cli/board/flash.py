@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli.board.options import connected, port_options, restarted, shown, told
 from rootlet.cli.output import emit_json, out
-from rootlet.cli.ports import connected, port_options, restarted, shown, told
 
 if TYPE_CHECKING:
     from rootlet.pki.identity import DeviceIdentity

@@ -118,7 +118,7 @@ def command(
     if as_json:
         emit_json(to_json(report))
     else:
-        from rootlet.cli import chain_view
+        from rootlet.cli.trust import chain_view
 
         chain_view.show(report)
     sys.exit(1 if report.ok is False else 0)
@@ -190,7 +190,7 @@ def _source(image: Path | None, port: str | None, baud: int) -> _Source | None:
         return _made(image.name, files, contents.identity, contents.identity_problem)
     if port:
         from rootlet.board import flasher
-        from rootlet.cli.ports import connected, restarted
+        from rootlet.cli.board.options import connected, restarted
 
         with connected(port, baud) as chip:
             table = flasher.read_table(chip)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rootlet.cli import factory_aws, factory_floor, factory_line, registering
-from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
+from rootlet.cli.cloud import options as registering
+from rootlet.cli.factory import aws as factory_aws
+from rootlet.cli.factory import floor as factory_floor
+from rootlet.cli.factory import line as factory_line
+from rootlet.cli.factory.options import json_option, ledger_option, opened, station_name
+from rootlet.cli.identity.options import subject_options
 from rootlet.cli.output import emit_json, err, out
-from rootlet.cli.subject import subject_options
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:

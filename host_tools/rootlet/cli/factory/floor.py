@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from rootlet.cli.ledger_options import ledger_option, opened, station_name
+from rootlet.cli.factory.options import ledger_option, opened, station_name
 from rootlet.cli.output import err, out
 from rootlet.errors import BadInput
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rootlet.cli import cloud_ca, cloud_devices, registering
-from rootlet.cli import policy as policy_commands
+from rootlet.cli.cloud import authorities as cloud_ca
+from rootlet.cli.cloud import devices as cloud_devices
+from rootlet.cli.cloud import options as registering
+from rootlet.cli.cloud import policy as policy_commands
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 
@@ -76,7 +78,7 @@ def register(
     as_json: bool,
 ) -> None:
     """Make the cloud trust DEVICE: its certificate ACTIVE, a thing, a least-privilege policy. Running it again is safe."""
-    from rootlet.cli.cloud_ca import pairs
+    from rootlet.cli.cloud.authorities import pairs
     from rootlet.cloud import client, registration
     from rootlet.pki.identity import DeviceIdentity
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rootlet.cli import registering
-from rootlet.cli.cloud_ca import _certificate, _tell
+from rootlet.cli.cloud import options as registering
+from rootlet.cli.cloud.authorities import _certificate, _tell
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.errors import BadInput, RootletError
@@ -144,7 +144,7 @@ def _prove(new: "DeviceIdentity", place: Path, connect: str | None, port: int, e
 
 def _carried(port: str | None, image: Path | None, baud: int) -> str:
     from rootlet.board import flasher, inspection
-    from rootlet.cli.ports import connected, restarted
+    from rootlet.cli.board.options import connected, restarted
 
     if (port is None) == (image is None):
         raise BadInput("--finish wants to see the board", hint="name its --port (or the --image of a virtual board)")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
+from rootlet.cli.factory.options import json_option, ledger_option, opened, station_name
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import RootletError
 

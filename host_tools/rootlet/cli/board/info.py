@@ -5,8 +5,8 @@ import datetime as dt
 import click
 from rich.markup import escape
 
+from rootlet.cli.board.options import connected, port_options, restarted
 from rootlet.cli.output import emit_json, out
-from rootlet.cli.ports import connected, port_options, restarted
 
 
 @click.command(

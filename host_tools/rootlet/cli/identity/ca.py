@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, get_args
 import click
 from rich.markup import escape
 
+from rootlet.cli.identity.options import subject_options
 from rootlet.cli.output import emit_json, out
 from rootlet.cli.passphrase import SecretSource, open_authority, parent_secret_options, secret_options
-from rootlet.cli.subject import subject_options
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rootlet.cli.ledger_options import json_option, ledger_option, opened, station_name
+from rootlet.cli.factory.options import json_option, ledger_option, opened, station_name
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
 from rootlet.errors import BadInput, RootletError

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli.board.options import connected, port_options
 from rootlet.cli.output import emit_json, out
-from rootlet.cli.ports import connected, port_options
 
 
 @click.command(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, get_args
 import click
 from rich.markup import escape
 
-from rootlet.cli.explain import command as explain
+from rootlet.cli.cloud.explain import command as explain
+from rootlet.cli.identity.options import device_subject_options, subject_options
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
-from rootlet.cli.subject import device_subject_options, subject_options
 
 if TYPE_CHECKING:
     from cryptography import x509

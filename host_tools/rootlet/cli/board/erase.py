@@ -3,8 +3,8 @@
 import click
 from rich.markup import escape
 
+from rootlet.cli.board.options import connected, port_options
 from rootlet.cli.output import out
-from rootlet.cli.ports import connected, port_options
 
 
 @click.command(

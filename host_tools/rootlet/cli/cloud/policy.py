@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rootlet.cli import registering
+from rootlet.cli.cloud import options as registering
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 

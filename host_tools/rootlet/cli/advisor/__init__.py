@@ -1,0 +1,1 @@
+"""``rootlet advisor``."""

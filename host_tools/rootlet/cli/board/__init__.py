@@ -1,0 +1,1 @@
+"""The commands for images, and for boards on a serial port."""

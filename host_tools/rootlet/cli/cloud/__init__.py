@@ -1,0 +1,1 @@
+"""``rootlet cloud``, and ``rootlet device explain``."""

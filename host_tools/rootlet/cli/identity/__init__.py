@@ -1,0 +1,1 @@
+"""``rootlet ca`` and ``rootlet device``."""

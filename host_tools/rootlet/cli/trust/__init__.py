@@ -1,0 +1,1 @@
+"""``rootlet roots`` and ``rootlet chain``."""
