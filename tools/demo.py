@@ -139,7 +139,7 @@ def demo(work: Path, keep: bool) -> None:
     with contextlib.ExitStack() as running:
         with steps.step("Mint a fleet CA and one device's key and certificate"):
             run(["ca", "create", f"{work}/fleet-ca", "--organization", "Example Fleet"], with_passphrase)
-            run(["device", "issue", THING, "--ca", f"{work}/fleet-ca", "--out", f"{work}/devices"], with_passphrase)
+            run(["device", "issue", THING, "--ca", f"{work}/fleet-ca", "--output", f"{work}/devices"], with_passphrase)
 
         with steps.step("Start the sandbox: a local IoT Core, on loopback only"):
             sandbox, facts = start_sandbox(work, running, environment)

@@ -252,8 +252,8 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["1", "--listen", "8883"], "ADDRESS:PORT"),
         (["1", "--exec", "true {nothing}"], "placeholders"),
         (["1", "--image", "a", "--app", "b"], "more than one device"),
-        (["25", "--policy", "/dev/null"], "no JSON"),
-        (["25", "--policy", "/no-such.json"], "not found"),
+        (["25", "--policy-file", "/dev/null"], "no JSON"),
+        (["25", "--policy-file", "/no-such.json"], "not found"),
         (["8", "--listen", "127.0.0.1:99999"], "ADDRESS:PORT"),
         (["8", "--listen", "203.0.113.9:8883", "--port", "/dev/null"], "cannot listen on 203.0.113.9"),
         (["8", "--junit", "/no-such-directory/x.xml"], "cannot write /no-such-directory/x.xml"),
@@ -263,7 +263,7 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["23", "--desired", "[1]"], "a state is an object"),
         (["23", "--desired", ""], "--desired is no JSON"),
         (["8", "--suite", "all"], "both cases and a suite are given"),
-        (["8", "--name", "here"], "--name here goes with --listen"),
+        (["8", "--hostname", "here"], "--hostname here goes with --listen"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> None:

@@ -95,9 +95,9 @@ def test_a_device_on_the_network_is_told_where_to_connect_and_judged(tmp_path: P
             "18",
             "--listen",
             f"127.0.0.1:{port}",
-            "--name",
+            "--hostname",
             "localhost",
-            "--state",
+            "--state-dir",
             str(state),
         ]
         done = CliRunner().invoke(rootlet, arguments)

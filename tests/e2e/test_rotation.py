@@ -29,7 +29,7 @@ def test_a_rotation_by_its_two_commands_with_the_board_between_them(
     device.identity.save(directory)
     device.build()
     facts = sandbox.facts
-    begin = ["rotate", str(directory), "--ca", str(ca), "--connect", "127.0.0.1", "--mqtt-port", str(facts.mqtt_port)]
+    begin = ["rotate", str(directory), "--ca", str(ca), "--address", "127.0.0.1", "--mqtt-port", str(facts.mqtt_port)]
     untrusted = CliRunner().invoke(cloud, begin).exception
     assert isinstance(untrusted, RootletError)
     assert "is not to be trusted" in untrusted.what

@@ -67,7 +67,7 @@ def test_the_worker_lets_in_whom_the_list_names_and_nobody_else(
     allow = tmp_path / "allow.txt"
     allow.write_text("# the line's first day\nlisted-1\n")
     authority = Authority.load(ca, PASSPHRASE.encode())
-    command = [sys.executable, "-m", "rootlet.cli.main", "cloud", "jitr-worker", "--allow", str(allow), "--policy", policy]
+    command = [sys.executable, "-m", "rootlet.cli.main", "cloud", "jitr", "run", "--allow", str(allow), "--policy", policy]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stdout and worker.stderr
         assert "listening" in worker.stderr.readline()
@@ -106,7 +106,7 @@ def test_those_who_came_while_nobody_listened_are_decided_about_at_once(
     with device.boot() as board:
         fault_line(board, "device-certificate-refused")
         known = aws.describe_certificate(certificateId=device.identity.certificate_id)["certificateDescription"]
-        output = run("jitr-worker", "--issuer", known["caCertificateId"], "--policy", policy, "--once")
+        output = run("jitr", "run", "--issuer", known["caCertificateId"], "--policy", policy, "--once")
         assert {"early-1"} <= {json.loads(line)["thing"] for line in output.splitlines()}
         board.wait_for("telemetry: climate acknowledged", 60)
 
@@ -188,10 +188,10 @@ def test_the_rules_say_no_where_nothing_says_yes() -> None:
 
 
 def test_a_worker_without_a_rule_or_a_policy_does_not_start(aws: IoTClient, tmp_path: Path) -> None:
-    error = CliRunner().invoke(cloud, ["jitr-worker", "--policy", "x"]).exception
+    error = CliRunner().invoke(cloud, ["jitr", "run", "--policy", "x"]).exception
     assert isinstance(error, RootletError)
     assert "no rule" in error.what
-    error = CliRunner().invoke(cloud, ["jitr-worker", "--issuer", "a", "--policy", "no-such"]).exception
+    error = CliRunner().invoke(cloud, ["jitr", "run", "--issuer", "a", "--policy", "no-such"]).exception
     assert isinstance(error, RootletError)
     assert "no policy no-such" in error.what
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rootlet.cli.options import PATH
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 
@@ -118,7 +119,7 @@ def _options(function: Command, name: str, prefix: str, variable: str, what: str
         f"{passphrase}-file",
         f"{pin}-file",
         f"{name}_file",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help=f"Read {what} (or its token's PIN) from a file's first line; else {variable}_PASSPHRASE"
         f" (or {variable}_PIN), else a prompt.",
     )(with_descriptor)

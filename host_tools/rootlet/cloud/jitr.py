@@ -106,7 +106,7 @@ def template(wanted: dict[str, Any], policies: Sequence[str]) -> dict[str, Any]:
     ]
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "Activates devices that register themselves (JITR), by rule. Made by rootlet cloud jitr-template.",
+        "Description": "Activates devices that register themselves (JITR), by rule. Made by rootlet cloud jitr template.",
         "Resources": {
             "Log": {
                 "Type": "AWS::Logs::LogGroup",

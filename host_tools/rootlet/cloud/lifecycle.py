@@ -151,7 +151,7 @@ def _look(
 ) -> Iterator[Finding]:
     known = describe(iot, identifier)
     if known["status"] == "PENDING_ACTIVATION":
-        yield Finding("pending", identifier, "waits for its activation: rootlet cloud jitr-worker")
+        yield Finding("pending", identifier, "waits for its activation: rootlet cloud jitr run")
     if known["status"] != "ACTIVE":
         return
     certificate = x509.load_pem_x509_certificate(known["certificatePem"].encode())

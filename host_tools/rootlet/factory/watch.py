@@ -20,7 +20,9 @@ class Ports:
 
     def __init__(self, patterns: Sequence[str], *, every: bool = False) -> None:
         if not patterns and not every:
-            raise BadInput("which ports?", hint="name them (--port, repeatable, or a pattern in quotes), or give --all")
+            raise BadInput(
+                "which ports?", hint="name them (--port, repeatable, or a pattern in quotes), or give --all-ports"
+            )
         self._patterns = patterns
         self._every = every
 

@@ -198,7 +198,7 @@ class Worker:
 
     def _connect(self, chip: Chip) -> None:
         if not chip.restart():
-            raise RootletError(f"{self._port} has no line to the board's reset", hint="run without --connect")
+            raise RootletError(f"{self._port} has no line to the board's reset", hint="run without --wait-online")
         chip.close()
         until_connected(console.lines(self._port, LOG_BAUD, seconds=self._setup.connect), self._port)
 

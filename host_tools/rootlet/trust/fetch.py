@@ -188,7 +188,7 @@ def _reason(error: SSL.Error) -> str:
 
 def _hint(offer: Offer) -> str:
     if len(offer.key_types) == 1 and not offer.ciphers:
-        return f"it may have no {offer.key_types[0].upper()} chain: try --key-type both, or another --tls"
+        return f"it may have no {offer.key_types[0].upper()} chain: try --algorithm both, or another --tls"
     return "check host and port; MQTT over TLS is on 8883"
 
 

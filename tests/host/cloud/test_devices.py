@@ -54,7 +54,7 @@ def test_a_certificate_goes_off_and_on_and_is_revoked_for_good(aws: IoTClient, a
 def test_delete_takes_it_out_and_again_changes_nothing(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:
     device = tmp_path / "d"
     identity = known(aws, authority, device, "life-2")
-    assert "deleted thing life-2" in run("delete", device, "--thing").output
+    assert "deleted thing life-2" in run("delete", device, "--with-thing").output
     assert status(aws, identity) == "unknown"
     assert "nothing to change" in run("delete", device).output
     assert (device / "device.key").exists()

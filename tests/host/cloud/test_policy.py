@@ -74,7 +74,7 @@ def test_a_device_may_use_the_services_that_its_policy_was_made_for_and_no_other
         made = run("render", "--arn-prefix", PREFIX, "--service", service)
         assert made.exit_code == 0, made.output
         (tmp_path / "policy.json").write_text(made.stdout)
-        both: list[str | Path] = ["--policy", tmp_path / "leaf.json", "--policy", tmp_path / "policy.json"]
+        both: list[str | Path] = ["--policy-file", tmp_path / "leaf.json", "--policy-file", tmp_path / "policy.json"]
 
         def may(action: str, target: str, both: list[str | Path] = both) -> bool:
             done = run("simulate", tmp_path / "sensor-1", action, target, *both)
@@ -192,21 +192,32 @@ def test_simulate_says_by_which_statement_and_with_which_values(run: Run, tmp_pa
     rendered = tmp_path / "policy.json"
     rendered.write_text(json.dumps(policy.render_customers(PREFIX, {"Acme": "acme", "Globex": "globex"}, ["climate"])))
     asked = ("simulate", tmp_path / "pump-1")
-    done = run(*asked, "publish", "dt/acme/pump-1/climate", "--policy", rendered)
+    done = run(*asked, "publish", "dt/acme/pump-1/climate", "--policy-file", rendered)
     assert done.exit_code == 0, done.output
     assert f"allowed: iot:Publish on {PREFIX}:topic/dt/acme/pump-1/climate" in done.stdout
     assert "Allow by statement 2 of policy policy.json" in done.stdout
     assert "iot:Certificate.Issuer.Organization = Acme" in done.stdout
     assert "iot:Connection.Thing.ThingName = pump-1" in done.stdout
-    crossing = run(*asked, "publish", "dt/globex/pump-1/climate", "--policy", rendered)
+    crossing = run(*asked, "publish", "dt/globex/pump-1/climate", "--policy-file", rendered)
     assert crossing.exit_code == 1
     assert "wanted Globex, is Acme" in crossing.stdout
-    command = [sys.executable, "-m", "rootlet.cli.main", "cloud", "policy", *asked, "publish", "x", "--policy", rendered]
+    command = [
+        sys.executable,
+        "-m",
+        "rootlet.cli.main",
+        "cloud",
+        "policy",
+        *asked,
+        "publish",
+        "x",
+        "--policy-file",
+        rendered,
+    ]
     assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 1
-    answer = json.loads(run(*asked, "subscribe", "cmd/acme/pump-1/request", "--policy", rendered, "--json").stdout)
+    answer = json.loads(run(*asked, "subscribe", "cmd/acme/pump-1/request", "--policy-file", rendered, "--json").stdout)
     assert answer["allowed"]
     assert answer["by"] == {"policy": "policy.json", "statement": 2, "sid": ""}
-    detached = run(*asked, "publish", "dt/acme/pump-1/climate", "--policy", rendered, "--client-id", "other")
+    detached = run(*asked, "publish", "dt/acme/pump-1/climate", "--policy-file", rendered, "--client-id", "other")
     assert detached.exit_code == 1
     assert "(no value)" in detached.stdout
     assert "but iot:Connect as other is denied" in detached.stdout
@@ -240,8 +251,8 @@ def test_simulate_asks_aws_for_policies_thing_and_groups(
     ("arguments", "about"),
     [
         (("fly", "x"), "no action"),
-        (("publish", "x", "--thing", "y"), "go with --policy"),
-        (("publish", "x", "--policy", "nowhere.json"), "policy not found"),
+        (("publish", "x", "--thing", "y"), "go with --policy-file"),
+        (("publish", "x", "--policy-file", "nowhere.json"), "policy not found"),
         (("publish", "x", "--attribute", "y"), "no attribute"),
     ],
 )

@@ -42,9 +42,10 @@ def floor(day: Line) -> Floor:
 
 
 @contextlib.contextmanager
-def console(where: str, *more: str) -> Iterator[str]:
+def console(where: str, *more: str, address: str = "127.0.0.1") -> Iterator[str]:
     """The address that the command prints."""
-    command = [sys.executable, "-m", "rootlet.cli.main", "factory", "console", "--ledger", where, "--port", "0", *more]
+    options = ["--ledger", where, "--listen", f"{address}:0", *more]
+    command = [sys.executable, "-m", "rootlet.cli.main", "factory", "console", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -123,7 +124,7 @@ def test_search_pages_exports_and_histories(day: Line) -> None:
 
 def test_whoever_comes_over_the_network_needs_the_token(day: Line, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
-    with console(day.where, "--host", "0.0.0.0", "--token-file", str(token_file)) as url:
+    with console(day.where, "--token-file", str(token_file), address="0.0.0.0") as url:
         assert token_file.stat().st_mode & 0o077 == 0
         token = token_file.read_text()
         assert url.endswith(f"/?token={token}")
@@ -152,8 +153,8 @@ def test_it_listens_on_loopback_and_a_taken_port_is_told(day: Line) -> None:
             "console",
             "--ledger",
             day.where,
-            "--port",
-            str(port),
+            "--listen",
+            f"127.0.0.1:{port}",
         ]
         refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert refused.returncode == 2 and "cannot listen" in refused.stderr

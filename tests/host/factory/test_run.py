@@ -204,10 +204,10 @@ def test_the_station_refuses_what_is_not_set_up(
     monkeypatch.setenv("ROOTLET_CA_PASSPHRASE", PASSPHRASE)
     for arguments, told in (
         (["monday"], "which ports?"),
-        (["tuesday", "--all"], "there is no batch tuesday"),
-        (["monday", "--all", "--ca", str(other)], "is not the one this batch was opened with"),
-        (["monday", "--all", "--image", str(tmp_path / "golden.bin")], "holds no MicroPython"),
-        (["monday", "--all", "--label-text", "{key}"], "no field 'key'"),
+        (["tuesday", "--all-ports"], "there is no batch tuesday"),
+        (["monday", "--all-ports", "--ca", str(other)], "is not the one this batch was opened with"),
+        (["monday", "--all-ports", "--image", str(tmp_path / "golden.bin")], "holds no MicroPython"),
+        (["monday", "--all-ports", "--label-text", "{key}"], "no field 'key'"),
     ):
         with pytest.raises(RootletError, match=told):
             cli(line, "run", *arguments)

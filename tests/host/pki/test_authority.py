@@ -115,7 +115,9 @@ def test_ca_create_makes_what_device_issue_uses(rootlet: Rootlet, passphrase: st
     directory = tmp_path / "fleet-ca"
     made = rootlet("ca", "create", directory, "-O", "Example", "--json").json()
     assert made["key"] == {"holder": "file"} and made["subject"] == "CN=fleet-ca,O=Example"
-    issued = rootlet("device", "issue", "sensor-1", "--ca", directory, "--out", tmp_path / "d", "-O", "A", "--json").json()
+    issued = rootlet(
+        "device", "issue", "sensor-1", "--ca", directory, "--output", tmp_path / "d", "-O", "A", "--json"
+    ).json()
     identity = DeviceIdentity.load(tmp_path / "d/sensor-1")
     assert issued["certificate_id"] == identity.certificate_id
     assert issued["subject"] == "CN=sensor-1,O=A"
@@ -129,7 +131,7 @@ def test_an_intermediates_devices_carry_the_chain_up_to_the_root(
     batch = tmp_path / "batch-7"
     options = ("--parent", authority.directory, "--parent-passphrase-file", tmp_path / "parent", "--unit", "Batch 7")
     assert rootlet("ca", "create", batch, *options).code == 0
-    assert rootlet("device", "issue", "sensor-1", "--ca", batch, "--out", tmp_path / "d").code == 0
+    assert rootlet("device", "issue", "sensor-1", "--ca", batch, "--output", tmp_path / "d").code == 0
     certificate, above = read_certificates(batch)
     assert above == (authority.certificate,)
     assert DeviceIdentity.load(tmp_path / "d/sensor-1").issuers == (certificate, authority.certificate)
@@ -149,7 +151,7 @@ def test_a_wrong_passphrase_is_refused_and_not_shown(
     rootlet: Rootlet, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROOTLET_CA_PASSPHRASE", "open sesame, please")
-    refused = rootlet("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path)
+    refused = rootlet("device", "issue", "sensor-1", "--ca", authority.directory, "--output", tmp_path)
     assert refused.code == 2 and "passphrase is wrong" in refused.err
     assert "sesame" not in refused.err + refused.out
     assert list(tmp_path.iterdir()) == []
@@ -158,7 +160,7 @@ def test_a_wrong_passphrase_is_refused_and_not_shown(
 def test_an_identity_is_issued_again_only_by_force_and_the_old_one_is_kept(
     rootlet: Rootlet, authority: Authority, passphrase: str, tmp_path: Path
 ) -> None:
-    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path)
+    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--output", tmp_path)
     assert rootlet(*command).code == 0
     first = DeviceIdentity.load(tmp_path / "sensor-1")
     refused = rootlet(*command)
@@ -170,7 +172,7 @@ def test_an_identity_is_issued_again_only_by_force_and_the_old_one_is_kept(
 
 
 def test_no_ca_no_question(rootlet: Rootlet, tmp_path: Path) -> None:
-    refused = rootlet("device", "issue", "sensor-1", "--ca", tmp_path / "none", "--out", tmp_path)
+    refused = rootlet("device", "issue", "sensor-1", "--ca", tmp_path / "none", "--output", tmp_path)
     assert refused.code == 2 and "rootlet ca create" in refused.err
 
 
@@ -178,7 +180,7 @@ def test_a_devices_certificate_is_no_ca(rootlet: Rootlet, authority: Authority, 
     authority.issue("sensor-1").save(tmp_path / "sensor-1")
     (tmp_path / "sensor-1/device.crt").rename(tmp_path / "sensor-1/ca.crt")
     (tmp_path / "sensor-1/device.key").rename(tmp_path / "sensor-1/ca.key")
-    refused = rootlet("device", "issue", "sensor-2", "--ca", tmp_path / "sensor-1", "--out", tmp_path)
+    refused = rootlet("device", "issue", "sensor-2", "--ca", tmp_path / "sensor-1", "--output", tmp_path)
     assert refused.code == 2 and "is no CA" in refused.err
 
 

@@ -34,7 +34,7 @@ def test_a_request_gets_a_certificate_and_no_key_file(
 ) -> None:
     request = make(SENSOR, (NameOID.ORGANIZATION_NAME, "Somebody Else"), extensions=(x509.SubjectAlternativeName([]),))
     (tmp_path / "sensor.csr").write_bytes(request.public_bytes(encoding))
-    command = ("device", "issue", "--csr", tmp_path / "sensor.csr", "--ca", authority.directory, "--out", tmp_path)
+    command = ("device", "issue", "--csr", tmp_path / "sensor.csr", "--ca", authority.directory, "--output", tmp_path)
     issued = rootlet(*command, "-O", "Customer A", "--json").json()
     certificate = load_certificates(tmp_path / "sensor-1/device.crt")[0]
     assert certificate.public_key() == request.public_key()

@@ -41,12 +41,12 @@ def test_certificate_key_and_issuer_come_out_as_they_went_in(
 ) -> None:
     identity, dump = manufactured
     (tmp_path / "dump.bin").write_bytes(flash_with(dump) if whole else dump)
-    imported = rootlet("device", "import", tmp_path / "dump.bin", "--out", tmp_path, "--json").json()
+    imported = rootlet("device", "import", tmp_path / "dump.bin", "--output", tmp_path, "--json").json()
     assert imported["certificate_id"] == identity.certificate_id
     loaded = DeviceIdentity.load(tmp_path / "module-1")
     assert loaded.certificate == identity.certificate and loaded.key_der() == identity.key_der()
     assert loaded.issuers == identity.issuers
-    refused = rootlet("device", "import", tmp_path / "dump.bin", "--out", tmp_path)
+    refused = rootlet("device", "import", tmp_path / "dump.bin", "--output", tmp_path)
     assert refused.code == 2 and "exists already" in refused.err
 
 
@@ -59,10 +59,10 @@ def test_a_key_that_the_chip_alone_can_use_stays_there(
         for entry in secure_cert.decode(dump)
     ]
     (tmp_path / "dump.bin").write_bytes(secure_cert.encode(entries))
-    refused = rootlet("device", "import", tmp_path / "dump.bin", "--out", tmp_path)
+    refused = rootlet("device", "import", tmp_path / "dump.bin", "--output", tmp_path)
     assert refused.code == 1 and "--certificate-only" in refused.err
     assert not (tmp_path / "module-1").exists()
-    assert rootlet("device", "import", tmp_path / "dump.bin", "--out", tmp_path, "--certificate-only").code == 0
+    assert rootlet("device", "import", tmp_path / "dump.bin", "--output", tmp_path, "--certificate-only").code == 0
     assert load_certificates(tmp_path / "module-1/device.crt") == [identity.certificate]
     assert not (tmp_path / "module-1/device.key").exists()
 
@@ -71,6 +71,6 @@ def test_a_damaged_dump_is_refused(rootlet: Rootlet, manufactured: tuple[DeviceI
     dump = bytearray(manufactured[1])
     dump[100] ^= 1
     (tmp_path / "dump.bin").write_bytes(dump)
-    refused = rootlet("device", "import", tmp_path / "dump.bin", "--out", tmp_path)
+    refused = rootlet("device", "import", tmp_path / "dump.bin", "--output", tmp_path)
     assert refused.code == 1 and "damaged" in refused.err
     assert [path.name for path in tmp_path.iterdir()] == ["dump.bin"]

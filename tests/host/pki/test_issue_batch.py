@@ -113,12 +113,12 @@ def test_a_full_disk_is_named(authority: Authority, tmp_path: Path, monkeypatch:
 
 
 def test_devices_are_unpacked_by_name_and_never_overwritten(rootlet: Rootlet, made: Path, tmp_path: Path) -> None:
-    assert rootlet("device", "unpack", made, "sensor-0007", "sensor-1200", "--out", tmp_path).code == 0
+    assert rootlet("device", "unpack", made, "sensor-0007", "sensor-1200", "--output", tmp_path).code == 0
     identity = DeviceIdentity.load(tmp_path / "sensor-0007")
     assert identity.certificate == batch.find(made, "sensor-0007").certificate
-    again = rootlet("device", "unpack", made, "sensor-0007", "--out", tmp_path, "--json").json()
+    again = rootlet("device", "unpack", made, "sensor-0007", "--output", tmp_path, "--json").json()
     assert (again["written"], again["kept"]) == (0, 1)
-    refused = rootlet("device", "unpack", made, "sensor-9999", "--out", tmp_path)
+    refused = rootlet("device", "unpack", made, "sensor-9999", "--output", tmp_path)
     assert refused.code == 2 and "sensor-9999 is not in" in refused.err
 
 

@@ -27,7 +27,7 @@ def test_kms_signs_what_pkilint_and_openssl_accept(
     assert made["key_type"] == key_type and made["key"]["holder"] == "aws-kms"
     assert made["key"]["key"].startswith("arn:aws:kms:")
     assert sorted(path.name for path in fleet.iterdir()) == ["ca.crt", "ca.json"]
-    assert rootlet("device", "issue", "sensor-1", "--ca", fleet, "--out", tmp_path).code == 0
+    assert rootlet("device", "issue", "sensor-1", "--ca", fleet, "--output", tmp_path).code == 0
     identity = DeviceIdentity.load(tmp_path / "sensor-1")
     identity.certificate.verify_directly_issued_by(load_certificates(fleet / "ca.crt")[0])
     assert lint(identity.certificate) + lint(identity.issuers[0]) == []

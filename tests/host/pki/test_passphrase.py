@@ -13,7 +13,7 @@ from rootlet.pki.authority import Authority
 
 def test_from_a_files_first_line(rootlet: Rootlet, authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{PASSPHRASE}\r\nnot this\n")
-    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path)
+    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--output", tmp_path)
     assert rootlet(*command, "--passphrase-file", tmp_path / "secret").code == 0
 
 
@@ -21,7 +21,7 @@ def test_from_a_descriptor(rootlet: Rootlet, authority: Authority, tmp_path: Pat
     reader, writer = os.pipe()
     os.write(writer, PASSPHRASE.encode())
     os.close(writer)
-    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path)
+    command = ("device", "issue", "sensor-1", "--ca", authority.directory, "--output", tmp_path)
     assert rootlet(*command, "--passphrase-fd", str(reader)).code == 0
 
 
@@ -37,12 +37,12 @@ def test_from_a_descriptor(rootlet: Rootlet, authority: Authority, tmp_path: Pat
 def test_a_source_without_a_passphrase_is_named(
     rootlet: Rootlet, authority: Authority, tmp_path: Path, options: tuple[str, ...], problem: str
 ) -> None:
-    refused = rootlet("device", "issue", "sensor-1", "--ca", authority.directory, "--out", tmp_path, *options)
+    refused = rootlet("device", "issue", "sensor-1", "--ca", authority.directory, "--output", tmp_path, *options)
     assert refused.code == 2 and problem in refused.err
 
 
 def test_never_from_an_argument(rootlet: Rootlet, authority: Authority, tmp_path: Path) -> None:
-    refused = rootlet("device", "issue", "s", "--ca", authority.directory, "--out", tmp_path, "--passphrase", PASSPHRASE)
+    refused = rootlet("device", "issue", "s", "--ca", authority.directory, "--output", tmp_path, "--passphrase", PASSPHRASE)
     assert refused.code == 2
 
 

@@ -79,9 +79,9 @@ def test_the_commands_create_issue_and_prove_possession(
     rootlet: Rootlet, softhsm: SoftHsm, pin: str, tmp_path: Path
 ) -> None:
     fleet = tmp_path / "fleet-ca"
-    made = rootlet("ca", "create", fleet, "--name", "fleet", *softhsm.options, "--json").json()
+    made = rootlet("ca", "create", fleet, "--common-name", "fleet", *softhsm.options, "--json").json()
     assert made["key"]["holder"] == "pkcs11" and not (fleet / "ca.key").exists()
-    assert rootlet("device", "issue", "sensor-1", "--ca", fleet, "--out", tmp_path).code == 0
+    assert rootlet("device", "issue", "sensor-1", "--ca", fleet, "--output", tmp_path).code == 0
     assert rootlet("ca", "prove-possession", "0a" * 32, "--ca", fleet, "-o", tmp_path / "proof.crt").code == 0
     certificate = load_certificates(fleet / "ca.crt")[0]
     for issued in ("sensor-1/device.crt", "proof.crt"):
@@ -95,7 +95,7 @@ def test_parent_and_child_may_live_in_one_token(
     assert rootlet("ca", "create", tmp_path / "above", "--key-label", "above", *softhsm.options).code == 0
     below = rootlet("ca", "create", tmp_path / "below", "--parent", tmp_path / "above", *softhsm.options)
     assert below.code == 0, below.err
-    assert rootlet("device", "issue", "sensor-1", "--ca", tmp_path / "below", "--out", tmp_path).code == 0
+    assert rootlet("device", "issue", "sensor-1", "--ca", tmp_path / "below", "--output", tmp_path).code == 0
 
 
 def test_a_token_issues_a_batch(softhsm: SoftHsm, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def look(tmp_path: Path) -> Iterator[Look]:
         server.__enter__()
         roots = tmp_path / "roots.pem"
         roots.write_bytes(b"".join(root.public_bytes(Encoding.PEM) for root in case.roots))
-        base = [f"{case.host}:{server.port}", "--connect", "127.0.0.1", "--root", str(roots), "--timeout", "5"]
+        base = [f"{case.host}:{server.port}", "--address", "127.0.0.1", "--root", str(roots), "--timeout", "5"]
         return CliRunner().invoke(cli.command, [*base, *map(str, arguments)])
 
     yield run

@@ -129,24 +129,24 @@ def test_a_server_with_two_chains_shows_each_to_who_asks(tmp_path: Path) -> None
 
     threading.Thread(target=serve, daemon=True).start()
     (tmp_path / "root.pem").write_bytes(root().certificate.public_bytes(Encoding.PEM))
-    base = [f"{HOST}:{listener.getsockname()[1]}", "--connect", "127.0.0.1", "--json"]
+    base = [f"{HOST}:{listener.getsockname()[1]}", "--address", "127.0.0.1", "--json"]
     # The pinned RSA root makes the device offer both; the test's own root ends the chains.
     roots = ["--root", str(tmp_path / "root.pem"), "--root", "amazon-root-ca-1"]
     report = json.loads(CliRunner().invoke(cli.command, [*base, *roots]).stdout)
     assert [chain["certificates"][0]["key"] for chain in report["chains"]] == ["EC P-256", "RSA 2048"]
     for version in ("1.2", "1.3"):
-        result = CliRunner().invoke(cli.command, [*base, *roots, "--key-type", "rsa", "--tls", version])
+        result = CliRunner().invoke(cli.command, [*base, *roots, "--algorithm", "rsa", "--tls", version])
         assert [c["certificates"][0]["key"] for c in json.loads(result.stdout)["chains"]] == ["RSA 2048"]
     listener.close()
 
 
 def test_what_came_is_saved_and_read_again_from_the_file(look: Look, tmp_path: Path) -> None:
     saved = tmp_path / "came.pem"
-    assert look("sound", "--pem-out", saved).exit_code == 0
+    assert look("sound", "--pem", saved).exit_code == 0
     roots = str(tmp_path / "roots.pem")
-    again = CliRunner().invoke(cli.command, [str(saved), "--root", roots, "--name", HOST])
+    again = CliRunner().invoke(cli.command, [str(saved), "--root", roots, "--hostname", HOST])
     assert again.exit_code == 0, again.output
-    wrong = CliRunner().invoke(cli.command, [str(saved), "--root", roots, "--name", "other.example"])
+    wrong = CliRunner().invoke(cli.command, [str(saved), "--root", roots, "--hostname", "other.example"])
     assert wrong.exit_code == 1
 
 
@@ -164,7 +164,7 @@ def test_an_image_brings_its_roots_and_its_devices_chain(tmp_path: Path, look: L
     from support.impostor import Impostor
 
     with Impostor(list(server.sent), server.key) as running:
-        target = [f"{HOST}:{running.port}", "--connect", "127.0.0.1", "--image", str(device.flash), "--json"]
+        target = [f"{HOST}:{running.port}", "--address", "127.0.0.1", "--image", str(device.flash), "--json"]
         both = json.loads(CliRunner().invoke(cli.command, target).stdout)
     assert both["would_connect"] is True
     assert [chain["title"] for chain in both["chains"]] == ["server, as a device is served", "device in flash.bin"]
@@ -173,7 +173,7 @@ def test_an_image_brings_its_roots_and_its_devices_chain(tmp_path: Path, look: L
 
 def test_a_server_that_asks_for_a_client_certificate_is_shown_without_one(sandbox: object) -> None:
     facts = sandbox.facts  # type: ignore[attr-defined]
-    arguments = [f"{facts.endpoint}:{facts.mqtt_port}", "--connect", "127.0.0.1", "--root", str(sandbox.root_pem)]  # type: ignore[attr-defined]
+    arguments = [f"{facts.endpoint}:{facts.mqtt_port}", "--address", "127.0.0.1", "--root", str(sandbox.root_pem)]  # type: ignore[attr-defined]
     result = CliRunner().invoke(cli.command, arguments)
     assert result.exit_code == 0, result.output
     assert "Rootlet Sandbox ECDSA M01" in result.output
@@ -198,10 +198,10 @@ def refuse(*arguments: str) -> RootletError:
         (["host", "--cert", "x"], "go together"),
         (["a..b"], "is no host name"),
         (["a" * 70 + ".example"], "is no host name"),
-        (["localhost", "--connect", "a..b"], "is no host name"),
+        (["localhost", "--address", "a..b"], "is no host name"),
         *((["localhost", "--timeout", seconds], "is no time to wait") for seconds in ("0", "-1", "nan", "1e99")),
         (["host", "--aws"], "--aws and a host"),
-        (["host", "--root", "amazon-root-ca-3", "--key-type", "rsa"], "offers no such suite"),
+        (["host", "--root", "amazon-root-ca-3", "--algorithm", "rsa"], "offers no such suite"),
     ],
 )
 def test_wrong_input_is_named_and_exits_2(arguments: list[str], words: str) -> None:

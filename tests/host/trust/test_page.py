@@ -56,7 +56,7 @@ def test_a_browser_draws_both_ends_in_their_colours(tmp_path: Path, authority: A
     device.build()
     html = tmp_path / "chain.html"
     with Impostor(list(case.sent), case.key) as server:
-        arguments = [f"{HOST}:{server.port}", "--connect", "127.0.0.1", "--image", str(device.flash), "--html", str(html)]
+        arguments = [f"{HOST}:{server.port}", "--address", "127.0.0.1", "--image", str(device.flash), "--html", str(html)]
         assert CliRunner().invoke(cli.command, arguments).exit_code == 0
     picture = tmp_path / "page.png"
     assert CHROMIUM is not None

@@ -31,7 +31,7 @@ def test_the_pinned_roots_are_those_that_certifi_has_and_none_of_amazons_is_miss
 
 
 def test_a_root_that_expires_soon_is_a_problem() -> None:
-    result = CliRunner().invoke(cli.command, ["check", "--warn-days", "9999"])
+    result = CliRunner().invoke(cli.command, ["check", "--days-left", "9999"])
     assert result.exit_code == 1
     assert "expires in" in result.output
 
@@ -60,7 +60,7 @@ def test_which_names_the_root_of_the_chain_served_and_says_what_is_not(tmp_path:
     root = tmp_path / "own-root.pem"
     root.write_bytes(case.roots[0].public_bytes(Encoding.PEM))
     with Impostor(list(case.sent), case.key) as server:
-        target = ["which", f"{case.host}:{server.port}", "--connect", "127.0.0.1"]
+        target = ["which", f"{case.host}:{server.port}", "--address", "127.0.0.1"]
         known = CliRunner().invoke(cli.command, [*target, "--root", str(root), "--json"])
         unknown = CliRunner().invoke(cli.command, target)
     assert known.exit_code == 0

@@ -65,7 +65,7 @@ def least_privilege(timeline: Timeline) -> Verdict:
     """What Device Advisor warns about: actions and resources that say more than this device needs."""
     notes = [event for event in timeline.of("note") if "policy" in event.facts]
     if not notes:
-        return not_run("a device does not show its policy: give it with --policy")
+        return not_run("a device does not show its policy: give it with --policy-file")
     try:
         found = [finding for note in notes for finding in policy_check.check("the policy", note.facts["policy"])]
     except BadInput as error:

@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from rootlet.cli.options import PATH, json_option, listen_address
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -34,7 +35,7 @@ Examples:
 """,
 )
 @click.option("--suite", type=click.Choice(["qualification", "all", "long"]), help="Only the cases of this suite.")
-@click.option("--json", "as_json", is_flag=True, help="Print the cases as JSON.")
+@json_option
 def list_(suite: str | None, as_json: bool) -> None:
     """List the cases: what is done to the device, and what must be seen."""
     from rootlet.advisor import cases, runner
@@ -73,24 +74,24 @@ Examples:
 )
 @click.argument("names", nargs=-1, metavar="[CASE]...")
 @click.option("--suite", type=click.Choice(["qualification", "all", "long"]), help="Without CASE. [default: qualification]")
-@click.option("--image", type=click.Path(path_type=Path), help="A flash image, for the virtual board.")
-@click.option("--app", type=click.Path(path_type=Path), help="An application, to build an image of.")
-@click.option("--config", type=click.Path(path_type=Path), help="With --app: a config.json; its endpoint may be any.")
+@click.option("--image", type=PATH, help="A flash image, for the virtual board.")
+@click.option("--app", type=PATH, help="An application, to build an image of.")
+@click.option("--config", type=PATH, help="With --app: a config.json; its endpoint may be any.")
 @click.option(
     "--exec", "command_line", help="A client's command line; placeholders {host} {port} {root} {certificate} {key}."
 )
-@click.option("--listen", metavar="ADDRESS:PORT", help="Wait there for a device on the network.")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Wait for a device on the network at this address.")
 @click.option("--port", help="With --listen: the board's serial port. It is sent here, and back again at the end.")
 @click.option("--baud", type=int, default=115_200, show_default=True, help="With --port: speed of the board's console.")
-@click.option("--name", help="With --listen: the host name that the device connects to. [default: the address]")
-@click.option("--state", type=click.Path(path_type=Path), help="With --listen: where the roots are kept between runs.")
+@click.option("--hostname", help="With --listen: the host name that the device connects to. [default: the address]")
+@click.option("--state-dir", type=PATH, help="With --listen: where the roots are kept between runs.")
 @click.option("--speed", type=click.FloatRange(1, 100), default=10, show_default=True, help="Of the virtual board's time.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the virtual board's randomness.")
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run each case so often.")
 @click.option(
-    "--policy",
+    "--policy-file",
     "policies",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     help="A policy document of the device, for Security_Device_Policies; repeatable.",
 )
@@ -100,9 +101,9 @@ Examples:
     help="Bytes of the largest message in MQTT_Client_Puback_QoS1. [default: 4096]",
 )
 @click.option("--desired", metavar="JSON", help="A desired state that the device knows, for the shadow cases.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results, with all that was seen, as JSON.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write the results as JUnit XML.")
-@click.option("--html", type=click.Path(path_type=Path), help="Write a page with a timeline for each case.")
+@json_option
+@click.option("--junit", type=PATH, help="Write the results as JUnit XML.")
+@click.option("--html", type=PATH, help="Write a page with a timeline for each case.")
 def run(
     names: tuple[str, ...],
     suite: str | None,
@@ -113,8 +114,8 @@ def run(
     listen: str | None,
     port: str | None,
     baud: int,
-    name: str | None,
-    state: Path | None,
+    hostname: str | None,
+    state_dir: Path | None,
     speed: float,
     seed: int,
     repeat: int,
@@ -139,7 +140,7 @@ def run(
     options: dict[str, Any] = {}
     if policies:
         options["policies"] = [
-            _json(read_input(path, "policy").decode(errors="replace"), f"--policy {path}") for path in policies
+            _json(read_input(path, "policy").decode(errors="replace"), f"--policy-file {path}") for path in policies
         ]
     if payload is not None:
         options["payload"] = payload
@@ -150,10 +151,10 @@ def run(
             raise BadInput(f"--desired {desired}: a state is an object, with something in it", hint=hint)
     _check_device(
         {"--image": image, "--app": app, "--exec": command_line, "--listen": listen},
-        {"--config": config, "--name": name, "--state": state, "--port": port},
+        {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port},
     )
     if listen is not None:
-        device, chains, address, number = _listening(listen, name, state, port, baud)
+        device, chains, address, number = _listening(listen, hostname, state_dir, port, baud)
     else:
         device, chains, address, number = _device(image, app, config, command_line, options)
     outcomes: list[Outcome] = []
@@ -214,7 +215,7 @@ def restore(port: str | None, baud: int) -> None:
         )
 
 
-_GO_WITH = {"--config": ("--app", None), "--name": ("--listen",), "--state": ("--listen",), "--port": ("--listen",)}
+_GO_WITH = {"--config": ("--app", None), "--hostname": ("--listen",), "--state-dir": ("--listen",), "--port": ("--listen",)}
 """What each of these options is about; None is the qualification application."""
 
 
@@ -262,9 +263,7 @@ def _listening(
     from rootlet.advisor import devices
     from rootlet.advisor.chains import ROOTS, Chains
 
-    address, _, port = listen.rpartition(":")
-    if not address or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise BadInput(f"--listen {listen}: not of the form ADDRESS:PORT", hint="for example --listen 192.168.1.20:8883")
+    address, port = listen_address(listen)
     host = name or address
     if serial_port:
         from rootlet.advisor.serial_device import SerialDevice
@@ -272,13 +271,13 @@ def _listening(
         # Roots for this run alone: their keys are nowhere but in memory, and the board forgets the roots at the end.
         chains = Chains.mint([host])
         err.print(f"the board on {escape(serial_port)} is sent to {escape(host)} port {port}, and back again at the end")
-        return SerialDevice(serial_port, host, chains, baud), chains, address, int(port)
+        return SerialDevice(serial_port, host, chains, baud), chains, address, port
     directory = state or platformdirs.user_data_path("rootlet") / "advisor"
     chains = Chains.kept(directory, [host])
     err.print(f"endpoint  {escape(host)} port {port}")
     err.print(f"roots     {escape(str(directory / ROOTS))} (the RSA one alone: {escape(str(directory / 'root-rsa.crt'))})")
     err.print("Give these to the device, with any certificate and key, and start it. Between cases it may go on running.")
-    return devices.NetworkDevice(host), chains, address, int(port)
+    return devices.NetworkDevice(host), chains, address, port
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import click
 from rich.markup import escape
 
+from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, out
 
 
@@ -15,7 +16,7 @@ Examples:
   rootlet boards --json
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the boards as JSON.")
+@json_option
 def command(as_json: bool) -> None:
     """List the boards that an image can be built for. Adding one is adding a folder to boards/."""
     from rootlet.board.definition import list_boards

@@ -7,6 +7,7 @@ import click
 from rich.markup import escape
 
 from rootlet.cli.board.options import connected, port_options, restarted, shown, told
+from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
 
 if TYPE_CHECKING:
@@ -21,15 +22,15 @@ Examples:
   rootlet flash --identity-only --thing sensor-1 --port socket://127.0.0.1:5555
 """
 )
-@click.argument("image", required=False, type=click.Path(path_type=Path))
+@click.argument("image", required=False, type=PATH)
 @click.option("--thing", help="The device's name; its identity is in the directory of that name under --devices.")
-@click.option("--devices", default=Path("devices"), show_default=True, type=click.Path(path_type=Path), help="Identities.")
+@click.option("--devices", default=Path("devices"), show_default=True, type=PATH, help="Identities.")
 @click.option("--identity-only", is_flag=True, help="Write the credentials alone, to a board that carries the golden image.")
 @click.option("--no-identity", is_flag=True, help="Write a golden image and leave the board without an identity.")
 @click.option("--replace", is_flag=True, help="Overwrite another thing's identity, whose key may exist nowhere else.")
 @click.option("--bare", is_flag=True, help="Allow an IMAGE without MicroPython: no real board starts from it.")
 @port_options
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def command(
     image: Path | None,
     thing: str | None,

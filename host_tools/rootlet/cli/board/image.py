@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -44,7 +45,7 @@ Examples:
     help="Build time in Unix seconds, the floor of the device's clock; SOURCE_DATE_EPOCH or now unless given.",
 )
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The flash image to write (0600).")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def build(
     board_id: str,
     device: Path | None,
@@ -131,7 +132,7 @@ Examples:
 """
 )
 @click.argument("path", metavar="IMAGE", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print what is in it as JSON.")
+@json_option
 def inspect(path: Path, as_json: bool) -> None:
     """Show what is in a flash image, a dump of any board, a MicroPython .bin or a credential partition.
 
@@ -155,7 +156,7 @@ Examples:
 )
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
+@json_option
 def diff(first: Path, second: Path, as_json: bool) -> None:
     """Say in what two images differ, down to the files. Exit code 1 where they do."""
     from rootlet.board import inspection

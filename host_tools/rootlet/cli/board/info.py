@@ -6,6 +6,7 @@ import click
 from rich.markup import escape
 
 from rootlet.cli.board.options import connected, port_options, restarted
+from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, out
 
 
@@ -17,7 +18,7 @@ Examples:
 """
 )
 @port_options
-@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+@json_option
 def command(port: str | None, baud: int, as_json: bool) -> None:
     """Say which device a board is: MAC, thing, certificate, firmware. Nothing on it changes."""
     from rootlet.board import survey

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli.options import PATH, output_option
 from rootlet.cli.output import out
 
 
@@ -22,7 +23,7 @@ Examples:
 )
 @click.argument("board")
 @click.option("--sha256", metavar="HEX", help="The file's digest, where the board's definition does not pin it.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Where to write it. [default: its own name, here]")
+@output_option("Write to this file. [default: its own name, here]")
 def fetch(board: str, sha256: str | None, output: Path | None) -> None:
     """Download the release that BOARD's definition names. A file with another digest, chip or version is not written."""
     from rootlet.board import releases
@@ -42,7 +43,7 @@ Examples:
   rootlet micropython check ESP32_GENERIC-20260824-v1.29.0.bin --board esp32_generic
 """
 )
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=PATH)
 @click.option("--board", default="esp32_generic", show_default=True, help="See rootlet boards.")
 def check(path: Path, board: str) -> None:
     """Say what a .bin is, and whether it can carry leaf on --board; exit code 2 and the reason where it cannot."""

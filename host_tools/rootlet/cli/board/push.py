@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli.options import PATH
 from rootlet.cli.output import err, out
 
 
@@ -15,8 +16,8 @@ Examples:
   rootlet push my_app.py --config config.json --port /dev/ttyUSB0
 """
 )
-@click.argument("application", type=click.Path(path_type=Path))
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Also send this configuration.")
+@click.argument("application", type=PATH)
+@click.option("--config", "config_path", type=PATH, help="Also send this configuration.")
 @click.option("--port", help="As pyserial names it. Found where there is just one.")
 @click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Show the log after the reset, until Ctrl-C.")

@@ -6,6 +6,7 @@ import click
 from rich.markup import escape
 
 from rootlet.cli.board.options import connected, port_options, restarted, shown, told
+from rootlet.cli.options import PATH
 from rootlet.cli.output import err, out
 
 
@@ -15,7 +16,7 @@ Examples:
   rootlet repair golden.bin --port /dev/ttyUSB0
 """
 )
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PATH)
 @click.option("--forget", is_flag=True, help="Ignore the state that an interrupted repair of this board saved here.")
 @click.option("--bare", is_flag=True, help="Allow an IMAGE without MicroPython: no real board starts from it.")
 @port_options

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ Examples:
 )
 @click.argument("features", nargs=-1, required=True, type=_FEATURES)
 @click.option("--chip", required=True, type=_CHIPS)
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@json_option
 def plan(features: tuple["Feature", ...], chip: str, as_json: bool) -> None:
     """Say each eFuse that would burn, in order, and what can no longer be undone. Nothing is touched."""
     from dataclasses import asdict
@@ -58,17 +59,15 @@ Examples:
 @click.argument("features", nargs=-1, required=True, type=_FEATURES)
 @click.option("--chip", required=True, type=_CHIPS)
 @click.option("--port", help="As esptool names it.")
-@click.option("--virtual", type=click.Path(path_type=Path), help="Rehearse on a file that stands for the chip's eFuses.")
+@click.option("--virtual", type=PATH, help="Rehearse on a file that stands for the chip's eFuses.")
 @click.option("--confirm", default="", metavar="MAC", help="The chip's MAC address: yes, this one.")
 @click.option("--own-build", is_flag=True, help="A MicroPython built for these features exists for this board.")
-@click.option(
-    "--signing-key", type=click.Path(path_type=Path), help="Secure boot's RSA-3072 key, PEM; its public half will do."
-)
+@click.option("--signing-key", type=PATH, help="Secure boot's RSA-3072 key, PEM; its public half will do.")
 @click.option(
     "--records",
     default=Path("secure"),
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Where keys and plan are kept.",
 )
 def apply(

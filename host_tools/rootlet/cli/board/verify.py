@@ -6,6 +6,7 @@ import click
 from rich.markup import escape
 
 from rootlet.cli.board.options import connected, port_options
+from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
 
 
@@ -15,11 +16,11 @@ Examples:
   rootlet verify golden.bin --thing sensor-1
 """
 )
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PATH)
 @click.option("--thing", help="The device that it must be; its identity is under --devices.")
-@click.option("--devices", default=Path("devices"), show_default=True, type=click.Path(path_type=Path), help="Identities.")
+@click.option("--devices", default=Path("devices"), show_default=True, type=PATH, help="Identities.")
 @port_options
-@click.option("--json", "as_json", is_flag=True, help="Print the mismatches as JSON.")
+@json_option
 def command(image: Path, thing: str | None, devices: Path, port: str | None, baud: int, as_json: bool) -> None:
     """Compare a board with IMAGE, byte for byte, and change nothing. Exit code 1 where it differs.
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud.authorities import _certificate, _tell
+from rootlet.cli.options import PATH, address_option, days_left_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.errors import BadInput, RootletError
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
     from rootlet.cloud.registration import Certified
     from rootlet.pki.identity import DeviceIdentity
 
-_PATH = click.Path(path_type=Path)
-_DEVICE = click.argument("device", type=_PATH, metavar="DIRECTORY|CERTIFICATE")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_DEVICE = click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
 
 
 @click.command(epilog="\b\nExample:\n  rootlet cloud deactivate devices/sensor-1\n")
 @_DEVICE
-@_JSON
+@json_option
 def deactivate(device: Path, as_json: bool) -> None:
     """Switch a device's certificate off; `activate` switches it on again."""
     _set(device, "INACTIVE", as_json)
@@ -35,7 +34,7 @@ def deactivate(device: Path, as_json: bool) -> None:
 
 @click.command(epilog="\b\nExample:\n  rootlet cloud activate devices/sensor-1\n")
 @_DEVICE
-@_JSON
+@json_option
 def activate(device: Path, as_json: bool) -> None:
     """Switch a device's certificate on."""
     _set(device, "ACTIVE", as_json)
@@ -43,21 +42,21 @@ def activate(device: Path, as_json: bool) -> None:
 
 @click.command(epilog="\b\nExample:\n  rootlet cloud revoke devices/sensor-1\n")
 @_DEVICE
-@_JSON
+@json_option
 def revoke(device: Path, as_json: bool) -> None:
     """Revoke a device's certificate for good."""
     _set(device, "REVOKED", as_json)
 
 
-@click.command(epilog="\b\nExample:\n  rootlet cloud delete devices/sensor-1 --thing\n")
+@click.command(epilog="\b\nExample:\n  rootlet cloud delete devices/sensor-1 --with-thing\n")
 @_DEVICE
-@click.option("--thing", is_flag=True, help="Delete its thing too, where no other certificate holds it.")
-@_JSON
-def delete(device: Path, thing: bool, as_json: bool) -> None:
+@click.option("--with-thing", is_flag=True, help="Delete its thing too, where no other certificate holds it.")
+@json_option
+def delete(device: Path, with_thing: bool, as_json: bool) -> None:
     """Take a device's certificate out of the account. Its files stay."""
     from rootlet.cloud import client, lifecycle
 
-    done = lifecycle.delete(client.iot(), _id(device), thing=thing)
+    done = lifecycle.delete(client.iot(), _id(device), thing=with_thing)
     _tell(asdict(done), done.changes, "nothing to change: the account does not know it", as_json)
 
 
@@ -71,20 +70,20 @@ Examples:
 Until --finish has seen the new certificate on the board, the old one stays active. Both halves may be run again.
 """
 )
-@click.argument("device", type=_PATH)
-@click.option("--ca", type=_PATH, help="The CA that issues the new certificate.")
+@click.argument("device", type=PATH)
+@click.option("--ca", type=PATH, help="The CA that issues the new certificate.")
 @click.option("--finish", is_flag=True, help="The board has the new identity: retire the old one.")
 @click.option("--port", help="With --finish: the board's serial port, to read what it carries.")
-@click.option("--image", type=_PATH, help="With --finish: the flash image of a virtual board, in place of --port.")
+@click.option("--image", type=PATH, help="With --finish: the flash image of a virtual board, in place of --port.")
 @click.option(
     "--delete", "delete_old", is_flag=True, help="With --finish: delete the old certificate, not only switch it off."
 )
 @click.option("--baud", type=int, default=460_800, show_default=True)
-@click.option("--connect", metavar="ADDRESS", help="Prove at this address, whatever DNS says.")
-@click.option("--root", "extra_root", type=_PATH, help="Trust this root too when proving (a sandbox's).")
+@address_option
+@click.option("--root", "extra_root", type=PATH, help="Trust this root too when proving (a sandbox's).")
 @click.option("--mqtt-port", type=int, default=8883, show_default=True, help="Prove at this port of the endpoint.")
 @secret_options
-@_JSON
+@json_option
 def rotate(
     device: Path,
     ca: Path | None,
@@ -93,7 +92,7 @@ def rotate(
     image: Path | None,
     delete_old: bool,
     baud: int,
-    connect: str | None,
+    address: str | None,
     extra_root: Path | None,
     mqtt_port: int,
     secret: SecretSource,
@@ -111,14 +110,14 @@ def rotate(
         raise BadInput("no CA named", hint="--ca DIRECTORY, or --finish once the board has the new identity")
     with open_authority(ca, secret) as authority:
         done = rotation.begin(
-            iot, device, authority, lambda new: _prove(new, device / rotation.NEXT, connect, mqtt_port, extra_root)
+            iot, device, authority, lambda new: _prove(new, device / rotation.NEXT, address, mqtt_port, extra_root)
         )
     _tell(asdict(done), done.changes, f"nothing to change: the new certificate {done.new} is active", as_json)
     if not as_json:
         err.print(f"proved: the cloud takes it. Now write {device / rotation.NEXT} to the board, then --finish")
 
 
-def _prove(new: "DeviceIdentity", place: Path, connect: str | None, port: int, extra_root: Path | None) -> None:
+def _prove(new: "DeviceIdentity", place: Path, address: str | None, port: int, extra_root: Path | None) -> None:
     # A TLS 1.2 handshake that the server finishes: it has seen the certificate registered and ACTIVE. Whose word counts for
     # that must be the account's own endpoint, so the device's rules are applied to it first.
     from rootlet.cloud import client, registration
@@ -127,7 +126,7 @@ def _prove(new: "DeviceIdentity", place: Path, connect: str | None, port: int, e
     from rootlet.trust.judge import judge
 
     host = registration.endpoint(client.iot())
-    served = fetch(host, port, Offer(certificate=place / "device.crt", key=place / "device.key"), connect_to=connect)
+    served = fetch(host, port, Offer(certificate=place / "device.crt", key=place / "device.key"), connect_to=address)
     roots = [*stores.pinned().values(), *(stores.from_file(extra_root) if extra_root else [])]
     verdict = judge(served.chain, roots, host, dt.datetime.now(dt.UTC), served.message_size)
     if not verdict.ok:
@@ -169,14 +168,14 @@ Examples:
 Interrupted, it goes on where it stopped: what is done stands in --journal.
 """,
 )
-@click.argument("directory", type=_PATH)
-@click.option("--journal", type=_PATH, help="Default: registered.jsonl beside the devices.")
+@click.argument("directory", type=PATH)
+@click.option("--journal", type=PATH, help="Default: registered.jsonl beside the devices.")
 @registering.application
 @registering.streams
 @registering.services
 @registering.policy
 @registering.with_ca
-@_JSON
+@json_option
 def register_all(
     directory: Path,
     journal: Path | None,
@@ -203,15 +202,15 @@ Examples:
   rootlet cloud import-manifest manifest.json --signer microchip-log-signer.crt
 """,
 )
-@click.argument("manifest", type=_PATH)
-@click.option("--signer", "signers", type=_PATH, multiple=True, help="Who may sign a Microchip manifest; repeatable.")
-@click.option("--journal", type=_PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
+@click.argument("manifest", type=PATH)
+@click.option("--signer", "signers", type=PATH, multiple=True, help="Who may sign a Microchip manifest; repeatable.")
+@click.option("--journal", type=PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
 @registering.application
 @registering.streams
 @registering.services
 @registering.policy
 @registering.with_ca
-@_JSON
+@json_option
 def import_manifest(
     manifest: Path,
     signers: tuple[Path, ...],
@@ -231,14 +230,14 @@ def import_manifest(
     _register_many(devices, place, application, streams, services, policy, with_ca, as_json)
 
 
-@click.command(epilog="\b\nExample:\n  rootlet cloud audit --within 90\n\b\nExit: 0 nothing found, 1 something found.\n")
-@click.option("--within", type=click.IntRange(0), default=90, show_default=True, help="Report what expires in so many days.")
-@_JSON
-def audit(within: int, as_json: bool) -> None:
+@click.command(epilog="\b\nExample:\n  rootlet cloud audit --days-left 90\n\b\nExit: 0 nothing found, 1 something found.\n")
+@days_left_option(90)
+@json_option
+def audit(days_left: int, as_json: bool) -> None:
     """List what somebody should look at among the account's certificates. Nothing is changed."""
     from rootlet.cloud import bulk, lifecycle
 
-    found = list(lifecycle.audit(bulk.paced(), within=within, at=dt.datetime.now(dt.UTC)))
+    found = list(lifecycle.audit(bulk.paced(), within=days_left, at=dt.datetime.now(dt.UTC)))
     if as_json:
         emit_json([asdict(finding) for finding in found])
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
 
 
@@ -21,8 +22,8 @@ Examples:
 Exit: 0 it would be accepted (at once, or after its first connection), 1 it would not.
 """,
 )
-@click.argument("device", type=click.Path(path_type=Path), metavar="DIRECTORY|CERTIFICATE")
-@click.option("--json", "as_json", is_flag=True, help="Print the rules as JSON.")
+@click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
+@json_option
 def command(device: Path, as_json: bool) -> None:
     """Say whether AWS IoT Core would accept a device's certificate, rule by rule. Nothing is changed."""
     from rootlet.cloud import client

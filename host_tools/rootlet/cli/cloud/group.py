@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rootlet.cli.cloud import authorities as cloud_ca
-from rootlet.cli.cloud import devices as cloud_devices
+from rootlet.cli.cloud import authorities, devices, provisioning
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud import policy as policy_commands
+from rootlet.cli.options import PATH, json_option, timeout_option
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 
@@ -32,7 +32,7 @@ Examples:
   rootlet cloud endpoint
 """
 )
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@json_option
 def endpoint(as_json: bool) -> None:
     """Print the host name that the account's devices connect to."""
     from rootlet.cloud import client, registration
@@ -53,7 +53,7 @@ Examples:
   rootlet cloud register devices/sensor-1 --thing-type sensor --group north --attribute site=shed
 """
 )
-@click.argument("device", type=click.Path(path_type=Path))
+@click.argument("device", type=PATH)
 @registering.application
 @registering.streams
 @registering.services
@@ -63,7 +63,7 @@ Examples:
 @click.option("--group", "groups", multiple=True, help="A thing group; repeatable; made where there is none.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="Of the thing; repeatable.")
 @click.option("--activate", is_flag=True, help="Switch the certificate on again where it was deactivated.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def register(
     device: Path,
     application: str,
@@ -115,8 +115,8 @@ Examples:
 @click.argument("name")
 @click.argument("arguments", default="{}")
 @click.option("--application", default="leaf", show_default=True, help="As in the device's config.json.")
-@click.option("--timeout", type=float, default=10, show_default=True, help="Seconds to wait for the reply.")
-@click.option("--json", "as_json", is_flag=True, help="Print the reply as JSON.")
+@timeout_option
+@json_option
 def send(thing: str, name: str, arguments: str, application: str, timeout: float, as_json: bool) -> None:
     """Send THING the command NAME with ARGUMENTS (JSON), and print its reply."""
     from rootlet.cloud import messages
@@ -134,5 +134,5 @@ def send(thing: str, name: str, arguments: str, application: str, timeout: float
         raise RootletError(f"{thing} answered: {reply.get('error')}", hint="see the device's log")
 
 
-for more in (*cloud_ca.COMMANDS, *cloud_devices.COMMANDS):
+for more in (*authorities.COMMANDS, *provisioning.COMMANDS, *devices.COMMANDS):
     command.add_command(more)

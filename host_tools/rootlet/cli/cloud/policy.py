@@ -8,6 +8,7 @@ import click
 from rich.markup import escape
 
 from rootlet.cli.cloud import options as registering
+from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 
@@ -81,7 +82,7 @@ Examples:
 """
 )
 @click.argument("policy")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@json_option
 def check(policy: str, as_json: bool) -> None:
     """Warn about what is too wide in POLICY, a file or the name of a policy in AWS IoT, as Device Advisor does.
 
@@ -119,26 +120,26 @@ def check(policy: str, as_json: bool) -> None:
 Examples:
   rootlet cloud policy simulate devices/sensor-1 publish dt/leaf/sensor-1/climate
   rootlet cloud policy simulate devices/sensor-1 connect sensor-2
-  rootlet cloud policy simulate devices/sensor-1 subscribe 'cmd/#' --policy policy.json
+  rootlet cloud policy simulate devices/sensor-1 subscribe 'cmd/#' --policy-file policy.json
 """
 )
 @click.argument("certificate")
 @click.argument("action")
 @click.argument("target")
 @click.option(
-    "--policy",
+    "--policy-file",
     "policies",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Decide by this file and ask nothing of AWS; repeatable.",
 )
 @click.option("--client-id", help="The name of the certificate's thing unless given.")
-@click.option("--thing", help="With --policy: the thing that the certificate is attached to; its common name unless given.")
+@click.option("--thing", help="With --policy-file: the certificate's thing; its common name unless given.")
 @click.option(
-    "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="With --policy: the thing's; repeatable."
+    "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="With --policy-file: the thing's; repeatable."
 )
-@click.option("--arn-prefix", help="With --policy: arn:aws:iot:REGION:ACCOUNT; as in the policy unless given.")
-@click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON.")
+@click.option("--arn-prefix", help="With --policy-file: arn:aws:iot:REGION:ACCOUNT; as in the policy unless given.")
+@json_option
 def simulate(
     certificate: str,
     action: str,
@@ -169,7 +170,7 @@ def simulate(
             prefix=arn_prefix,
         )
     elif thing or attributes or arn_prefix:
-        raise BadInput("--thing, --attribute and --arn-prefix go with --policy", hint="AWS knows its own; leave them out")
+        raise BadInput("--thing, --attribute and --arn-prefix go with --policy-file", hint="leave them out: AWS knows them")
     else:
         device = policy_simulation.from_aws(client.iot(), certificate, client_id=client_id)
     done = policy_simulation.simulate(device, action, target)

@@ -6,7 +6,8 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from rootlet.cli.factory.options import json_option, ledger_option, opened, station_name
+from rootlet.cli.factory.options import ledger_option, opened, station_name
+from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import RootletError
 
@@ -22,7 +23,7 @@ Examples:
 )
 @click.argument("batch")
 @click.option("--rate", type=click.FloatRange(0.1, 1000), default=9.0, show_default=True, help="Registrations a second.")
-@click.option("--ca", type=click.Path(path_type=Path), help="The issuing CA, where it moved since the batch was opened.")
+@click.option("--ca", type=PATH, help="The issuing CA, where it moved since the batch was opened.")
 @_STATION
 @ledger_option
 @json_option
@@ -94,18 +95,18 @@ def scrap(things: tuple[str, ...], reason: str, station: str, where: str) -> Non
 Examples:
   rootlet factory reconcile monday
   rootlet factory reconcile monday --update
-  rootlet factory reconcile monday --board --port /dev/ttyUSB0
+  rootlet factory reconcile monday --connected-board --port /dev/ttyUSB0
 """
 )
 @click.argument("batch")
 @click.option("--update", is_flag=True, help="Enter what AWS did and the ledger has not heard of (JITP, a lost answer).")
-@click.option("--board", "board_in_hand", is_flag=True, help="Compare with the board in hand instead of AWS.")
+@click.option("--connected-board", is_flag=True, help="Compare with the board in hand instead of AWS.")
 @click.option("--port", help="That board's port. Found where there is just one.")
 @_STATION
 @ledger_option
 @json_option
 def reconcile(
-    batch: str, update: bool, board_in_hand: bool, port: str | None, station: str, where: str, as_json: bool
+    batch: str, update: bool, connected_board: bool, port: str | None, station: str, where: str, as_json: bool
 ) -> None:
     """Compare the ledger with AWS, or with a board in hand. Changes neither; exits with 1 where they disagree."""
     from rootlet.factory.ledger import Ledger
@@ -113,7 +114,7 @@ def reconcile(
     with opened(where) as database:
         ledger = Ledger(database, station=station)
         ledger.plan(batch)  # says so where there is no such batch
-        if board_in_hand or port:
+        if connected_board or port:
             from rootlet.board.chip import Chip, find_port
             from rootlet.factory import inquiry
 

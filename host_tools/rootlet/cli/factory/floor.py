@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from rootlet.cli.factory.options import ledger_option, opened, station_name
+from rootlet.cli.options import PATH, listen_address, output_option
 from rootlet.cli.output import err, out
 from rootlet.errors import BadInput
 
@@ -21,7 +22,7 @@ Examples:
 )
 @click.argument("batch")
 @click.option("--thing", "things", multiple=True, help="Only this one; repeatable. All proved ones unless given.")
-@click.option("--out", "-o", "target", type=click.Path(path_type=Path), required=True, help=".pdf, .zpl or .png.")
+@output_option("Write to this file: .pdf, .zpl or .png.", required=True)
 @click.option("--code", default="{thing}", show_default=True, help="What the QR code says.")
 @click.option("--text", default="{thing}\\nSN {serial}\\n{mac}", show_default=True, help="The lines of text.")
 @click.option("--width", type=float, default=50, show_default=True, help="Of a label, in mm.")
@@ -32,7 +33,7 @@ Examples:
 def label(
     batch: str,
     things: tuple[str, ...],
-    target: Path,
+    output: Path,
     code: str,
     text: str,
     width: float,
@@ -59,32 +60,37 @@ def label(
         contents = [template.fill(ledger.record(name), customer) for name in names]
     if not contents:
         raise BadInput(f"{batch} has no proved board yet", hint="name things with --thing, or run the line first")
-    if target.suffix == ".pdf":
+    if output.suffix == ".pdf":
         data = labels.pdf(contents, size, labels.Sheet(columns, rows))
-    elif target.suffix == ".zpl":
+    elif output.suffix == ".zpl":
         data = "".join(labels.zpl(content, size) for content in contents).encode()
-    elif target.suffix == ".png" and len(contents) == 1:
+    elif output.suffix == ".png" and len(contents) == 1:
         data = labels.png(contents[0], size)
     else:
         raise BadInput(
-            f"{target} is no kind of label for {len(contents)} of them", hint="end it with .pdf or .zpl; one alone: .png"
+            f"{output} is no kind of label for {len(contents)} of them", hint="end it with .pdf or .zpl; one alone: .png"
         )
-    write_atomic(target, data)
-    err.print(f"{target}: {len(contents)} labels")
+    write_atomic(output, data)
+    err.print(f"{output}: {len(contents)} labels")
 
 
 @click.command(
     epilog="""\b
 Examples:
   rootlet factory console
-  rootlet factory console --host 0.0.0.0 --port 8080
+  rootlet factory console --listen 0.0.0.0:8080
 """
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where it listens; beyond loopback it needs its token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8400, show_default=True, help="0 takes any free one.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="For a lasting token; made (0600) where it is missing.")
+@click.option(
+    "--listen",
+    metavar="ADDRESS:PORT",
+    default="127.0.0.1:8400",
+    show_default=True,
+    help="Serve at this address; beyond loopback visitors need the token. Port 0: any free one.",
+)
+@click.option("--token-file", type=PATH, help="For a lasting token; made (0600) where it is missing.")
 @ledger_option
-def console(host: str, port: int, token_file: Path | None, where: str) -> None:
+def console(listen: str, token_file: Path | None, where: str) -> None:
     """The page for the floor: a tile for each port of every station on this ledger, live, and the batches.
 
     Whoever opens it to the network must give its visitors the token that is in the printed address.
@@ -94,6 +100,7 @@ def console(host: str, port: int, token_file: Path | None, where: str) -> None:
     from rootlet.factory.console import server
     from rootlet.files import read_input, write_secret
 
+    host, port = listen_address(listen, any_port=True)
     token = None
     if token_file is not None:
         if not token_file.exists():

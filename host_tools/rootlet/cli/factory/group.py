@@ -11,8 +11,9 @@ from rootlet.cli.cloud import options as registering
 from rootlet.cli.factory import aws as factory_aws
 from rootlet.cli.factory import floor as factory_floor
 from rootlet.cli.factory import line as factory_line
-from rootlet.cli.factory.options import json_option, ledger_option, opened, station_name
+from rootlet.cli.factory.options import ledger_option, opened, station_name
 from rootlet.cli.identity.options import subject_options
+from rootlet.cli.options import json_option, output_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
 
@@ -30,7 +31,7 @@ def command() -> None:
     \b
     A day on the line:
       rootlet factory open monday.csv --ca customer-a    what is to be made
-      rootlet factory run monday --image golden.bin --all
+      rootlet factory run monday --image golden.bin --all-ports
       rootlet factory console                            the page for the floor
       rootlet factory status monday
       rootlet factory verify-books                       print the head, keep it with the day's papers
@@ -54,7 +55,7 @@ BATCH.csv has a header. Without a thing, the serial number names it; any further
 """,
 )
 @click.argument("batch")
-@click.option("--name", help="The batch's name; the file's name without .csv unless given.")
+@click.option("--batch-name", help="The batch's name; the file's name without .csv unless given.")
 @click.option("--count", type=click.IntRange(1, 10_000_000), help="Instead of a file: how many, named by --pattern.")
 @click.option("--pattern", help="A name with a run of # where the number goes, as in 'sensor-#####'.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first number in --pattern.")
@@ -78,7 +79,7 @@ BATCH.csv has a header. Without a thing, the serial number names it; any further
 @json_option
 def open_(
     batch: str,
-    name: str | None,
+    batch_name: str | None,
     count: int | None,
     pattern: str | None,
     first: int,
@@ -110,7 +111,7 @@ def open_(
     if (count is None) != (pattern is None):
         raise BadInput("--count and --pattern go together", hint="give both, or a file")
     order = orders.from_pattern(pattern or "", count, first) if count else orders.from_csv(Path(batch))
-    name = name or (batch if count else Path(batch).stem)
+    name = batch_name or (batch if count else Path(batch).stem)
     shared = _shared(order, {"board": board, "ca": ca, "customer": customer, "registration": registration})
     if "ca" not in shared:
         raise BadInput("which CA issues this batch?", hint="name its directory: --ca")
@@ -139,7 +140,7 @@ def open_(
         return
     out.print(f"{escape(name)}: {len(order.identities)} identities for {escape(plan.customer)}, on {plan.board}")
     out.print(f"  issued by {escape(plan.ca)}, registered with AWS: {plan.registration}")
-    out.print(f"  run it: rootlet factory run {escape(name)} --image golden.bin --all")
+    out.print(f"  run it: rootlet factory run {escape(name)} --image golden.bin --all-ports")
 
 
 def _shared(order: "Order", options: dict[str, str | None]) -> dict[str, str]:
@@ -254,20 +255,20 @@ Examples:
     help="aws: the parameters of StartThingRegistrationTask, a line for each proved board.",
 )
 @click.option("--proved", is_flag=True, help="Only boards whose identity was proved: the customer's manifest.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="A file; the terminal unless given.")
+@output_option("Write to this file; to stdout unless given.")
 @ledger_option
-def export(batch: str, kind: str, proved: bool, out: Path | None, where: str) -> None:
+def export(batch: str, kind: str, proved: bool, output: Path | None, where: str) -> None:
     """The manifest of BATCH: thing, serial number, MAC, certificate and state of every identity. Never a key."""
     from rootlet.factory import exports
     from rootlet.files import write_atomic
 
     with opened(where) as database:
         text = exports.render(database, batch, kind, proved=proved)
-    if out is None:
+    if output is None:
         click.echo(text, nl=False)
         return
-    write_atomic(out, text.encode())
-    err.print(f"{out} written")
+    write_atomic(output, text.encode())
+    err.print(f"{output} written")
 
 
 @command.command(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rootlet.cli.factory.options import json_option, ledger_option, opened, station_name
+from rootlet.cli.factory.options import ledger_option, opened, station_name
+from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
 from rootlet.errors import BadInput, RootletError
@@ -30,31 +31,33 @@ _KEYS = SecretSource(None, None, "ROOTLET_KEYS", "--keys")
 @click.command(
     epilog="""\b
 Examples:
-  rootlet factory run monday --image golden.bin --all
+  rootlet factory run monday --image golden.bin --all-ports
   rootlet factory run monday --image golden.bin --port '/dev/ttyUSB*' --labels tcp://printer:9100 --label-kind zpl
   rootlet factory run monday --port /dev/ttyUSB0 --port /dev/ttyUSB1 --jig --once --json
 """
 )
 @click.argument("batch")
 @click.option("--port", "ports", multiple=True, help="A port, or a pattern in quotes; repeatable.")
-@click.option("--all", "every", is_flag=True, help="Every USB serial port that is there or appears.")
-@click.option("--image", type=click.Path(path_type=Path), help="The golden image, for boards that do not carry it yet.")
+@click.option("--all-ports", "every", is_flag=True, help="Every USB serial port that is there or appears.")
+@click.option("--image", type=PATH, help="The golden image, for boards that do not carry it yet.")
 @click.option("--bare", is_flag=True, help="Allow an image without MicroPython: no real board starts from it.")
-@click.option("--ca", type=click.Path(path_type=Path), help="The issuing CA, where it moved since the batch was opened.")
+@click.option("--ca", type=PATH, help="The issuing CA, where it moved since the batch was opened.")
 @secret_options
 @click.option("--once", is_flag=True, help="One board a port, then end; the exit code is 1 where one failed.")
 @click.option(
     "--patience", type=float, default=60.0, show_default=True, help="With --once: seconds a board waits for ledger and CA."
 )
 @click.option("--jig", is_flag=True, help="The ports stay when boards are swapped: look at the MAC address instead.")
-@click.option("--connect", type=float, metavar="SECONDS", help="Also see every registered board boot and connect.")
+@click.option(
+    "--wait-online", type=float, metavar="SECONDS", help="Wait this long for each registered board to boot and connect."
+)
 @click.option("--labels", "place", help="A directory, a printer (tcp://HOST:9100) or its device file.")
 @click.option("--label-kind", type=click.Choice(["png", "zpl"]), default="png", show_default=True)
 @click.option("--label-code", default="{thing}", show_default=True, help="What the QR code says.")
 @click.option("--label-text", default="{thing}\\nSN {serial}\\n{mac}", show_default=True, help="The lines of text.")
 @click.option(
     "--keep-keys",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Also keep every device's key here, encrypted (passphrase: ROOTLET_KEYS_PASSPHRASE, or a prompt).",
 )
 @click.option("--baud", type=int, default=460_800, show_default=True, help="Speed of a serial port, once connected.")
@@ -72,7 +75,7 @@ def run(
     once: bool,
     patience: float,
     jig: bool,
-    connect: float | None,
+    wait_online: float | None,
     place: str | None,
     label_kind: str,
     label_code: str,
@@ -128,7 +131,7 @@ def run(
             once=once,
             patience=patience,
             jig=jig,
-            connect=connect,
+            connect=wait_online,
             labels=LabelPlan(place, label_kind, label_code, label_text) if place else None,
             keep_keys=(str(keep_keys), passphrase) if keep_keys else None,
         )

@@ -25,11 +25,6 @@ def ledger_option(command: Command) -> Command:
     )(command)
 
 
-def json_option(command: Command) -> Command:
-    """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
-
-
 @contextlib.contextmanager
 def opened(where: str) -> Iterator["Database"]:
     """The ledger's database."""

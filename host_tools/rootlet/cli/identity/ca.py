@@ -8,6 +8,7 @@ import click
 from rich.markup import escape
 
 from rootlet.cli.identity.options import subject_options
+from rootlet.cli.options import PATH, days_left_option, json_option, output_option
 from rootlet.cli.output import emit_json, out
 from rootlet.cli.passphrase import SecretSource, open_authority, parent_secret_options, secret_options
 
@@ -34,8 +35,8 @@ Examples:
   rootlet ca create fleet-ca --key-in kms
 """
 )
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--name", help="The CA's common name; the directory's name unless given.")
+@click.argument("directory", type=PATH)
+@click.option("--common-name", help="The CA's common name; the directory's name unless given.")
 @subject_options
 @click.option(
     "--key-type",
@@ -44,7 +45,7 @@ Examples:
     show_default=True,
 )
 @click.option("--days", type=int, default=20 * 365, show_default=True, help="How long it is valid.")
-@click.option("--parent", type=click.Path(path_type=Path), help="Make an intermediate, signed by the CA in this directory.")
+@click.option("--parent", type=PATH, help="Make an intermediate, signed by the CA in this directory.")
 @click.option(
     "--path-length",
     type=click.IntRange(0, 8),
@@ -59,16 +60,14 @@ Examples:
 )
 @click.option("--use-key", metavar="KEY", help="Use this key, made before: a label in the token; a KMS id, ARN or alias.")
 @click.option("--key-label", help="The new key's label in the token; the CA's name unless given.")
-@click.option(
-    "--pkcs11-module", type=click.Path(path_type=Path), envvar="ROOTLET_PKCS11_MODULE", help="The token's PKCS#11 library."
-)
+@click.option("--pkcs11-module", type=PATH, envvar="ROOTLET_PKCS11_MODULE", help="The token's PKCS#11 library.")
 @click.option("--token", help="The token's label.")
 @secret_options
 @parent_secret_options
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def create(
     directory: Path,
-    name: str | None,
+    common_name: str | None,
     subject: "Subject",
     key_type: str,
     days: int,
@@ -92,7 +91,7 @@ def create(
     from rootlet.pki.storage import check_vacant
 
     check_vacant(directory, "a CA")
-    name = name or directory.resolve().name
+    name = common_name or directory.resolve().name
     kind = _key_type(key_type)
     above = open_authority(parent, parent_secret) if parent else None
     try:
@@ -125,8 +124,8 @@ def create(
 
 
 @command.command(epilog="\b\nExample:\n  rootlet ca show fleet-ca")
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.argument("directory", type=PATH)
+@json_option
 def show(directory: Path, as_json: bool) -> None:
     """Show whose certificate a CA has, who issued it, and who holds its key. Needs no passphrase."""
     from rootlet.pki.authority import read_certificates
@@ -143,11 +142,11 @@ Example, at the manufacturer, with the code that `rootlet cloud register-ca --re
 """,
 )
 @click.argument("code")
-@click.option("--ca", required=True, type=click.Path(path_type=Path), help="The CA's directory.")
-@click.option("--out", "-o", "target", type=click.Path(path_type=Path), default=Path("verification.crt"), show_default=True)
+@click.option("--ca", required=True, type=PATH, help="The CA's directory.")
+@output_option("Write the certificate to this file.", default=Path("verification.crt"), show_default=True)
 @secret_options
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def prove_possession(code: str, ca: Path, target: Path, secret: SecretSource, as_json: bool) -> None:
+@json_option
+def prove_possession(code: str, ca: Path, output: Path, secret: SecretSource, as_json: bool) -> None:
     """Show AWS IoT that you hold a CA's key: sign a certificate whose common name is the registration CODE.
 
     Send the result back, with the CA's own ca.crt. Neither is secret.
@@ -159,22 +158,22 @@ def prove_possession(code: str, ca: Path, target: Path, secret: SecretSource, as
     from rootlet.pki.subject import show_name
 
     # A slip of the keyboard must not put a certificate where a key was.
-    if target.exists():
-        raise BadInput(f"{target} exists already", hint="choose another --out, or remove it")
-    if not target.parent.is_dir():
-        raise BadInput(f"no directory {target.parent}", hint="make it, or choose another --out")
+    if output.exists():
+        raise BadInput(f"{output} exists already", hint="choose another --output, or remove it")
+    if not output.parent.is_dir():
+        raise BadInput(f"no directory {output.parent}", hint="make it, or choose another --output")
     with open_authority(ca, secret) as authority:
         certificate = authority.prove_possession(code)
-    write_atomic(target, certificate.public_bytes(Encoding.PEM))
+    write_atomic(output, certificate.public_bytes(Encoding.PEM))
     facts = {
-        "verification_certificate": str(target),
+        "verification_certificate": str(output),
         "ca_certificate": str(ca / "ca.crt"),
         "not_after": certificate.not_valid_after_utc.isoformat(),
     }
     if as_json:
         emit_json(facts)
     else:
-        out.print(f"{escape(str(target))}: signed by {escape(show_name(certificate.issuer))}")
+        out.print(f"{escape(str(output))}: signed by {escape(show_name(certificate.issuer))}")
         out.print(f"  send it back with {escape(str(ca / 'ca.crt'))}, by {certificate.not_valid_after_utc:%Y-%m-%d}")
 
 
@@ -182,16 +181,16 @@ def prove_possession(code: str, ca: Path, target: Path, secret: SecretSource, as
     epilog="""\b
 Examples:
   rootlet ca audit fleet-ca devices batch-7
-  rootlet ca audit --within 180 --json .
+  rootlet ca audit --days-left 180 --json .
 
 \b
 Exit code: 0 nothing found, 1 something found, 2 a path that is not there.
 """
 )
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--within", type=click.IntRange(0), default=90, show_default=True, help="Report what expires in so many days.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def audit(paths: tuple[Path, ...], within: int, as_json: bool) -> None:
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@days_left_option(90)
+@json_option
+def audit(paths: tuple[Path, ...], days_left: int, as_json: bool) -> None:
     """List what is wrong with the certificates in PATHS: CA and device directories, batches, PEM and DER files.
 
     Expired, or soon to be; weak keys and signatures; keys that several certificates share; serial numbers that an issuer
@@ -199,7 +198,7 @@ def audit(paths: tuple[Path, ...], within: int, as_json: bool) -> None:
     """
     from rootlet.pki.audit import audit as look
 
-    report = look(paths, within=within)
+    report = look(paths, within=days_left)
     if as_json:
         emit_json({"certificates": report.certificates, "findings": [vars(finding) for finding in report.findings]})
     # One line a finding and no table: lines can be searched, and a table would break them.

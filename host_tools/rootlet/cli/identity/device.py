@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from rootlet.cli.cloud.explain import command as explain
 from rootlet.cli.identity.options import device_subject_options, subject_options
+from rootlet.cli.options import PATH, json_option, output_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 
@@ -20,21 +21,13 @@ if TYPE_CHECKING:
 
 _TABLE_OFFSET = 0x8000  # ESP-IDF's default, and MicroPython's on every board
 
-_CA = click.option("--ca", required=True, type=click.Path(path_type=Path), help="The CA's directory.")
-_OUT = click.option(
-    "--out",
-    "parent",
-    type=click.Path(path_type=Path),
-    default=Path("devices"),
-    show_default=True,
-    help="The identity goes into a directory in here, named as the thing.",
-)
+_CA = click.option("--ca", required=True, type=PATH, help="The CA's directory.")
+_OUTPUT = output_option("Write into this directory: a directory for each thing.", default=Path("devices"), show_default=True)
 _KEY_TYPE = click.option(
     "--key-type", type=click.Choice(["ec-p256", "ec-p384", "rsa-2048"]), default="ec-p256", show_default=True
 )
 _DAYS = click.option("--days", type=int, default=10 * 365, show_default=True, help="How long it is valid.")
 _FORCE = click.option("--force", is_flag=True, help="Where the thing has an identity already, move that aside first.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group(name="device")
@@ -52,18 +45,18 @@ Examples:
 )
 @click.argument("thing", required=False)
 @_CA
-@_OUT
+@_OUTPUT
 @device_subject_options
 @_KEY_TYPE
-@click.option("--csr", type=click.Path(path_type=Path), help="The key is elsewhere: certify this request (PEM or DER).")
+@click.option("--csr", type=PATH, help="The key is elsewhere: certify this request (PEM or DER).")
 @_DAYS
 @_FORCE
 @secret_options
-@_JSON
+@json_option
 def issue(
     thing: str | None,
     ca: Path,
-    parent: Path,
+    output: Path,
     subject: "Subject",
     key_type: str,
     csr: Path | None,
@@ -86,7 +79,7 @@ def issue(
     if request is None and thing is None:
         raise BadInput("no thing is named", hint="give THING, or --csr")
     name = request.thing if request else check_thing_name(thing or "")
-    directory = parent / name
+    directory = output / name
     _check_free(directory, force)
     with open_authority(ca, secret) as authority:
         if request:
@@ -116,9 +109,9 @@ NAMES has one thing a line, or is a CSV file with the columns thing and serial:
   sensor-1,SN-0001
 """,
 )
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=PATH)
 @_CA
-@click.option("--names", type=click.Path(path_type=Path), help="A file that names the devices.")
+@click.option("--names", type=PATH, help="A file that names the devices.")
 @click.option("--count", type=click.IntRange(1, 10_000_000), help="How many, named by --pattern.")
 @click.option("--pattern", help="A name with a run of # where the number goes, as in 'sensor-#####'.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first number in --pattern.")
@@ -127,7 +120,7 @@ NAMES has one thing a line, or is a CSV file with the columns thing and serial:
 @_DAYS
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; as many as there are cores unless given.")
 @secret_options
-@_JSON
+@json_option
 def issue_batch(
     directory: Path,
     ca: Path,
@@ -182,15 +175,15 @@ def issue_batch(
     epilog="""\b
 Examples:
   rootlet device unpack batch-7 sensor-00001 sensor-00002
-  rootlet device unpack batch-7 --all --out devices
+  rootlet device unpack batch-7 --all --output devices
 """
 )
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=PATH)
 @click.argument("things", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every device of the batch.")
-@_OUT
-@_JSON
-def unpack(directory: Path, things: Sequence[str], everything: bool, parent: Path, as_json: bool) -> None:
+@_OUTPUT
+@json_option
+def unpack(directory: Path, things: Sequence[str], everything: bool, output: Path, as_json: bool) -> None:
     """Take identities out of a batch, each into a directory of its own. Those that are there already stay as they are."""
     from rootlet.errors import BadInput
     from rootlet.pki import batch
@@ -201,16 +194,16 @@ def unpack(directory: Path, things: Sequence[str], everything: bool, parent: Pat
     identities = batch.read(directory) if everything else (batch.find(directory, thing) for thing in things)
     written, kept = 0, 0
     for identity in identities:
-        if (parent / identity.thing / KEY).exists():
+        if (output / identity.thing / KEY).exists():
             kept += 1
         else:
-            identity.save(parent / identity.thing)
+            identity.save(output / identity.thing)
             written += 1
     if as_json:
-        emit_json({"directory": str(parent), "written": written, "kept": kept})
+        emit_json({"directory": str(output), "written": written, "kept": kept})
     else:
         there = f", {kept} were there already" if kept else ""
-        out.print(f"{escape(str(parent))}: {written} identities unpacked{there}")
+        out.print(f"{escape(str(output))}: {written} identities unpacked{there}")
 
 
 @command.command(
@@ -222,12 +215,12 @@ Examples, with a dump read from the module:
   rootlet device import flash.bin --certificate-only
 """,
 )
-@click.argument("dump", type=click.Path(path_type=Path))
-@_OUT
+@click.argument("dump", type=PATH)
+@_OUTPUT
 @click.option("--certificate-only", is_flag=True, help="Leave the key where it is, as when the chip alone can use it.")
 @_FORCE
-@_JSON
-def import_(dump: Path, parent: Path, certificate_only: bool, force: bool, as_json: bool) -> None:
+@json_option
+def import_(dump: Path, output: Path, certificate_only: bool, force: bool, as_json: bool) -> None:
     """Take over the identity that a module came with: from a dump of its esp_secure_cert partition, or of all its flash."""
     from rootlet.board import secure_cert
     from rootlet.errors import RootletError
@@ -238,7 +231,7 @@ def import_(dump: Path, parent: Path, certificate_only: bool, force: bool, as_js
     partition = _credential_partition(read_input(dump, "dump of the flash"))
     certificate, issuers = secure_cert.to_certificates(partition)
     thing = check_thing_name(common_name(certificate))
-    directory = parent / thing
+    directory = output / thing
     _check_free(directory, force)
     if certificate_only:
         replaced = _set_aside(directory, force)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli.options import PATH
 from rootlet.cli.output import out
 
 if TYPE_CHECKING:
@@ -25,20 +26,20 @@ def command() -> None:
     epilog="""\b
 Examples:
   rootlet sandbox up
-  rootlet sandbox up --state ~/.rootlet-sandbox
+  rootlet sandbox up --state-dir ~/.rootlet-sandbox
   rootlet sandbox up --api-port 0 --mqtt-port 0 --ready-file sandbox.json
 """
 )
 @click.option("--api-port", type=PORT, default=4566, show_default=True, help="HTTP port of the AWS API; 0: any free one.")
 @click.option("--mqtt-port", type=PORT, default=8883, show_default=True, help="MQTT port (mutual TLS); 0: any free one.")
 @click.option("--region", default="us-east-1", show_default=True, envvar="AWS_REGION", help="The region it poses as.")
-@click.option("--state", type=click.Path(path_type=Path), help="Keep registry and server chain in this directory.")
-@click.option("--ready-file", type=click.Path(path_type=Path), help="Write where it serves, as JSON, once it does.")
-def up(api_port: int, mqtt_port: int, region: str, state: Path | None, ready_file: Path | None) -> None:
+@click.option("--state-dir", type=PATH, help="Keep registry and server chain in this directory.")
+@click.option("--ready-file", type=PATH, help="Write where it serves, as JSON, once it does.")
+def up(api_port: int, mqtt_port: int, region: str, state_dir: Path | None, ready_file: Path | None) -> None:
     """Start a local IoT Core on loopback and keep it in the foreground until Ctrl-C.
 
     It prints what to export so that boto3, the AWS CLI and the AWS SDKs talk to it. Its root certificate is made anew at
-    every start unless --state keeps it.
+    every start unless --state-dir keeps it.
     """
     from rootlet.files import write_atomic
     from rootlet.sandbox.server import Settings, serve
@@ -53,4 +54,4 @@ def up(api_port: int, mqtt_port: int, region: str, state: Path | None, ready_fil
         out.print("# running; Ctrl-C stops it")
         out.file.flush()
 
-    serve(Settings(region, api_port, mqtt_port, str(state) if state else None), ready)
+    serve(Settings(region, api_port, mqtt_port, str(state_dir) if state_dir else None), ready)

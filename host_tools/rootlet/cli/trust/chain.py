@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rootlet.cli.options import PATH, address_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, err
 from rootlet.errors import BadInput, RootletError
 
@@ -16,15 +17,13 @@ if TYPE_CHECKING:
     from rootlet.trust.model import Certificate
     from rootlet.trust.report import Report
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command(
     epilog="""\b
 Examples:
   rootlet chain a1b2c3-ats.iot.eu-west-1.amazonaws.com
   rootlet chain --aws --image flash.bin --html chain.html
-  rootlet chain HOST:443 --key-type rsa --tls 1.3 --at 2035-01-01
+  rootlet chain HOST:443 --algorithm rsa --tls 1.3 --at 2035-01-01
   rootlet chain HOST --cert devices/sensor-1/device.crt --key devices/sensor-1/device.key
   rootlet chain fullchain.pem
   rootlet chain --image flash.bin
@@ -36,14 +35,18 @@ Exit: 0 a device with these roots would connect, 1 it would not, 2 wrong input.
 @click.argument("target", required=False, metavar="[HOST[:PORT]|FILE]")
 @click.option("--aws", is_flag=True, help="Ask the AWS account for its endpoint.")
 @click.option(
-    "--key-type", type=click.Choice(["ecdsa", "rsa", "both"]), default="both", show_default=True, help="Chains to ask for."
+    "--algorithm",
+    type=click.Choice(["ecdsa", "rsa", "both"]),
+    default="both",
+    show_default=True,
+    help="Ask for the chain of this algorithm.",
 )
 @click.option(
     "--tls", "version", type=click.Choice(["1.2", "1.3", "any"]), default="1.2", show_default=True, help="Devices speak 1.2."
 )
 @click.option("--ciphers", help="An OpenSSL cipher string, in place of the device's suites.")
-@click.option("--cert", type=_PATH, help="A client certificate (PEM), with --key.")
-@click.option("--key", type=_PATH, help="Its private key.")
+@click.option("--cert", type=PATH, help="A client certificate (PEM), with --key.")
+@click.option("--key", type=PATH, help="Its private key.")
 @click.option(
     "--root",
     "named_roots",
@@ -51,20 +54,20 @@ Exit: 0 a device with these roots would connect, 1 it would not, 2 wrong input.
     metavar="NAME|FILE",
     help="Judge by these roots; default: those embedded by default.",
 )
-@click.option("--image", type=_PATH, help="Judge by the roots in a flash image, and show its device's chain.")
+@click.option("--image", type=PATH, help="Judge by the roots in a flash image, and show its device's chain.")
 @click.option("--port", help="The same with a board: its serial port.")
 @click.option("--baud", type=int, default=460_800, show_default=True)
 @click.option("--at", "date", metavar="DATE", help="Judge at this date: 2035-01-01, or 2035-01-01T12:00.")
-@click.option("--name", help="The host name that must be in the certificate; for files.")
-@click.option("--connect", metavar="ADDRESS", help="Connect to this address, whatever DNS says.")
-@click.option("--timeout", type=float, default=10.0, show_default=True, help="Seconds.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("--html", type=_PATH, help="Write a page with both chains drawn.")
-@click.option("--pem-out", type=_PATH, help="Save the certificates that came, in their order.")
+@click.option("--hostname", help="With FILE: the host name that the certificate must hold.")
+@address_option
+@timeout_option
+@json_option
+@click.option("--html", type=PATH, help="Write a page with both chains drawn.")
+@click.option("--pem", type=PATH, help="Save the certificates that came, in their order.")
 def command(
     target: str | None,
     aws: bool,
-    key_type: str,
+    algorithm: str,
     version: str,
     ciphers: str | None,
     cert: Path | None,
@@ -74,12 +77,12 @@ def command(
     port: str | None,
     baud: int,
     date: str | None,
-    name: str | None,
-    connect: str | None,
+    hostname: str | None,
+    address: str | None,
     timeout: float,
     as_json: bool,
     html: Path | None,
-    pem_out: Path | None,
+    pem: Path | None,
 ) -> None:
     """Show a server's certificates, how they hang together, and whether a device would connect."""
     from rootlet.trust.fetch import Offer
@@ -99,22 +102,22 @@ def command(
         target = registration.endpoint(client.iot())
     report = Report(target or str(image or port), at, roots)
     if target and (path := _existing(target)):
-        _add_file(report, path, name)
+        _add_file(report, path, hostname)
     elif target:
         offered = key_types(list(roots.values()))
-        kinds = tuple(kind for kind in offered if key_type in (kind, "both"))
+        kinds = tuple(kind for kind in offered if algorithm in (kind, "both"))
         if not kinds and not ciphers:
             raise BadInput(
-                f"--key-type {key_type}: a device with these roots ({', '.join(roots)}) offers no such suite",
-                hint="choose another --key-type, or other roots with --root",
+                f"--algorithm {algorithm}: a device with these roots ({', '.join(roots)}) offers no such suite",
+                hint="choose another --algorithm, or other roots with --root",
             )
         offer = Offer(kinds, version, ciphers, cert, key)
-        _add_server(report, target, offer, connect, timeout, alternatives=key_type == "both" and not ciphers)
+        _add_server(report, target, offer, address, timeout, alternatives=algorithm == "both" and not ciphers)
     elif not source:
         raise BadInput("nothing to look at", hint="name a HOST, a FILE, --aws, --image or --port")
     if source:
         _add_device(report, source)
-    _save(report, html, pem_out)
+    _save(report, html, pem)
     if as_json:
         emit_json(to_json(report))
     else:
@@ -125,7 +128,7 @@ def command(
 
 
 def _add_server(
-    report: "Report", target: str, offer: "Offer", connect: str | None, timeout: float, *, alternatives: bool
+    report: "Report", target: str, offer: "Offer", address: str | None, timeout: float, *, alternatives: bool
 ) -> None:
     from dataclasses import replace
 
@@ -134,7 +137,7 @@ def _add_server(
 
     host, port = parse_target(target)
     roots = list(report.roots.values())
-    served = fetch(host, port, offer, timeout=timeout, connect_to=connect)
+    served = fetch(host, port, offer, timeout=timeout, connect_to=address)
     end = server_end("server, as a device is served", served, roots, report.at)
     report.ends.append(end)
     assert end.verdict is not None
@@ -146,7 +149,7 @@ def _add_server(
         )
     for kind in ("ecdsa", "rsa") if alternatives else ():
         try:
-            other = fetch(host, port, replace(offer, key_types=(kind,)), timeout=timeout, connect_to=connect)
+            other = fetch(host, port, replace(offer, key_types=(kind,)), timeout=timeout, connect_to=address)
         except RootletError as error:
             report.notes.append(f"No {kind.upper()} chain: {error.what}")
             continue
@@ -269,7 +272,7 @@ def _existing(target: str) -> Path | None:
     return None
 
 
-def _save(report: "Report", html: Path | None, pem_out: Path | None) -> None:
+def _save(report: "Report", html: Path | None, pem: Path | None) -> None:
     from rootlet.files import write_atomic
 
     if html:
@@ -277,6 +280,6 @@ def _save(report: "Report", html: Path | None, pem_out: Path | None) -> None:
 
         write_atomic(html, render(report).encode())
         err.print(f"wrote {html}")
-    if pem_out:
-        write_atomic(pem_out, b"".join(certificate.pem() for certificate in report.ends[0].sent))
-        err.print(f"wrote {pem_out}: {len(report.ends[0].sent)} certificates")
+    if pem:
+        write_atomic(pem, b"".join(certificate.pem() for certificate in report.ends[0].sent))
+        err.print(f"wrote {pem}: {len(report.ends[0].sent)} certificates")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli.options import PATH, address_option, days_left_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, out
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Examples:
   rootlet roots list --json
 """,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the roots as JSON.")
+@json_option
 def list_(as_json: bool) -> None:
     """List the pinned roots, after checking each file against its pin."""
     from rootlet.trust.roots import load_manifest
@@ -62,22 +63,20 @@ def list_(as_json: bool) -> None:
     epilog="""\b
 Examples:
   rootlet roots check
-  rootlet roots check --warn-days 3650 --json
+  rootlet roots check --days-left 3650 --json
 \b
 Exit: 0 all is well, 1 something is not.
 """
 )
-@click.option(
-    "--warn-days", type=int, default=365, show_default=True, help="Report a root that expires within so many days."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check(warn_days: int, as_json: bool) -> None:
+@days_left_option(365)
+@json_option
+def check(days_left: int, as_json: bool) -> None:
     """Compare the pinned roots with certifi and with this machine's trust store."""
     from rootlet.trust import stores
     from rootlet.trust.roots import load_manifest
 
     manifest = load_manifest()
-    found = stores.check(manifest, dt.datetime.now(dt.UTC), warn_days)
+    found = stores.check(manifest, dt.datetime.now(dt.UTC), days_left)
     missing = [root.common_name for root in stores.missing_amazon_roots(manifest)]
     if as_json:
         emit_json({"roots": [dataclasses.asdict(entry) for entry in found], "missing": missing})
@@ -100,13 +99,11 @@ Examples:
 )
 @click.argument("host", required=False, metavar="HOST[:PORT]")
 @click.option("--aws", is_flag=True, help="Ask the AWS account for its endpoint.")
-@click.option(
-    "--root", "extra", multiple=True, type=click.Path(path_type=Path), help="Know this root too (a sandbox's, say)."
-)
-@click.option("--connect", metavar="ADDRESS", help="Connect to this address, whatever DNS says.")
-@click.option("--timeout", type=float, default=10.0, show_default=True, help="Seconds.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-def which(host: str | None, aws: bool, extra: tuple[Path, ...], connect: str | None, timeout: float, as_json: bool) -> None:
+@click.option("--root", "extra", multiple=True, type=PATH, help="Know this root too (a sandbox's, say).")
+@address_option
+@timeout_option
+@json_option
+def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | None, timeout: float, as_json: bool) -> None:
     """Say which roots a device must embed for an endpoint, and which it may need later."""
     from rootlet.errors import BadInput, RootletError
     from rootlet.trust import stores
@@ -126,7 +123,7 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], connect: str | N
     problems: list[str] = []
     for kind in ("ecdsa", "rsa"):
         try:
-            served = fetch(name, port, Offer((kind,)), timeout=timeout, connect_to=connect)
+            served = fetch(name, port, Offer((kind,)), timeout=timeout, connect_to=address)
         except RootletError as error:
             problems.append(f"no {kind.upper()} chain: {error.what}")
             continue

@@ -234,7 +234,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise BadInput(f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --port") from None
+        raise BadInput(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another port with --listen"
+        ) from None
 
 
 def _number(text: str | None) -> int:

@@ -1,0 +1,205 @@
+"""``rootlet cloud jitr | jitp | claim``: how devices get into the account by themselves."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from rootlet.cli.cloud.authorities import _certificate, _tell, pairs
+from rootlet.cli.options import PATH, json_option, output_option
+from rootlet.cli.output import emit_json, err, out
+from rootlet.errors import BadInput
+
+_POLICIES = click.option(
+    "--policy", "policies", required=True, multiple=True, help="An existing policy that each device gets; repeatable."
+)
+
+
+@click.group()
+def jitr() -> None:
+    """Let devices register themselves, by rule (JITR)."""
+
+
+@jitr.command(
+    name="run",
+    epilog="""\b
+Examples:
+  rootlet cloud jitr run --allow things.txt --policy rootlet-leaf
+  rootlet cloud jitr run --issuer 8d3f… --policy rootlet-leaf --once
+""",
+)
+@click.option("--allow", type=PATH, help="A file: one thing's name or certificate id a line.")
+@click.option("--issuer", "issuers", multiple=True, help="Devices of this CA id; repeatable.")
+@_POLICIES
+@click.option("--once", is_flag=True, help="Decide about those that wait now, and stop.")
+def jitr_worker(allow: Path | None, issuers: tuple[str, ...], policies: tuple[str, ...], once: bool) -> None:
+    """Activate devices that registered themselves (JITR), by rule. One JSON line a decision; Ctrl-C ends it."""
+    from rootlet.cloud import client
+    from rootlet.cloud import jitr as registering
+
+    def told(decision: dict[str, Any]) -> None:
+        out.file.write(json.dumps(decision) + "\n")
+        out.file.flush()
+
+    iot, wanted = client.iot(), registering.rules(allow, issuers)
+    if once:
+        for decision in registering.sweep(iot, wanted, policies):
+            told(decision)
+        return
+    registering.work(
+        iot,
+        wanted,
+        policies,
+        told,
+        ready=lambda: err.print("listening for devices that register themselves; Ctrl-C ends it"),
+    )
+
+
+@jitr.command(
+    name="template",
+    epilog="""\b
+Example:
+  rootlet cloud jitr template --allow things.txt --policy rootlet-leaf -o jitr.json
+  aws cloudformation deploy --template-file jitr.json --stack-name jitr --capabilities CAPABILITY_IAM
+""",
+)
+@click.option("--allow", type=PATH, help="A file: one thing's name or certificate id a line.")
+@click.option("--issuer", "issuers", multiple=True, help="Devices of this CA id; repeatable.")
+@_POLICIES
+@output_option("Write the template to this file; to stdout unless given.")
+def jitr_template(allow: Path | None, issuers: tuple[str, ...], policies: tuple[str, ...], output: Path | None) -> None:
+    """The same logic as a CloudFormation template: a Lambda, its role and the IoT rule that calls it."""
+    from rootlet.cloud import jitr as registering
+
+    _write(registering.template(registering.rules(allow, issuers), policies), output)
+
+
+@click.group()
+def jitp() -> None:
+    """Devices that AWS provisions on their first connection (JITP)."""
+
+
+@jitp.command(
+    name="template",
+    epilog="""\b
+Example:
+  rootlet cloud jitp template --policy rootlet-leaf --attribute customer={Organization} -o jitp.json
+""",
+)
+@_POLICIES
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of the thing; {Organization} and so on come from the certificate.",
+)
+@click.option("--thing-type")
+@click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
+@output_option("Write the template to this file; to stdout unless given.")
+def jitp_template(
+    policies: tuple[str, ...],
+    attributes: tuple[str, ...],
+    thing_type: str | None,
+    groups: tuple[str, ...],
+    output: Path | None,
+) -> None:
+    """Make a provisioning template."""
+    from rootlet.cloud import provisioning
+
+    _write(provisioning.jitp(policies, pairs(attributes), thing_type=thing_type, groups=groups), output)
+
+
+@jitp.command()
+@click.argument("file", type=PATH)
+def check(file: Path) -> None:
+    """Say what is wrong with a template. Exit 1 where something is."""
+    from rootlet.cloud import provisioning
+
+    problems = provisioning.check(_json(file))
+    for problem in problems:
+        out.print(f"{escape(str(file))} {escape(problem)}")
+    if not problems:
+        out.print(f"{escape(str(file))} is well")
+    sys.exit(1 if problems else 0)
+
+
+@jitp.command(
+    epilog="""\b
+Example:
+  rootlet cloud jitp attach fleet-ca --template jitp.json --role arn:aws:iam::123456789012:role/JITP
+"""
+)
+@click.argument("ca", type=PATH, metavar="DIRECTORY|CERTIFICATE")
+@click.option("--template", "file", type=PATH, required=True)
+@click.option(
+    "--role", required=True, help="The ARN of the role that AWS IoT takes to provision (AWSIoTThingsRegistration)."
+)
+@json_option
+def attach(ca: Path, file: Path, role: str, as_json: bool) -> None:
+    """Give a registered CA a template: AWS drops its devices' first connection and provisions them; then they are on."""
+    from rootlet.cloud import client, provisioning
+
+    changes = provisioning.attach(client.iot(), _certificate(ca / "ca.crt" if ca.is_dir() else ca), _json(file), role)
+    _tell({"changes": changes}, changes, "nothing to change: the CA has this template", as_json)
+
+
+@click.group()
+def claim() -> None:
+    """Provision devices that share a claim certificate."""
+
+
+@claim.command(
+    name="template",
+    epilog="""\b
+Example:
+  rootlet cloud claim template --policy rootlet-leaf --template-name fleet -o fleet.json --claim-policy claim-policy.json
+""",
+)
+@_POLICIES
+@click.option("--template-name", required=True, help="The template's name, which the claim policy names.")
+@click.option("--thing-type")
+@click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
+@click.option("--arn-prefix", default="arn:aws:iot:REGION:ACCOUNT", show_default=True, help="For the claim policy.")
+@output_option("Write the template to this file; to stdout unless given.")
+@click.option("--claim-policy", type=PATH, help="Write the policy of the claim certificates here.")
+def claim_template(
+    policies: tuple[str, ...],
+    template_name: str,
+    thing_type: str | None,
+    groups: tuple[str, ...],
+    arn_prefix: str,
+    output: Path | None,
+    claim_policy: Path | None,
+) -> None:
+    """A fleet provisioning template for devices that come with a claim certificate, and the policy of such a claim."""
+    from rootlet.cloud import provisioning
+
+    _write(provisioning.claim(policies, thing_type=thing_type, groups=groups), output)
+    if claim_policy:
+        _write(provisioning.claim_policy(arn_prefix, template_name), claim_policy)
+
+
+def _json(path: Path) -> Any:
+    from rootlet.files import read_input
+
+    try:
+        return json.loads(read_input(path, "template"))
+    except ValueError:
+        raise BadInput(f"{path} is no JSON", hint="make one: rootlet cloud jitp template") from None
+
+
+def _write(document: dict[str, Any], target: Path | None) -> None:
+    from rootlet.files import write_atomic
+
+    if target is None:
+        emit_json(document)
+    else:
+        write_atomic(target, json.dumps(document, indent=2).encode() + b"\n")
+        err.print(f"wrote {escape(str(target))}")
+
+
+COMMANDS = (jitr, jitp, claim)
