@@ -3,7 +3,7 @@ import asyncio
 import gc
 import json
 
-from . import clock, faults
+from . import clock, faults, heap
 from .faults import Fault
 from .log import log
 
@@ -68,6 +68,7 @@ def status(device):
         "safe_mode": device.safe,
         "uptime_s": clock.monotonic(),
         "heap_free": gc.mem_free(),
+        "c_heap": heap.c_heap(),
         "outbox_flash_bytes": flash,
         "outbox_damaged": damaged,
     }

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from . import backoff, clock, commands, config, credentials, delivery, evidence, faults, guard, journal, tls, wifi
+from . import backoff, clock, commands, config, credentials, delivery, evidence, faults, guard, heap, journal, tls, wifi
 from .commands import call, for_ever
 from .faults import Fault
 from .log import log
@@ -129,6 +129,10 @@ class Device:
         self._read_flash()
         self._guard.start()
         settings = self._settings
+        what = heap.WIFI + heap.TLS if settings["wifi"] else heap.TLS
+        short = heap.shortage("the application is too large: the network and TLS take %d bytes" % what, what, heap.PIECE)
+        if short:
+            log("heap", short.cause)
         self._guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
         asyncio.create_task(self._guard.run(self._every_second, not self.safe))
         asyncio.create_task(for_ever("outbox", self._delivery.run))
@@ -153,12 +157,15 @@ class Device:
         except Fault as error:
             proven = error.proven
             fault = error
+            if (fault.link or fault.word in ("dns", "tcp")) and wifi.lost(self._settings["wifi"]):
+                fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
         except MemoryError:
-            fault = Fault("out-of-memory", "%d bytes free" % gc.mem_free())
+            fault = heap.out_of_memory("GC heap %d bytes free" % gc.mem_free())
         except Exception as error:
             # A device that ends here is a device that somebody has to drive to.
             sys.print_exception(error)
-            fault = Fault("unexpected", "%s: %s" % (type(error).__name__, error))
+            what = "%s: %s" % (type(error).__name__, error)
+            fault = heap.shortage(what, lowest=heap.SPARE) or Fault("unexpected", what)
         self._note(fault)
         topic = self._evidence.hopeless()
         if topic:
@@ -229,15 +236,19 @@ class Device:
             present = await session.connect(stream, timeout)
             self._subscribed = subscribed
         except Fault as fault:
+            if fault.word != "connect-refused":  # any other verdict may be a lack of memory that Mbed TLS mistook
+                short = heap.shortage("%s (%s)" % (fault.word, fault.cause), lowest=heap.SPARE)
+                if short:
+                    raise short
             if fault.word == "tcp" and not stream.chain:
                 raise Fault("tls-no-tls", "%s did not answer the TLS handshake" % endpoint)
-            if fault.word == "connection-lost":
+            if fault.word == "connection-lost" and not fault.link:
                 raise self._evidence.refused(endpoint, session.client_id)
             raise
         self._evidence.connected()
         log("tls", "trusted " + " < ".join([subject for _, subject in stream.chain]))
         gc.collect()
-        log("heap", "%d bytes used, %d free" % (gc.mem_alloc(), gc.mem_free()))
+        log("heap", "%d bytes used, %d free; %s" % (gc.mem_alloc(), gc.mem_free(), heap.text()))
         log("mqtt", "connected as %s, session %s" % (session.client_id, "present" if present else "new"))
         return present
 

@@ -34,7 +34,7 @@ class Evidence:
     def explain(self, fault, session):
         """A better name for the end of a connection, as far as the evidence goes."""
         what = session.just_sent()
-        if fault.word != "connection-lost":
+        if fault.word != "connection-lost" or fault.link:
             self._idle_ends = 0
             return fault
         if what:

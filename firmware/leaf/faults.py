@@ -6,14 +6,31 @@ HINTS = "/leaf/faults.txt"
 
 
 class Fault(Exception):
-    """Ends an attempt. word is one of faults.txt; cause says what was seen; proven, that the connection held for a while."""
+    """Ends an attempt. word is one of faults.txt; cause says what was seen; proven, that the connection held for a while.
+
+    link: the network's own doing, so nothing that the server refuses.
+    """
 
     proven = False
+    link = False
 
     def __init__(self, word, cause):
         super().__init__(word, cause)
         self.word = word
         self.cause = cause
+
+
+def number(error):
+    """The number of an OSError without its sign (a TLS socket's are negative), or 0."""
+    return abs(error.errno) if isinstance(error.errno, int) else 0
+
+
+def lost(what, error):
+    """The Fault of a connection that ends in an OSError."""
+    code = number(error)
+    fault = Fault("connection-lost", "%s failed (%d)" % (what, code))
+    fault.link = code < 256 and code not in (32, 104)  # EPIPE and ECONNRESET are the server's, as are the errors of TLS
+    return fault
 
 
 def hint(word, path=None):

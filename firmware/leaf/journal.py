@@ -1,5 +1,5 @@
 # The faults of an outage, counted, kept across a reboot, and told to the cloud after the return.
-from . import clock, state
+from . import clock, heap, state
 from .log import log
 
 _FILE = "faults.json"
@@ -53,6 +53,7 @@ class Journal:
             text = "offline %d s: %s" % (seconds, text)
         log("faults", text)
         report = {"text": text, "offline_s": seconds, "counts": dict(self._counts), "last": self._last, "dropped": dropped}
+        report["c_heap"] = heap.c_heap()
         if not self._told:
             report["reset"] = self._reset
         return report

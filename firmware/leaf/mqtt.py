@@ -7,7 +7,7 @@ from collections import OrderedDict
 from umqtt.simple import MQTTClient
 
 from . import packets
-from .faults import Fault
+from .faults import Fault, lost
 
 MAX_PACKET = 16 * 1024 + 512  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
 WINDOW = 8  # publishes in flight (AWS IoT allows 100)
@@ -224,7 +224,7 @@ class Session(MQTTClient):
                 # server's close_notify behind the last packet, it returns that packet and forgets the end.
                 count = await self._stream.readinto(parser.place())
             except OSError as error:
-                raise Fault("connection-lost", "reading failed (%s)" % error)
+                raise lost("reading", error)
             if not count:
                 raise Fault("connection-lost", "the server closed the connection")
             packet = self._checked(parser.filled, count)

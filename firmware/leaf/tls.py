@@ -7,12 +7,12 @@ import time
 
 import tls
 
-from . import x509
-from .faults import Fault
+from . import heap, x509
+from .faults import Fault, lost, number
 
-_FATAL_ALERT = -0x7780
-_EOF = -0x7280
-_PROTOCOL = (_EOF, -0x7200, -0x7100, -0x6E00)  # also: invalid record, bad input, bad version
+_FATAL_ALERT = 0x7780  # as all error numbers here: without the sign
+_EOF = 0x7280
+_PROTOCOL = (_EOF, 0x7200, 0x7100, 0x6E00)  # also: invalid record, bad input, bad version
 _IN_PROGRESS = (115, 119, 11)
 
 # What mbedTLS says, and what it means. The texts are those of mbedTLS 3 (x509_crt.c).
@@ -27,12 +27,14 @@ _VERDICTS = (
 class Stream:
     """A verified TLS stream, non-blocking: readinto and write as asyncio tasks. chain is what the server was trusted by."""
 
-    def __init__(self, sock, host, chain):
+    def __init__(self, sock, raw, host, chain):
         self._sock = sock
+        self._raw = raw
         self._host = host
         self._reader = asyncio.StreamReader(sock, {})
         self._writer = asyncio.StreamWriter(sock, {})
         self.chain = chain
+        self._trusted = False  # the handshake is done
 
     async def readinto(self, buffer):
         """Read some bytes into the buffer; how many, 0 at the end. Raises OSError."""
@@ -50,16 +52,15 @@ class Stream:
         try:
             self._writer.write(data)
             await self._writer.drain()
+            self._trusted = True
         except ValueError as error:
             raise self._refusal(str(error))
         except OSError as error:
-            raise self._failure(error)
+            raise lost("writing", error) if self._trusted else self._failure(error)
 
     def close(self):
         self._sock.close()
-
-    def cipher(self):
-        return self._sock.cipher()
+        self._raw.close()  # which a failed handshake has taken from the TLS socket
 
     def _refusal(self, verdict):
         # mbedTLS reports a failed verification as ValueError, with one sentence a defect.
@@ -84,13 +85,15 @@ class Stream:
         return "the server's chain ends at %s, which is no embedded root" % issuer
 
     def _failure(self, error):
-        code = error.errno
+        code = number(error)
+        if heap.refused(code):
+            return heap.out_of_memory("the handshake failed (%d)" % code)
         if self.chain and code in (_FATAL_ALERT, _EOF, 32, 104):
             return Fault("device-certificate-refused", "the server broke the handshake off after it saw our certificate")
         if code == _FATAL_ALERT:
             return Fault("tls-failed", "%s refused the handshake with an alert before it showed a certificate" % self._host)
         if code in _PROTOCOL or (not self.chain and code in (32, 104)):
-            return Fault("tls-no-tls", "%s does not answer with TLS (%s)" % (self._host, code))
+            return Fault("tls-no-tls", "%s does not answer with TLS (%d)" % (self._host, code))
         return Fault("tls-failed", "the handshake with %s failed (%s)" % (self._host, error))
 
 
@@ -139,19 +142,27 @@ async def connect(host, port, ssl_context, timeout):
         # getaddrinfo has no timeout on ESP32: only the resolver's own retries bound it. Asked afresh at every attempt.
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     except OSError as error:
-        raise Fault("dns", "%s has no address (%s)" % (host, error))
+        raise _unless_memory(error, "dns", "%s has no address (%s)" % (host, error))
     fault = Fault("dns", host + " has no address")
     for address in addresses:
         try:
             sock = await _tcp(address, timeout)
         except OSError as error:
-            fault = Fault("tcp", "%s port %d: %s" % (host, port, error))
+            fault = _unless_memory(error, "tcp", "%s port %d: %s" % (host, port, error))
             continue
         return _wrap(sock, host, ssl_context)
     raise fault
 
 
+def _unless_memory(error, word, cause):
+    return heap.out_of_memory(cause) if heap.refused(number(error)) else Fault(word, cause)
+
+
 def _wrap(sock, host, ssl_context):
+    fault = heap.shortage("TLS takes %d bytes" % heap.TLS, heap.TLS, heap.PIECE)
+    if fault:  # a handshake that cannot end well would say something else
+        sock.close()
+        raise fault
     chain = []
 
     def remember(der, depth):
@@ -162,10 +173,10 @@ def _wrap(sock, host, ssl_context):
     ssl_context.verify_callback = remember
     try:
         wrapped = ssl_context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         sock.close()
-        raise Fault("tls-failed", "TLS could not start (%s)" % error)
-    return Stream(wrapped, host, chain)
+        raise _unless_memory(error, "tls-failed", "TLS could not start (%s)" % error)
+    return Stream(wrapped, sock, host, chain)
 
 
 def _no_delay(sock):
@@ -184,7 +195,7 @@ async def _tcp(address, timeout):
         try:
             sock.connect(address[-1])
         except OSError as error:
-            if error.errno not in _IN_PROGRESS:
+            if number(error) not in _IN_PROGRESS:
                 raise
         poll = select.poll()
         poll.register(sock, select.POLLOUT)
