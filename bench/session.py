@@ -39,7 +39,7 @@ MESSAGES = int(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else
 ROUND_TRIP = 0.1  # seconds
 
 
-class Bench:
+class Testbed:
     """The broker, and what a client needs to reach it."""
 
     def __init__(self, directory: Path) -> None:
@@ -96,11 +96,11 @@ def wait_for_line(process: "subprocess.Popen[str]", word: str) -> None:
     raise SystemExit("the client ended early:\n" + "".join(seen))
 
 
-def wire(bench: Bench, client: str, count: int = 50) -> list[tuple[float, float]]:
+def wire(testbed: Testbed, client: str, count: int = 50) -> list[tuple[float, float]]:
     """(writes or records, bytes) a publish towards the broker, for QoS 0 and QoS 1."""
     found = []
-    with FaultyProxy(bench.port(client)) as proxy:
-        process = bench.start(client, "wire", proxy.port, count=count)
+    with FaultyProxy(testbed.port(client)) as proxy:
+        process = testbed.start(client, "wire", proxy.port, count=count)
         wait_for_line(process, "READY")
         for _ in (0, 1):
             records, octets = proxy.records_up, proxy.bytes_up
@@ -113,20 +113,20 @@ def wire(bench: Bench, client: str, count: int = 50) -> list[tuple[float, float]
     return found
 
 
-def rate(bench: Bench, client: str, delay: float, count: int) -> float:
+def rate(testbed: Testbed, client: str, delay: float, count: int) -> float:
     """QoS 1 messages a second, through the proxy with that delay each way."""
     say(f"rate of {client}")
-    with FaultyProxy(bench.port(client)) as proxy:
+    with FaultyProxy(testbed.port(client)) as proxy:
         proxy.delay = delay
-        found = bench.run(client, "rate", proxy.port, count=count)
+        found = testbed.run(client, "rate", proxy.port, count=count)
     return float(found["rate"]) if found else 0.0
 
 
-def back(bench: Bench, client: str) -> float:
+def back(testbed: Testbed, client: str) -> float:
     """Seconds from the accepted connection after an outage of 3 s to the first message at the broker."""
     say(f"return of {client}")
-    with FaultyProxy(bench.port(client)) as proxy, Watcher(bench.broker.plain_port) as watcher:
-        process = bench.start(client, "return", proxy.port)
+    with FaultyProxy(testbed.port(client)) as proxy, Watcher(testbed.broker.plain_port) as watcher:
+        process = testbed.start(client, "return", proxy.port)
         wait_for_line(process, "READY")
         proxy.down = True
         time.sleep(3)
@@ -145,19 +145,19 @@ def back(bench: Bench, client: str) -> float:
         return arrived - proxy.accepted_at
 
 
-def growth(bench: Bench, client: str) -> dict[str, Any] | None:
+def growth(testbed: Testbed, client: str) -> dict[str, Any] | None:
     """Bytes in use, early and late. umqtt waits 40 ms for each message (Nagle), so the peers' run is shorter."""
     say(f"heap of {client}")
-    return bench.run(client, "heap", bench.port(client), early=1000, count=MESSAGES if client == "leaf" else 1000)
+    return testbed.run(client, "heap", testbed.port(client), early=1000, count=MESSAGES if client == "leaf" else 1000)
 
 
-def least_heap(bench: Bench, client: str) -> int:
+def least_heap(testbed: Testbed, client: str) -> int:
     """The least KiB in which the client connects and gets 41 messages through."""
     say(f"least heap of {client}")
     low, high = 16, 256
     while high - low > 2:
         middle = (low + high) // 2
-        if bench.run(client, "heap", bench.port(client), f"{middle}K", 15, early=20, count=20):
+        if testbed.run(client, "heap", testbed.port(client), f"{middle}K", 15, early=20, count=20):
             high = middle
         else:
             low = middle
@@ -177,10 +177,10 @@ def main() -> None:
         raise SystemExit("bench/session.py needs mosquitto: apt-get install mosquitto")
     console = Console()
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(Path(scratch))
-        with bench.broker:
+        testbed = Testbed(Path(scratch))
+        with testbed.broker:
             table = Table("QoS 1 publish, 48 bytes to a topic of 24", *CLIENTS, title="session (leaf = 1.00x)")
-            wires = {client: wire(bench, client) for client in CLIENTS}
+            wires = {client: wire(testbed, client) for client in CLIENTS}
             for qos in (0, 1):
                 unit = "TLS records (mqtt-async: -)"
                 shown = [f"{wires[c][qos][0]:.2f}" if c != "mqtt-async" else "no TLS" for c in CLIENTS]
@@ -192,17 +192,17 @@ def main() -> None:
                 ("loopback", 0.0, 1000),
                 (f"{ROUND_TRIP * 1000:.0f} ms round trip", ROUND_TRIP / 2, 300),
             ):
-                rates = {client: rate(bench, client, delay, count) for client in CLIENTS}
+                rates = {client: rate(testbed, client, delay, count) for client in CLIENTS}
                 table.add_row(f"QoS 1 messages/s, {title}", *[ratio(rates[c], rates["leaf"]) for c in CLIENTS])
-            table.add_row("s from link's return to first message", *[f"{back(bench, client):.3f}" for client in CLIENTS])
-            heaps = {client: growth(bench, client) for client in CLIENTS}
+            table.add_row("s from link's return to first message", *[f"{back(testbed, client):.3f}" for client in CLIENTS])
+            heaps = {client: growth(testbed, client) for client in CLIENTS}
             for key, what in (
                 ("idle", "connected and idle"),
                 ("early", "after 1,000"),
                 ("late", f"after {MESSAGES:,} more"),
             ):
                 table.add_row(f"heap bytes, {what}", *[f"{heaps[c][key]:,}" if heaps[c] else "failed" for c in CLIENTS])
-            table.add_row("least heap that works, KiB", *[str(least_heap(bench, client)) for client in CLIENTS])
+            table.add_row("least heap that works, KiB", *[str(least_heap(testbed, client)) for client in CLIENTS])
     console.print(table)
 
 

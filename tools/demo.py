@@ -58,7 +58,7 @@ class Background:
     def __init__(self, label: str, command: list[str], environment: dict[str, str]) -> None:
         self.label = label
         self.lines: list[str] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._ended = self._stopping = False
         show(command)
         self._process = subprocess.Popen(
@@ -71,7 +71,7 @@ class Background:
         """Return the first line that matches; fail when the command ends or nothing matches in time."""
         deadline = time.monotonic() + PATIENCE
         seen = 0
-        with self._news:
+        with self._changed:
             while True:
                 for line in self.lines[seen:]:
                     if match := re.search(pattern, line):
@@ -80,7 +80,7 @@ class Background:
                 left = deadline - time.monotonic()
                 if self._ended or left <= 0:
                     raise Failed(f"{self.label}: {'ended' if self._ended else 'printed nothing'} like {pattern!r}")
-                self._news.wait(left)
+                self._changed.wait(left)
 
     def wait(self) -> None:
         self._process.wait()
@@ -102,12 +102,12 @@ class Background:
         for line in self._process.stdout:
             if line.strip() and not self._stopping:
                 console.print(f"  [dim]{self.label:>7} │[/] {escape(line.rstrip())}")
-            with self._news:
+            with self._changed:
                 self.lines.append(line.rstrip())
-                self._news.notify_all()
-        with self._news:
+                self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
 
 def show(command: list[str]) -> None:

@@ -34,15 +34,15 @@ def run(messages: int) -> dict[str, Any]:
         arrived += 1
 
     with tempfile.TemporaryDirectory() as scratch:
-        bench = session.Bench(Path(scratch))
-        with bench.broker:
+        testbed = session.Bench(Path(scratch))
+        with testbed.broker:
             watcher = paho.Client(CallbackAPIVersion.VERSION2)
             watcher.on_message = count
-            watcher.connect("127.0.0.1", bench.broker.plain_port)
+            watcher.connect("127.0.0.1", testbed.broker.plain_port)
             watcher.subscribe("dt/#", qos=0)
             watcher.loop_start()
             started = time.monotonic()
-            found = bench.run("leaf", "heap", bench.broker.port, timeout=7200, early=1000, count=messages) or {}
+            found = testbed.run("leaf", "heap", testbed.broker.port, timeout=7200, early=1000, count=messages) or {}
             seconds = time.monotonic() - started
             deadline = time.monotonic() + 30
             while arrived < messages + 1001 and time.monotonic() < deadline:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from rootlet.advisor import devices
 from rootlet.board import detour, inspection
 from rootlet.board.partitions import SECURE_CERT, find
-from rootlet.board.remote import Remote
+from rootlet.board.remote import Repl
 from rootlet.cli.main import rootlet
 from rootlet.errors import RootletError
 from support.ntp import TimeServer
@@ -36,7 +36,7 @@ def board(image: bytes, tmp_path: Path) -> Iterator[SerialBoard]:
             "reset_cause": "reset",
         }
         with SerialBoard(flash, world) as board:
-            with Remote(board.port) as remote:
+            with Repl(board.port) as remote:
                 remote.execute(f"from leaf import config\nconfig.override({OVERRIDES!r})")
                 remote.restart()
             yield board
@@ -93,7 +93,7 @@ def test_many_cases_in_a_row_are_no_failed_boots(board: SerialBoard) -> None:
 
 def test_a_board_that_a_broken_run_left_behind_is_restored_by_a_command(board: SerialBoard) -> None:
     before = own_files(board)
-    with Remote(board.port) as remote:
+    with Repl(board.port) as remote:
         detour.begin(remote, "127.0.0.1", 8883, {"advisor-rsa": b"not its own"})
         detour.begin(remote, "127.0.0.1", 8884, {"advisor-rsa": b"not its own"})
     assert own_files(board).keys() - before.keys() == {"/roots/advisor-rsa.der", "/state/detour.json"}

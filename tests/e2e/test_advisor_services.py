@@ -83,7 +83,7 @@ def test_a_device_on_the_network_is_told_where_to_connect_and_judged(tmp_path: P
     def power() -> None:
         while not stopped.wait(0.3):
             if not with_socket.alive:
-                with_socket.start(devices.Bench(port, 0))
+                with_socket.start(devices.Environment(port, 0))
 
     thread = threading.Thread(target=power)
     thread.start()

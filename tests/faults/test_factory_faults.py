@@ -20,7 +20,7 @@ from rootlet.errors import RootletError
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.schema import State
-from rootlet.factory.station import News, Phase, prove
+from rootlet.factory.station import Phase, PortStatus, prove
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
 from support.factory_line import BATCH, Line, mac, unlocked
@@ -177,9 +177,9 @@ def test_the_wrong_chip_is_sent_away_untouched(line: Line) -> None:
     line.open(1)
     board = line.plug_one(mac(1), chip="esp32s3")
     before = board.flash
-    news = line.make(board)
-    assert news.phase is Phase.FAILED
-    assert "is an ESP32-S3" in news.what
+    status = line.make(board)
+    assert status.phase is Phase.FAILED
+    assert "is an ESP32-S3" in status.what
     assert board.flash == before
     assert line.count(State.OPEN) == 1
 
@@ -190,8 +190,8 @@ def test_what_reads_back_differently_is_not_proved(line: Line, golden: bytes, fa
     (board,) = line.plug(1)
     place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
     setattr(board.faults, fault, place.offset + 300)
-    news = line.make(board)
-    assert news.phase is Phase.FAILED
+    status = line.make(board)
+    assert status.phase is Phase.FAILED
     assert line.ledger.record("thing-0").state is State.ISSUED
     assert line.ledger.record("thing-0").trouble
     setattr(board.faults, fault, None)
@@ -239,14 +239,14 @@ def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: Line
     line.invariants()
 
 
-def test_the_news_of_a_station_never_holds_a_key(line: Line) -> None:
+def test_the_status_of_a_port_never_holds_a_key(line: Line) -> None:
     line.open(1)
     (board,) = line.plug(1)
-    heard: list[News] = []
+    heard: list[PortStatus] = []
     assert line.make(board, tell=heard.append).phase is Phase.DONE
     identity = line.identity_on(board)
     assert identity is not None
-    assert [news.phase for news in heard] == ["identify", "assign", "issue", "burn", "prove", "queue", "label"]
+    assert [status.phase for status in heard] == ["identify", "assign", "issue", "burn", "prove", "queue", "label"]
     assert keys.pem(identity.key).decode().splitlines()[1] not in repr(heard)
 
 
@@ -281,8 +281,8 @@ def test_credentials_that_cannot_be_read_are_neither_taken_for_none_nor_written_
     assert line.make(board).phase is Phase.DONE
     place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
     board.faults.flip_on_read = place.offset + 100
-    news = line.make(board)
-    assert (news.phase, "cannot be read" in news.what, "scrap" in news.hint) == (Phase.REFUSED, True, False)
+    status = line.make(board)
+    assert (status.phase, "cannot be read" in status.what, "scrap" in status.hint) == (Phase.REFUSED, True, False)
     board.faults.flip_on_read = None
     assert line.make(board).phase is Phase.ALREADY
     other = golden[: place.offset] + b"somebody's own format" + golden[place.offset + 21 :]

@@ -105,8 +105,8 @@ def test_aws_that_throttles_or_is_gone_holds_up_no_board(
     with AwsProxy(sandbox.facts.api_url, lambda *_: verdict) as proxy:
         register = behind(proxy, line)
         for board in boards:
-            news = line.make(board, register=register)
-            assert (news.phase, "will be registered later" in news.what) == (Phase.DONE, True)
+            status = line.make(board, register=register)
+            assert (status.phase, "will be registered later" in status.what) == (Phase.DONE, True)
     assert line.count(State.WAITING) == 2
     # AWS is well again.
     well = registrar.Registrar(aws, line.ledger.plan(BATCH), unlocked(line.ca).chain)

@@ -25,7 +25,7 @@ from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import NewIdentity, Plan, Registration
 from rootlet.factory.schema import AFTER_PROOF, State
 from rootlet.factory.signing import check_ca
-from rootlet.factory.station import News, Station, Tools
+from rootlet.factory.station import PortStatus, Station, Tools
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
@@ -119,7 +119,7 @@ class Line:
         )
         return replace(made, **instead)
 
-    def make(self, board: DownloadMode, **tools: Any) -> News:
+    def make(self, board: DownloadMode, **tools: Any) -> PortStatus:
         """Take a board through a station in this process, where a process of its own would show no more."""
         return Station(board.port, self.tools(**tools)).run()
 

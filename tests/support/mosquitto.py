@@ -76,7 +76,7 @@ class Watcher:
 
     def __init__(self, port: int) -> None:
         self.messages: list[tuple[str, Any]] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._subscribed = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._note
@@ -98,17 +98,17 @@ class Watcher:
 
     def on(self, ending: str) -> list[Any]:
         """The payloads on topics that end like this, so far."""
-        with self._news:
+        with self._changed:
             return [payload for topic, payload in self.messages if topic.endswith(ending)]
 
     def wait_for(self, ready: Callable[[], Any], timeout: float = 30) -> Any:
         """Wait until ``ready()`` is true, asked again at each message; return it."""
         deadline = time.monotonic() + timeout
-        with self._news:
+        with self._changed:
             while not (found := ready()):
                 left = deadline - time.monotonic()
                 assert left > 0, f"{timeout:g} s passed; seen {self.messages[-5:]}"
-                self._news.wait(min(left, 0.5))
+                self._changed.wait(min(left, 0.5))
         return found
 
     def _note(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
@@ -116,9 +116,9 @@ class Watcher:
             payload = json.loads(message.payload)
         except ValueError:
             payload = message.payload
-        with self._news:
+        with self._changed:
             self.messages.append((message.topic, payload))
-            self._news.notify_all()
+            self._changed.notify_all()
 
 
 def _free_port() -> int:

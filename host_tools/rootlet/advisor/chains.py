@@ -29,7 +29,7 @@ LARGER = 20
 
 
 @dataclass(frozen=True)
-class Shown:
+class ServerChain:
     """What a server shows in a handshake: its certificate first, then what is above it, without the root."""
 
     name: str
@@ -80,38 +80,38 @@ class Chains:
         return b"".join(self.root(kind).public_bytes(Encoding.PEM) for kind in KINDS)
 
     @cached_property
-    def good(self) -> Shown:
+    def good(self) -> ServerChain:
         """RSA, as all of Device Advisor's are."""
         return self._chain("good", "rsa")
 
     @cached_property
-    def ecdsa(self) -> Shown:
+    def ecdsa(self) -> ServerChain:
         return self._chain("good-ecdsa", "ec")
 
     @cached_property
-    def unknown_root(self) -> Shown:
+    def unknown_root(self) -> ServerChain:
         """Right in all but the root, which has the right name and a key that nobody trusts."""
         stranger = Chains({"rsa": _root("rsa")}, self._names)
         return stranger._chain("unknown-root", "rsa")
 
     @cached_property
-    def wrong_name(self) -> Shown:
+    def wrong_name(self) -> ServerChain:
         return self._chain("wrong-name", "rsa", ["wrong-name.example"])
 
     @cached_property
-    def expired(self) -> Shown:
+    def expired(self) -> ServerChain:
         return self._chain("expired", "rsa", now=dt.datetime.now(dt.UTC) - dt.timedelta(days=9), days=1)
 
     @cached_property
-    def large(self) -> Shown:
+    def large(self) -> ServerChain:
         return self._padded("large", self.good.size + LARGER)
 
     @cached_property
-    def huge(self) -> Shown:
+    def huge(self) -> ServerChain:
         """As large as a Certificate message in one record may be, nearly: 15 KiB."""
         return self._padded("huge", 15 * 1024)
 
-    def _padded(self, name: str, size: int) -> Shown:
+    def _padded(self, name: str, size: int) -> ServerChain:
         # More host names are as good as any padding: each takes two bytes and itself, and a device must read over it.
         pads: list[str] = []
         missing = size - self.good.size
@@ -129,7 +129,7 @@ class Chains:
         *,
         now: dt.datetime | None = None,
         days: int = SERVER_DAYS,
-    ) -> Shown:
+    ) -> ServerChain:
         if kind not in self._between:
             key = self._keys[kind] = _key(kind)
             between_key = _key(kind)
@@ -143,7 +143,7 @@ class Chains:
             self._between[kind] = Issuer(between, between_key)
         key, issuer = self._keys[kind], self._between[kind]
         server = certificates.server(names or self._names, key.public_key(), issuer, days=days, now=now)
-        return Shown(name, (server, issuer.certificate), key)
+        return ServerChain(name, (server, issuer.certificate), key)
 
 
 def _root(kind: Kind) -> Issuer:

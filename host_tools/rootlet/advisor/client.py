@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
 from rootlet.advisor import packets
-from rootlet.advisor.chains import Shown
+from rootlet.advisor.chains import ServerChain
 from rootlet.advisor.hello import Hello, HelloReader
 from rootlet.advisor.packets import (
     Connack,
@@ -39,7 +39,7 @@ LARGEST = 128 * 1024 + 1024
 _PIECE = 65536
 
 
-class Absent(Exception):  # noqa: N818 - reads as what it is
+class Timeout(Exception):  # noqa: N818 - reads as what it is
     """What a case waited for did not come. The timeline has a note of it; the case is over."""
 
 
@@ -63,10 +63,10 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Manners:
+class Behaviour:
     """How a connection is treated. By default as AWS IoT Core would treat it."""
 
-    shown: Shown | None = None
+    chain: ServerChain | None = None
     """The chain; the endpoint's usual one where None."""
     withhold: frozenset[type[Packet]] = frozenset()
     """Packets that get no answer: Connect, Subscribe, Publish, Pingreq."""
@@ -84,7 +84,7 @@ class Client:
     """One connection of the device, once a case has taken it."""
 
     number: int
-    manners: Manners
+    behaviour: Behaviour
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
     _timeline: Timeline
@@ -98,14 +98,14 @@ class Client:
     received: list[Packet] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._decoder = Decoder(LARGEST)
         self._hello_reader = HelloReader()
         self._task: asyncio.Task[None] | None = None
         self._taken: dict[type[Packet], int] = {}
         self._seen = 0
         self._dripping = False
-        self._held: list[Packet] = []
+        self._waiting: list[Packet] = []
 
     # What a case does with a connection
 
@@ -115,7 +115,7 @@ class Client:
         return self.ready
 
     async def packet(self, kind: type[P], where: Callable[[P], bool] = lambda _: True, timeout: float = 60) -> P:
-        """The next packet of ``kind`` that no call has returned yet. Raises Absent."""
+        """The next packet of ``kind`` that no call has returned yet. Raises Timeout."""
 
         def find() -> P | None:
             for index in range(self._taken.get(kind, 0), len(self.received)):
@@ -136,7 +136,7 @@ class Client:
         if not found:
             why = "the connection ended first" if self.closed else f"none came in {timeout:g} s"
             self._timeline.add("note", self.number, f"waited for {kind.__name__.upper()}: {why}")
-            raise Absent
+            raise Timeout
         return found[0]
 
     async def any_packet(self, kinds: tuple[type[Packet], ...], timeout: float) -> Packet | None:
@@ -155,7 +155,7 @@ class Client:
     @staticmethod
     async def quietly(wait: Awaitable[object]) -> None:
         """Wait for something whose absence the grading is to judge, and not this case to end on."""
-        with contextlib.suppress(Absent):
+        with contextlib.suppress(Timeout):
             await wait
 
     async def acknowledged(self, identifier: int, timeout: float = 60) -> bool:
@@ -175,7 +175,7 @@ class Client:
     async def send(self, packet: Packet) -> None:
         """Send a packet in as few TLS records as hold it: at once, or after one that is on its way byte by byte."""
         if self._dripping:
-            self._held.append(packet)
+            self._waiting.append(packet)
             return
         self._timeline.add("out", self.number, packet=packet)
         await self._put(packets.encode(packet))
@@ -192,8 +192,8 @@ class Client:
             await self._clock.sleep(pause)
         if count is None or count >= len(data):  # nothing can follow on half a packet
             self._dripping = False
-            while self._held:
-                await self.send(self._held.pop(0))
+            while self._waiting:
+                await self.send(self._waiting.pop(0))
 
     async def send_together(self, together: Sequence[Packet]) -> None:
         """Send several packets in one TLS record."""
@@ -235,11 +235,11 @@ class Client:
 
     # What happens by itself
 
-    def begin(self, manners: Manners) -> None:
-        assert manners.shown
-        self.manners = manners
-        self._tls = TlsServer(manners.shown, self._note_alert, tls12_only=manners.tls12_only)
-        self._task = asyncio.create_task(self._ignore() if manners.stall else self._serve())
+    def begin(self, behaviour: Behaviour) -> None:
+        assert behaviour.chain
+        self.behaviour = behaviour
+        self._tls = TlsServer(behaviour.chain, self._note_alert, tls12_only=behaviour.tls12_only)
+        self._task = asyncio.create_task(self._ignore() if behaviour.stall else self._serve())
 
     async def _ignore(self) -> None:
         with contextlib.suppress(OSError):
@@ -287,11 +287,11 @@ class Client:
         await self._wake()
 
     async def _answer(self, packet: Packet) -> None:
-        if type(packet) in self.manners.withhold:
+        if type(packet) in self.behaviour.withhold:
             return
         match packet:
             case Connect():
-                await self.send(Connack(self.manners.session_present and not packet.clean_session))
+                await self.send(Connack(self.behaviour.session_present and not packet.clean_session))
             case Subscribe():
                 await self.send(Suback(packet.identifier, tuple(min(qos, 1) for _, qos in packet.filters)))
             case Unsubscribe():
@@ -346,10 +346,10 @@ class Client:
         await self._wake()
 
     async def _wake(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _until(self, done: Callable[[], bool], timeout: float) -> None:
-        async with self._news:
+        async with self._changed:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait_for(done), self._clock.host(timeout))
+                await asyncio.wait_for(self._changed.wait_for(done), self._clock.host(timeout))

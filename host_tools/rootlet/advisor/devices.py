@@ -37,14 +37,14 @@ PREFIX = "ROOTLET_ADVISOR_"
 
 
 @dataclass(frozen=True)
-class Bench:
+class Environment:
     """Where the device stands in a case: ``port`` and ``time_port`` are the endpoint's and the time server's."""
 
     port: int
     time_port: int
     speed: float = 1
     seed: int = 0
-    world: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     """More settings of a virtual board (boards/virtual), which other devices do not have."""
 
 
@@ -65,16 +65,16 @@ class Device(ABC):
     def description(self) -> str: ...
 
     @abstractmethod
-    def start(self, bench: Bench) -> None:
+    def start(self, environment: Environment) -> None:
         """Bring it up, as from power-on. Raises RootletError."""
 
     @abstractmethod
     def stop(self) -> None: ...
 
-    def restart(self, bench: Bench) -> bool:
+    def restart(self, environment: Environment) -> bool:
         """Pull the plug and power it on again, with what it had kept; False where that cannot be done from here."""
         self.stop()
-        self.start(bench)
+        self.start(environment)
         return True
 
     @property
@@ -103,19 +103,19 @@ class VirtualDevice(Device):
     def description(self) -> str:
         return f"virtual board, {self._what}"
 
-    def start(self, bench: Bench) -> None:
+    def start(self, environment: Environment) -> None:
         write_secret(self._path, self._flash)
         self.lines = []
-        self._boot(bench)
+        self._boot(environment)
 
     def stop(self) -> None:
         if self._board:
             self._board.stop()
             self._board = None
 
-    def restart(self, bench: Bench) -> bool:
+    def restart(self, environment: Environment) -> bool:
         self.stop()
-        self._boot(bench)
+        self._boot(environment)
         return True
 
     def close(self) -> None:
@@ -126,17 +126,17 @@ class VirtualDevice(Device):
     def alive(self) -> bool:
         return self._board is not None and not self._board.ended()
 
-    def _boot(self, bench: Bench) -> None:
+    def _boot(self, environment: Environment) -> None:
         config = inspection.inspect(self._flash).json_file("/config.json")
         names = {self.host, *config.get("ntp", ("time.aws.com", "pool.ntp.org"))}
-        world = {
-            "ports": {str(config.get("port", 8883)): bench.port, "123": bench.time_port},
-            "speed": bench.speed,
-            "seed": bench.seed,
-            **bench.world,
+        extra = {
+            "ports": {str(config.get("port", 8883)): environment.port, "123": environment.time_port},
+            "speed": environment.speed,
+            "seed": environment.seed,
+            **environment.extra,
         }
         resolve = dict.fromkeys(names, "127.0.0.1")
-        self._board = VirtualBoard(self._path, Settings(resolve=resolve, extra=world), self.lines.append)
+        self._board = VirtualBoard(self._path, Settings(resolve=resolve, extra=extra), self.lines.append)
         self._board.start()
 
 
@@ -228,12 +228,12 @@ class CommandDevice(Device):
     def description(self) -> str:
         return f"command, {self._command}"
 
-    def start(self, bench: Bench) -> None:
+    def start(self, environment: Environment) -> None:
         self.lines = []
-        values = {PREFIX + name.upper(): value for name, value in self._values(bench.port).items()}
+        values = {PREFIX + name.upper(): value for name, value in self._values(environment.port).items()}
         try:
             self._process = subprocess.Popen(
-                self._arguments(bench.port),
+                self._arguments(environment.port),
                 env={**os.environ, **values, PREFIX + "DIRECTORY": str(self._home)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -293,11 +293,11 @@ class NetworkDevice(Device):
     def description(self) -> str:
         return f"a device on the network, connecting to {self.host}"
 
-    def start(self, bench: Bench) -> None:  # noqa: ARG002 - it has its own power
+    def start(self, environment: Environment) -> None:  # noqa: ARG002 - it has its own power
         self._on_wait()
 
     def stop(self) -> None:
         return
 
-    def restart(self, bench: Bench) -> bool:  # noqa: ARG002
+    def restart(self, environment: Environment) -> bool:  # noqa: ARG002
         return False

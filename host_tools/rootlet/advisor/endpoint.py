@@ -9,8 +9,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import NoReturn, Self
 
-from rootlet.advisor.chains import Shown
-from rootlet.advisor.client import Absent, Client, Clock, Manners
+from rootlet.advisor.chains import ServerChain
+from rootlet.advisor.client import Behaviour, Client, Clock, Timeout
 from rootlet.advisor.timeline import Timeline
 from rootlet.errors import RootletError
 
@@ -21,7 +21,7 @@ class Endpoint:
     """Listens from entering the context to leaving it. A connection waits until ``take`` asks for it."""
 
     def __init__(
-        self, address: str, port: int, usual: Shown, timeline: Timeline, clock: Clock, alive: Callable[[], bool]
+        self, address: str, port: int, usual: ServerChain, timeline: Timeline, clock: Clock, alive: Callable[[], bool]
     ) -> None:
         self._address, self._wanted_port, self.usual = address, port, usual
         self._timeline, self._clock = timeline, clock
@@ -49,8 +49,8 @@ class Endpoint:
             await client.close("the case is over")
         await self._server.wait_closed()
 
-    async def take(self, manners: Manners | None = None, timeout: float = 120) -> Client:
-        """The device's next connection, from now on treated with these manners. Raises Absent."""
+    async def take(self, behaviour: Behaviour | None = None, timeout: float = 120) -> Client:
+        """The device's next connection, from now on treated with this behaviour. Raises Timeout."""
         deadline = self._clock.now() + timeout
         while self._waiting.empty():
             if self._clock.now() >= deadline:
@@ -62,13 +62,13 @@ class Endpoint:
                 await asyncio.wait_for(self._connected.wait(), max(0.0, left))
         self._connected.clear()
         client = self._waiting.get_nowait()
-        manners = manners or Manners()
-        client.begin(manners if manners.shown else replace(manners, shown=self.usual))
+        behaviour = behaviour or Behaviour()
+        client.begin(behaviour if behaviour.chain else replace(behaviour, chain=self.usual))
         return client
 
     def _absent(self, why: str) -> NoReturn:
         self._timeline.add("note", 0, f"waited for a connection: {why}")
-        raise Absent
+        raise Timeout
 
     def stop_listening(self) -> None:
         """From now on the port is closed, until ``listen_again``."""
@@ -86,7 +86,7 @@ class Endpoint:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Small packets must not wait for one another.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client = Client(len(self.clients) + 1, Manners(), reader, writer, self._timeline, self._clock)
+        client = Client(len(self.clients) + 1, Behaviour(), reader, writer, self._timeline, self._clock)
         self.clients.append(client)
         self._timeline.add("tcp", client.number)
         self._waiting.put_nowait(client)

@@ -9,8 +9,8 @@ from typing import Any
 
 from rootlet.advisor import cases
 from rootlet.advisor.chains import Chains
-from rootlet.advisor.client import Absent, Clock
-from rootlet.advisor.devices import Bench, Device
+from rootlet.advisor.client import Clock, Timeout
+from rootlet.advisor.devices import Device, Environment
 from rootlet.advisor.endpoint import Endpoint
 from rootlet.advisor.grading import Result, Verdict, not_run
 from rootlet.advisor.sntp import TimeServer
@@ -75,10 +75,10 @@ class Runner:
     async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> Verdict:
         endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock, lambda: self.device.alive)
         async with TimeServer() as time_server, endpoint:
-            world = {"clock": time.time(), **one.world}
-            bench = Bench(endpoint.port, time_server.port, clock.speed, self.seed + repetition, world)
-            stage = Stage(self.device, endpoint, timeline, clock, self.chains, time_server, bench, self.options)
-            await asyncio.to_thread(self.device.start, bench)
+            extra = {"clock": time.time(), **one.environment}
+            environment = Environment(endpoint.port, time_server.port, clock.speed, self.seed + repetition, extra)
+            stage = Stage(self.device, endpoint, timeline, clock, self.chains, time_server, environment, self.options)
+            await asyncio.to_thread(self.device.start, environment)
             try:
                 await self._stage(one, stage)
                 timeline.over = True
@@ -99,7 +99,7 @@ class Runner:
                 await one.scenario(stage)
         except TimeoutError:
             stage.note(f"the case was ended after {one.limit:g} s")
-        except Absent:
+        except Timeout:
             pass  # the timeline has a note of it
 
     async def _own_words(self, timeline: Timeline) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.advisor.chains import KINDS, Chains
-from rootlet.advisor.devices import Bench, Device
+from rootlet.advisor.devices import Device, Environment
 from rootlet.board import console, detour
-from rootlet.board.remote import Remote
+from rootlet.board.remote import Repl
 from rootlet.errors import RootletError
 
 CONSOLE_BAUD = 115_200
@@ -44,12 +44,12 @@ class SerialDevice(Device):
     def description(self) -> str:
         return f"the board on {self._port}, connecting to {self.host}"
 
-    def start(self, bench: Bench) -> None:
+    def start(self, environment: Environment) -> None:
         if not self._sent:
             roots = {f"advisor-{kind}": self._chains.root(kind).public_bytes(Encoding.DER) for kind in KINDS}
-            with Remote(self._port, self._baud) as board:
+            with Repl(self._port, self._baud) as board:
                 self._sent = True
-                detour.begin(board, self.host, bench.port, roots)
+                detour.begin(board, self.host, environment.port, roots)
         self.lines = []
         if not self._reset():
             self._soft_reset()
@@ -62,9 +62,9 @@ class SerialDevice(Device):
         """
         self._hear_no_more()
         with contextlib.suppress(RootletError):  # where it is gone, the next start says so
-            Remote(self._port, self._baud).close()
+            Repl(self._port, self._baud).close()
 
-    def restart(self, bench: Bench) -> bool:  # noqa: ARG002 - the endpoint is the same for all cases
+    def restart(self, environment: Environment) -> bool:  # noqa: ARG002 - the endpoint is the same for all cases
         self._hear_no_more()
         return self._reset()
 
@@ -73,7 +73,7 @@ class SerialDevice(Device):
         self._hear_no_more()
         if self._sent:
             try:
-                with Remote(self._port, self._baud) as board:
+                with Repl(self._port, self._baud) as board:
                     detour.end(board)
                     self._sent = False
                     board.restart()
@@ -91,7 +91,7 @@ class SerialDevice(Device):
 
     def _soft_reset(self) -> None:
         with contextlib.ExitStack() as stack:
-            board = stack.enter_context(Remote(self._port, self._baud))
+            board = stack.enter_context(Repl(self._port, self._baud))
             board.restart()
             stack.pop_all()
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from rootlet.advisor.chains import Chains
-from rootlet.advisor.client import Absent, Client, Clock, Manners
-from rootlet.advisor.devices import Bench, Device
+from rootlet.advisor.client import Behaviour, Client, Clock, Timeout
+from rootlet.advisor.devices import Device, Environment
 from rootlet.advisor.endpoint import Endpoint
 from rootlet.advisor.grading import Grade
 from rootlet.advisor.packets import Connect, Subscribe
@@ -32,25 +32,25 @@ class Stage:
     clock: Clock
     chains: Chains
     time_server: TimeServer
-    bench: Bench
+    environment: Environment
     options: Mapping[str, Any]
     """What the user said about the device: ``policies`` (documents), ``desired`` (a shadow's desired state), ``payload``
     (bytes of the largest message of MQTT_Client_Puback_QoS1)."""
 
-    async def attempt(self, manners: Manners | None = None, timeout: float = PATIENCE) -> Client:
-        """The device's next TCP connection, after its handshake has ended, well or badly. Raises Absent."""
-        client = await self.endpoint.take(manners, timeout)
+    async def attempt(self, behaviour: Behaviour | None = None, timeout: float = PATIENCE) -> Client:
+        """The device's next TCP connection, after its handshake has ended, well or badly. Raises Timeout."""
+        client = await self.endpoint.take(behaviour, timeout)
         await client.handshake()
         return client
 
-    async def connection(self, manners: Manners | None = None, timeout: float = PATIENCE) -> Client:
-        """The device's next connection, after its CONNECT. Raises Absent."""
-        client = await self.attempt(manners, timeout)
+    async def connection(self, behaviour: Behaviour | None = None, timeout: float = PATIENCE) -> Client:
+        """The device's next connection, after its CONNECT. Raises Timeout."""
+        client = await self.attempt(behaviour, timeout)
         await client.packet(Connect)
         return client
 
     async def subscribed(self, client: Client, timeout: float = 60) -> str:
-        """Wait for SUBSCRIBE; return a topic that its first filter matches. Raises Absent."""
+        """Wait for SUBSCRIBE; return a topic that its first filter matches. Raises Timeout."""
         packet = await client.packet(Subscribe, timeout=timeout)
         return "/".join("advisor" if level in "+#" and level else level for level in packet.filters[0][0].split("/"))
 
@@ -60,7 +60,7 @@ class Stage:
     async def power_cycle(self) -> None:
         """Off and on again. Raises NotRun where the device's power is not ours."""
         self.note("power off and on")
-        if not await asyncio.to_thread(self.device.restart, self.bench):
+        if not await asyncio.to_thread(self.device.restart, self.environment):
             self.not_run("its power cannot be switched from here")
 
     def note(self, text: str, connection: int = 0) -> None:
@@ -92,8 +92,8 @@ class Case:
     virtual_only: bool = False
     limit: float = 600
     """Seconds after which it ends in any case."""
-    world: Mapping[str, Any] = field(default_factory=dict)
-    """What the virtual board's world is like in this case."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the virtual board in this case."""
 
     @property
     def ours(self) -> bool:
@@ -122,4 +122,4 @@ def case(id_: str, title: str, grade: Grade, number: int | None = None, **more: 
     return register
 
 
-__all__ = ["CATALOGUE", "PATIENCE", "Absent", "Case", "Client", "Clock", "Connect", "Manners", "NotRun", "Stage", "case"]
+__all__ = ["CATALOGUE", "PATIENCE", "Behaviour", "Case", "Client", "Clock", "Connect", "NotRun", "Stage", "Timeout", "case"]

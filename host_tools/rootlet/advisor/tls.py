@@ -8,7 +8,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
-from rootlet.advisor.chains import Shown
+from rootlet.advisor.chains import ServerChain
 
 ALERTS = {
     0: "close_notify", 10: "unexpected_message", 20: "bad_record_mac", 22: "record_overflow", 40: "handshake_failure",
@@ -39,15 +39,15 @@ class TlsEnd(Exception):  # noqa: N818 - reads as what it is
 class TlsServer:
     """One connection's TLS. ``feed`` what came, ``outgoing`` is what must go; call both after everything else."""
 
-    def __init__(self, shown: Shown, on_alert: OnAlert, *, tls12_only: bool = False) -> None:
+    def __init__(self, chain: ServerChain, on_alert: OnAlert, *, tls12_only: bool = False) -> None:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         if tls12_only:
             context.set_max_proto_version(SSL.TLS1_2_VERSION)
-        context.use_certificate(shown.sent[0])
-        for above in shown.sent[1:]:
+        context.use_certificate(chain.sent[0])
+        for above in chain.sent[1:]:
             context.add_extra_chain_cert(above)
-        context.use_privatekey(shown.key)
+        context.use_privatekey(chain.key)
         # Any certificate will do: whether the cloud would know it is not what the advisor looks at.
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)

@@ -6,7 +6,7 @@ undone is noted on the board first, so that whoever has its port can undo it, wh
 
 from collections.abc import Mapping
 
-from rootlet.board.remote import Remote
+from rootlet.board.remote import Repl
 from rootlet.errors import RootletError
 
 NOTE = "detour.json"
@@ -47,7 +47,7 @@ print(bool(note))
 """
 
 
-def begin(board: Remote, endpoint: str, port: int, roots: Mapping[str, bytes]) -> None:
+def begin(board: Repl, endpoint: str, port: int, roots: Mapping[str, bytes]) -> None:
     """From its next start on the board connects there, and trusts ``roots`` (name to DER) beside its own.
 
     Raises RootletError where ``leaf`` is not there, does not take the settings, or has no room for them.
@@ -60,6 +60,6 @@ def begin(board: Remote, endpoint: str, port: int, roots: Mapping[str, bytes]) -
         raise RootletError(f"the board on {board.port} cannot keep its settings", hint="free space on it, or flash it")
 
 
-def end(board: Remote) -> bool:
+def end(board: Repl) -> bool:
     """Undo it, the trust first. False where there was nothing to undo."""
     return board.execute(_END.format(note=NOTE)).strip() == b"True"

@@ -59,7 +59,7 @@ class Pushed:
     sent_bytes: int
 
 
-class Remote:
+class Repl:
     """A board whose application was stopped and that listens at its raw REPL. The board's watchdog, if armed, goes on."""
 
     def __init__(self, port: str, baud: int = 115_200) -> None:
@@ -70,7 +70,7 @@ class Remote:
             self._stop_application()
             self._transport.serial.timeout = STORE
 
-    def __enter__(self) -> "Remote":
+    def __enter__(self) -> "Repl":
         return self
 
     def __exit__(self, *_: object) -> None:

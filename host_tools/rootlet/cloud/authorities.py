@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import certificate_id
@@ -29,7 +29,7 @@ class RegisteredCA:
 
 def registration_code(iot: "IoTClient") -> str:
     """The account's code, which a CA's holder puts into a verification certificate."""
-    with errors():
+    with aws_errors():
         return iot.get_registration_code()["registrationCode"]
     raise AssertionError
 
@@ -47,7 +47,7 @@ def register(
     Proof is ``verification``, or is made with ``authority``; without either it is registered as SNI_ONLY, which AWS takes
     without proof (its devices must send SNI). Raises RootletError.
     """
-    with errors():
+    with aws_errors():
         known = find(iot, certificate)
         if known is None:
             _check(certificate)
@@ -76,7 +76,7 @@ def find(iot: "IoTClient", certificate: x509.Certificate) -> Any:
 
 def remove(iot: "IoTClient", certificate: x509.Certificate) -> list[str]:
     """Deactivate and delete a CA's registration. Its devices' certificates stay as they are."""
-    with errors():
+    with aws_errors():
         known = find(iot, certificate)
         if known is None:
             return []

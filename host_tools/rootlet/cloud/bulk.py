@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 
 from rootlet.cloud import registration
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.cloud.registration import Certified
 from rootlet.errors import RootletError
 
@@ -59,7 +59,7 @@ class TokenBucket:
 
 def paced(limits: Mapping[str, float] = LIMITS) -> "IoTClient":
     """A control plane client that keeps each operation below its limit, and backs off where AWS throttles it still."""
-    with errors():
+    with aws_errors():
         iot = boto3.client("iot", config=Config(retries={"mode": "adaptive", "max_attempts": 10}))
     buckets = {operation: TokenBucket(rate) for operation, rate in limits.items()}
 

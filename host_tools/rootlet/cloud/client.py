@@ -33,23 +33,23 @@ _WAYS_OUT = {
 
 def iot() -> "IoTClient":
     """The control plane of AWS IoT. Raises BadInput where no region is configured."""
-    with errors():
+    with aws_errors():
         return boto3.client("iot", config=_TIMEOUTS)
-    raise AssertionError  # errors() never swallows
+    raise AssertionError  # aws_errors() never swallows
 
 
 def arn_prefix() -> str:
     """What the ARNs of AWS IoT begin with here: ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
-    with errors():
+    with aws_errors():
         sts = boto3.client("sts")
         caller = sts.get_caller_identity()
         partition = caller["Arn"].split(":")[1]  # aws, aws-cn, aws-us-gov
         return f"arn:{partition}:iot:{sts.meta.region_name}:{caller['Account']}"
-    raise AssertionError  # errors() never swallows
+    raise AssertionError  # aws_errors() never swallows
 
 
 @contextlib.contextmanager
-def errors() -> Iterator[None]:
+def aws_errors() -> Iterator[None]:
     """Turn what boto3 raises into RootletError, one line with a hint."""
     try:
         yield

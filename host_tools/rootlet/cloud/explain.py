@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.cloud.policy_simulation import from_aws, simulate
 from rootlet.pki.identity import certificate_id
 from rootlet.trust.model import Certificate
@@ -44,7 +44,7 @@ def explain(iot: "IoTClient", certificate: x509.Certificate, at: dt.datetime) ->
     """Ask the account about a device's certificate. Raises RootletError where it cannot be asked."""
     identifier = certificate_id(certificate)
     found = Explanation(identifier)
-    with errors():
+    with aws_errors():
         description = _describe(iot, identifier)
         authority = _authority(iot, certificate)
         if description is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootlet.cloud import jitr_rules
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
 
@@ -34,7 +34,7 @@ def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
 
 def sweep(iot: "IoTClient", wanted: dict[str, Any], policies: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Decide about every certificate that is pending now: what happened while nobody listened."""
-    with errors():
+    with aws_errors():
         for page in iot.get_paginator("list_certificates").paginate():
             for entry in page["certificates"]:
                 if entry["status"] != "PENDING_ACTIVATION":
@@ -55,7 +55,7 @@ def work(
     """Sweep, then listen and decide until interrupted. ``told`` gets each decision. Raises RootletError."""
     from rootlet.cloud import messages
 
-    with errors():
+    with aws_errors():
         for policy in policies:
             try:
                 iot.get_policy(policyName=policy)
@@ -82,7 +82,7 @@ def work(
 def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, policies: Sequence[str]) -> dict[str, Any]:
     # What goes wrong with one device must not keep the others out: it is told, and comes again with its next attempt.
     try:
-        with errors():
+        with aws_errors():
             return jitr_rules.admit(iot, wanted, certificate_id, policies)
     except RootletError as error:
         return {"certificate": certificate_id, "thing": "", "done": "failed", "why": error.what}

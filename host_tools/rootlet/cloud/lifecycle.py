@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.errors import RootletError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Change:
 
 def set_status(iot: "IoTClient", certificate_id: str, status: Status) -> Change:
     """Bring a certificate to a status. A revoked one stays revoked. Raises RootletError."""
-    with errors():
+    with aws_errors():
         was = describe(iot, certificate_id)["status"]
         done = Change(certificate_id, status)
         if was == status:
@@ -48,7 +48,7 @@ def delete(iot: "IoTClient", certificate_id: str, *, thing: bool = False) -> Cha
     What is gone already is passed over, so an interrupted deletion is finished by running it again. Policies stay.
     """
     done = Change(certificate_id, "DELETED")
-    with errors():
+    with aws_errors():
         try:
             known = describe(iot, certificate_id)
         except RootletError:
@@ -78,7 +78,7 @@ def withdraw(iot: "IoTClient", certificate_id: str) -> bool:
 
     Again is safe: what an interrupted run left is done by the next.
     """
-    with errors():
+    with aws_errors():
         try:
             known = describe(iot, certificate_id)
         except RootletError:
@@ -95,14 +95,14 @@ def withdraw(iot: "IoTClient", certificate_id: str) -> bool:
 
 def block(iot: "IoTClient", certificate: x509.Certificate, issuer: x509.Certificate) -> None:
     """Register a certificate of a registered CA as inactive: just-in-time provisioning then never accepts it."""
-    with errors():
+    with aws_errors():
         iot.register_certificate(certificatePem=_pem(certificate), caCertificatePem=_pem(issuer), status="INACTIVE")
 
 
 def statuses(iot: "IoTClient") -> dict[str, str]:
     """The status of every certificate of the account, by id."""
     found: dict[str, str] = {}
-    with errors():
+    with aws_errors():
         for page in iot.get_paginator("list_certificates").paginate(PaginationConfig={"PageSize": _PAGE}):
             found.update({entry["certificateId"]: entry["status"] for entry in page["certificates"]})
     return found
@@ -135,7 +135,7 @@ def audit(iot: "IoTClient", *, within: int, at: dt.datetime) -> Iterator[Finding
     """Look at every certificate of the account: expired or soon to be (``within`` days), without thing or policy, pending,
     several to a thing, with a policy that has wildcards.
     """
-    with errors():
+    with aws_errors():
         holders: dict[str, list[str]] = {}
         seen: dict[str, str] = {}
         for page in iot.get_paginator("list_certificates").paginate():

@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from rootlet.cloud.client import errors, iot
+from rootlet.cloud.client import aws_errors, iot
 from rootlet.cloud.registration import endpoint
 from rootlet.errors import BadInput, RootletError
 
@@ -106,7 +106,7 @@ def _client() -> paho.Client:
         client.tls_set()  # this machine's trust store; verification is on
     path = sign(host=netloc, region=session.region_name, credentials=frozen)
     client.ws_set_options(path=path, headers={"Host": netloc})
-    with errors():
+    with aws_errors():
         try:
             client.connect(override.hostname or host, port)
         except (OSError, paho.WebsocketConnectionError) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.cloud.policy_check import DATA_PLANE
 from rootlet.errors import BadInput
 from rootlet.files import read_input
@@ -120,7 +120,7 @@ def from_files(
 def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None) -> Device:
     """What AWS has about a certificate: its id, or a path. ``client_id`` is its thing's name where none is given."""
     wanted = certificate if _ID.fullmatch(certificate) else certificate_id(read_certificate(Path(certificate)))
-    with errors():
+    with aws_errors():
         found = iot.describe_certificate(certificateId=wanted)["certificateDescription"]
         arn = found["certificateArn"]
         leaf = x509.load_pem_x509_certificate(found["certificatePem"].encode())

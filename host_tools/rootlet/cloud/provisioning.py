@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str
 
     if problems := check(body):
         raise BadInput("the template " + "; ".join(problems), hint="correct it, or make one: rootlet cloud jitp template")
-    with errors():
+    with aws_errors():
         known = authorities.find(iot, authority)
         if known is None:
             raise RootletError("the account does not know this CA", hint="rootlet cloud register-ca first")

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.cloud import policy as policies
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.errors import RootletError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Registration:
 
 def endpoint(iot: "IoTClient") -> str:
     """The account's device endpoint (Data-ATS: it serves chains that end at Amazon's own roots)."""
-    with errors():
+    with aws_errors():
         return iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     raise AssertionError
 
@@ -80,7 +80,7 @@ def register(
     was deactivated stays so unless ``activate`` is set. Raises RootletError.
     """
     done = Registration(identity.thing, identity.certificate_id)
-    with errors():
+    with aws_errors():
         try:
             _register(iot, identity, done, application, streams, services, policy, with_ca, activate, thing)
         except ClientError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rootlet.cloud import lifecycle, registration
-from rootlet.cloud.client import errors
+from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
@@ -49,7 +49,7 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
     if new.thing != old.thing:
         raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", hint=f"remove {place} and run this again")
     done = Rotation(old.thing, old.certificate_id, new.certificate_id, changes)
-    with errors():
+    with aws_errors():
         arn = lifecycle.describe(iot, old.certificate_id)["certificateArn"]
         policies = [entry["policyName"] for entry in iot.list_attached_policies(target=arn)["policies"]]
         if not policies:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from rootlet.errors import RootletError
 from rootlet.factory.database import Database
 from rootlet.factory.schema import PORTS
-from rootlet.factory.station import News, Phase
+from rootlet.factory.station import Phase, PortStatus
 
 BEAT = 2.0
 """Seconds between two signs of life."""
@@ -61,20 +61,20 @@ class Floor:
         self._dirty = False
         self._published = 0.0
 
-    def note(self, port: str, news: News, *, ended: bool) -> None:
+    def note(self, port: str, status: PortStatus, *, ended: bool) -> None:
         """Take in what a port says."""
         now = time.time()
         tile = self.tiles.setdefault(port, Tile(self._station, port, self._batch, since=now))
-        if news.phase is Phase.IDENTIFY:
+        if status.phase is Phase.IDENTIFY:
             tile.since = now
-        tile.phase, tile.thing, tile.mac, tile.fraction = str(news.phase), news.thing, news.mac, news.fraction
-        tile.what, tile.hint = news.what, news.hint
+        tile.phase, tile.thing, tile.mac, tile.fraction = str(status.phase), status.thing, status.mac, status.fraction
+        tile.what, tile.hint = status.what, status.hint
         if ended:
             tile.seconds = now - tile.since
-            tile.passed += news.phase is Phase.DONE
-            if news.phase is Phase.DONE:
+            tile.passed += status.phase is Phase.DONE
+            if status.phase is Phase.DONE:
                 self._passes.setdefault(port, []).append(time.monotonic())
-            tile.failed += news.phase in (Phase.FAILED, Phase.REFUSED)
+            tile.failed += status.phase in (Phase.FAILED, Phase.REFUSED)
         self._dirty = True
 
     def publish(self) -> None:

@@ -16,7 +16,7 @@ from rootlet.errors import RootletError
 from rootlet.factory import worker
 from rootlet.factory.floor import Floor
 from rootlet.factory.signing import SigningDesk
-from rootlet.factory.station import News, Phase
+from rootlet.factory.station import Phase, PortStatus
 from rootlet.factory.watch import Ports
 from rootlet.factory.worker import Setup
 from rootlet.pki.certificates import supported_public_key
@@ -42,7 +42,7 @@ class Summary:
     """What a run did: how many boards ended in which way, and what went wrong with the others."""
 
     ended: dict[Phase, int] = field(default_factory=dict)
-    troubles: list[tuple[str, News]] = field(default_factory=list)
+    troubles: list[tuple[str, PortStatus]] = field(default_factory=list)
     seconds: float = 0.0
 
     def count(self, *phases: Phase) -> int:
@@ -52,7 +52,7 @@ class Summary:
 class Line:
     """Runs until ``stop`` is called, or in a ``once`` setup until every port has had its board.
 
-    ``on_news`` is told everything that a port says; it must be quick, since the ports' questions wait meanwhile.
+    ``on_status`` is given everything that a port says; it must be quick, since the ports' questions wait meanwhile.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Line:
         desk: SigningDesk,
         floor: Floor,
         *,
-        on_news: Callable[[str, News, bool], None] = lambda *_: None,
+        on_status: Callable[[str, PortStatus, bool], None] = lambda *_: None,
     ) -> None:
         self._setup = setup
         self._ports = ports
         self._desk = desk
         self._floor = floor
-        self._on_news = on_news
+        self._on_status = on_status
         # A server that has the modules loaded and holds no secret forks the workers: starting one costs little.
         self._context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
         if sys.platform != "win32":
@@ -152,14 +152,14 @@ class Line:
         port.mac = mac
         return None
 
-    def _note(self, port: _Port, news: News, *, ended: bool) -> None:
+    def _note(self, port: _Port, status: PortStatus, *, ended: bool) -> None:
         if ended:
             port.mac = ""
-            self.summary.ended[news.phase] = self.summary.ended.get(news.phase, 0) + 1
-            if news.phase not in (Phase.DONE, Phase.ALREADY):
-                self.summary.troubles.append((port.name, news))
-        self._floor.note(port.name, news, ended=ended)
-        self._on_news(port.name, news, ended)
+            self.summary.ended[status.phase] = self.summary.ended.get(status.phase, 0) + 1
+            if status.phase not in (Phase.DONE, Phase.ALREADY):
+                self.summary.troubles.append((port.name, status))
+        self._floor.note(port.name, status, ended=ended)
+        self._on_status(port.name, status, ended)
 
     def _gone(self, port: _Port) -> None:
         """A worker has ended: at its end, or killed."""
@@ -170,8 +170,10 @@ class Line:
             port.finished = True
             return
         if port.process.exitcode != 0:
-            news = News(Phase.HELD, what="the port's process died", hint="it is started again; plug the board in again")
-            self._note(port, news, ended=False)
+            status = PortStatus(
+                Phase.HELD, what="the port's process died", hint="it is started again; plug the board in again"
+            )
+            self._note(port, status, ended=False)
         del self._running[port.name]
         self._again_at[port.name] = time.monotonic() + _AGAIN
 

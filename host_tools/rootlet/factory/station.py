@@ -54,7 +54,7 @@ class LineTrouble(RootletError):  # noqa: N818 - reads as what it is
 
 
 @dataclass(frozen=True)
-class News:
+class PortStatus:
     """What there is to say of a board: ``fraction`` (0 to 1) of a phase, or how it ended and what to do about it."""
 
     phase: Phase
@@ -87,7 +87,7 @@ class Tools:
     connect: Callable[[Chip], None] | None
     label: Callable[[Record], None]
     keep_key: Callable[[DeviceIdentity], None] | None
-    tell: Callable[[News], None]
+    tell: Callable[[PortStatus], None]
 
 
 class Station:
@@ -98,7 +98,7 @@ class Station:
         self._tools = tools
         self._thing = self._mac = ""
 
-    def run(self) -> News:
+    def run(self) -> PortStatus:
         """Make the board on the port what the ledger says it is to be, and tell how that ended.
 
         Raises LedgerUnavailable and LineTrouble: then the board is to be tried again when the line is well.
@@ -109,16 +109,16 @@ class Station:
         except (LedgerUnavailable, LineTrouble):
             raise
         except AlreadyDone as done:
-            return self._news(Phase.ALREADY, what=done.what, hint=done.hint)
+            return self._status(Phase.ALREADY, what=done.what, hint=done.hint)
         except Refused as refused:
             self._tools.ledger.refuse(self._mac, refused.what)
-            return self._news(Phase.REFUSED, what=refused.what, hint=refused.hint)
+            return self._status(Phase.REFUSED, what=refused.what, hint=refused.hint)
         except RootletError as error:
             # On the floor there is no command to run again; there is a board.
             hint = error.hint.replace("run the command again", "take the board out and put it in again")
-            return self._news(Phase.FAILED, what=error.what, hint=hint)
+            return self._status(Phase.FAILED, what=error.what, hint=hint)
 
-    def _run(self) -> News:
+    def _run(self) -> PortStatus:
         self._say(Phase.IDENTIFY)
         with Chip(self._port, chip=self._tools.chip, baud=self._tools.baud) as chip:
             self._mac = chip.mac
@@ -134,7 +134,7 @@ class Station:
             self._say(Phase.ASSIGN)
             record = self._tools.ledger.assign(self._tools.batch, found)
             if record is None:
-                return self._news(
+                return self._status(
                     Phase.FINISHED,
                     what=f"batch {self._tools.batch} has no identity left for this board",
                     hint="put the board back; open another batch",
@@ -143,7 +143,7 @@ class Station:
             record = self._make(chip, record, found)
             queued = record.state is State.WAITING
             done = "proved; it will be registered later" if queued else "proved and registered"
-            return self._news(Phase.DONE, what=f"{record.thing} is {done}", hint="take the next board")
+            return self._status(Phase.DONE, what=f"{record.thing} is {done}", hint="take the next board")
 
     def _make(self, chip: Chip, record: Record, found: Board) -> Record:
         if record.state in BEFORE_PROOF:
@@ -232,10 +232,10 @@ class Station:
         return self._tools.ledger.finish(record, step, certificate=certificate)
 
     def _say(self, phase: Phase, *, fraction: float = 0.0, what: str = "") -> None:
-        self._tools.tell(self._news(phase, fraction=fraction, what=what))
+        self._tools.tell(self._status(phase, fraction=fraction, what=what))
 
-    def _news(self, phase: Phase, *, fraction: float = 0.0, what: str = "", hint: str = "") -> News:
-        return News(phase, self._thing, self._mac, fraction, what, hint)
+    def _status(self, phase: Phase, *, fraction: float = 0.0, what: str = "", hint: str = "") -> PortStatus:
+        return PortStatus(phase, self._thing, self._mac, fraction, what, hint)
 
 
 def prove(chip: Chip, certificate: x509.Certificate) -> None:

@@ -27,7 +27,7 @@ from rootlet.factory.database import Database, LedgerUnavailable
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import Plan
-from rootlet.factory.station import LineTrouble, News, Phase, Station, Tools, registers_now, until_connected
+from rootlet.factory.station import LineTrouble, Phase, PortStatus, Station, Tools, registers_now, until_connected
 from rootlet.factory.watch import mac_at, presence
 from rootlet.files import make_private_directory, write_secret
 from rootlet.pki import keys
@@ -103,7 +103,7 @@ class Worker:
 
     def run(self) -> None:
         while not self._stop.is_set():
-            self._tell(News(Phase.EMPTY))
+            self._tell(PortStatus(Phase.EMPTY))
             if not self._wait_until(lambda: self._here() is not None):
                 return
             here = self._here()
@@ -113,29 +113,29 @@ class Worker:
             if last.phase is not Phase.HELD:
                 self._wait_until(functools.partial(self._changed, here))
 
-    def _board(self) -> News:
+    def _board(self) -> PortStatus:
         """One board, to its end; again and again while it waits for the line."""
         give_up = time.monotonic() + self._setup.patience
         while True:
-            news = self._try()
-            self._send(news, "ended" if news.phase is not Phase.HELD else "news")
-            if news.phase is not Phase.HELD:
-                return news
+            status = self._try()
+            self._send(status, "ended" if status.phase is not Phase.HELD else "status")
+            if status.phase is not Phase.HELD:
+                return status
             if self._setup.once and time.monotonic() > give_up:
-                self._send(News(Phase.FAILED, news.thing, news.mac, 0, news.what, news.hint), "ended")
-                return news
+                self._send(PortStatus(Phase.FAILED, status.thing, status.mac, 0, status.what, status.hint), "ended")
+                return status
             if self._stop.wait(_HELD) or self._here() is None:
-                return news
+                return status
 
-    def _try(self) -> News:
+    def _try(self) -> PortStatus:
         try:
             if self._station is None:
                 self._station = Station(self._port, self._tools())
             return self._station.run()
         except (LedgerUnavailable, LineTrouble) as trouble:
-            return News(Phase.HELD, what=trouble.what, hint=trouble.hint)
+            return PortStatus(Phase.HELD, what=trouble.what, hint=trouble.hint)
         except RootletError as error:
-            return News(Phase.FAILED, what=error.what, hint=error.hint)
+            return PortStatus(Phase.FAILED, what=error.what, hint=error.hint)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:
@@ -143,7 +143,7 @@ class Worker:
             # holds no values, and so no key.
             _log.exception("port %s", self._port)
             what = f"unforeseen {type(error).__name__}: {error}"
-            return News(Phase.FAILED, what=what, hint="set the board aside, and report this with the station's log")
+            return PortStatus(Phase.FAILED, what=what, hint="set the board aside, and report this with the station's log")
 
     def _changed(self, here: object) -> bool:
         return self._here() != here
@@ -232,13 +232,13 @@ class Worker:
         self._line.send(question)
         return self._line.recv()
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, status: PortStatus) -> None:
         phase, at = self._told
         now = time.monotonic()
-        if news.phase is phase and now - at < _TOLD:
+        if status.phase is phase and now - at < _TOLD:
             return
-        self._told = (news.phase, now)
-        self._send(news, "news")
+        self._told = (status.phase, now)
+        self._send(status, "status")
 
-    def _send(self, news: News, kind: str) -> None:
-        self._line.send((kind, news))
+    def _send(self, status: PortStatus, kind: str) -> None:
+        self._line.send((kind, status))

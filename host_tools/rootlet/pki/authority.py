@@ -14,7 +14,7 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
 from rootlet.pki import certificates, keys
 from rootlet.pki.certificates import Issuer, PrivateKey, PublicKey
-from rootlet.pki.held import FILE, KMS, TOKEN, HeldKey, check_pair
+from rootlet.pki.held import FILE, KMS, TOKEN, ExternalKey, check_pair
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.storage import check_vacant, write_directory
@@ -88,7 +88,7 @@ class Authority:
     def create_held(
         cls,
         directory: Path,
-        held: HeldKey,
+        held: ExternalKey,
         *,
         name: str,
         subject: Subject,
@@ -176,7 +176,7 @@ def read_holder(directory: Path) -> dict[str, str]:
     return {str(key): str(value) for key, value in record.items()}
 
 
-def _open_held(record: dict[str, str], public_key: PublicKey, secret: bytes | None) -> HeldKey:
+def _open_held(record: dict[str, str], public_key: PublicKey, secret: bytes | None) -> ExternalKey:
     # Imported here: neither python-pkcs11 nor boto3 is needed for a CA whose key is a file.
     if record["holder"] == TOKEN:
         from rootlet.pki import token

@@ -26,7 +26,7 @@ Sign = Callable[[bytes, Hash], bytes]
 
 
 @dataclass(frozen=True)
-class HeldKey:
+class ExternalKey:
     """A key in somebody's keeping: ``record`` is what a CA's directory notes down to find it again."""
 
     key: PrivateKey = field(repr=False)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.held import KMS, Hash, HeldKey, Sign, digest, held_key
+from rootlet.pki.held import KMS, ExternalKey, Hash, Sign, digest, held_key
 from rootlet.pki.keys import KeyType
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _SCHEMES: "dict[tuple[bool, str], SigningAlgorithmSpecType]" = {
 }
 
 
-def create_key(name: str, key_type: KeyType) -> HeldKey:
+def create_key(name: str, key_type: KeyType) -> ExternalKey:
     """Make a key for signing, described as the CA ``name``. It costs money until it is deleted."""
     client = _client()
     with _refusals("create a key"):
@@ -51,27 +51,27 @@ def create_key(name: str, key_type: KeyType) -> HeldKey:
     except BaseException:
         discard()
         raise
-    return HeldKey(
+    return ExternalKey(
         held_key(public_key, _signer(client, made["Arn"], public_key)), _record(client, made["Arn"]), discard=discard
     )
 
 
-def use_key(key: str) -> HeldKey:
+def use_key(key: str) -> ExternalKey:
     """A key that is in KMS already, by key id, ARN or alias (``alias/…``)."""
     client = _client()
     with _refusals(f"describe {key}"):
         arn = client.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
     public_key = _public_key(client, arn)
-    return HeldKey(held_key(public_key, _signer(client, arn, public_key)), _record(client, arn))
+    return ExternalKey(held_key(public_key, _signer(client, arn, public_key)), _record(client, arn))
 
 
-def open_key(record: dict[str, str], public_key: PublicKey) -> HeldKey:
+def open_key(record: dict[str, str], public_key: PublicKey) -> ExternalKey:
     """The key that ``record`` (from a CA's ca.json) names; its public half comes from the CA's certificate."""
     try:
         arn, region = record["key"], record["region"]
     except KeyError as error:
         raise BadInput(f"the CA's ca.json lacks {error}", hint="restore it from a backup") from None
-    return HeldKey(held_key(public_key, _signer(_client(region), arn, public_key)), record)
+    return ExternalKey(held_key(public_key, _signer(_client(region), arn, public_key)), record)
 
 
 def _client(region: str | None = None) -> "KMSClient":

@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.held import TOKEN, Hash, HeldKey, Sign, digest, held_key
+from rootlet.pki.held import TOKEN, ExternalKey, Hash, Sign, digest, held_key
 from rootlet.pki.keys import KeyType
 
 _CURVES = {"ec-p256": "secp256r1", "ec-p384": "secp384r1"}
 
 
-def create_key(module: Path, token: str, label: str, pin: bytes, key_type: KeyType) -> HeldKey:
+def create_key(module: Path, token: str, label: str, pin: bytes, key_type: KeyType) -> ExternalKey:
     """Make a key pair in the token: sensitive, and not extractable. Raises BadInput where the label is taken."""
     p11 = _binding()
     session = _open(module, token, pin, write=True)
@@ -45,10 +45,10 @@ def create_key(module: Path, token: str, label: str, pin: bytes, key_type: KeyTy
                 half.destroy()
 
     sign = _signer(pair[1], public_key, token)
-    return HeldKey(held_key(public_key, sign), _record(module, token, label), session.close, discard)
+    return ExternalKey(held_key(public_key, sign), _record(module, token, label), session.close, discard)
 
 
-def use_key(module: Path, token: str, label: str, pin: bytes) -> HeldKey:
+def use_key(module: Path, token: str, label: str, pin: bytes) -> ExternalKey:
     """A key pair that is in the token already. Raises BadInput where it is not, or is of a kind that cannot be used."""
     p11 = _binding()
     session = _open(module, token, pin)
@@ -60,10 +60,10 @@ def use_key(module: Path, token: str, label: str, pin: bytes) -> HeldKey:
         session.close()
         raise
     sign = _signer(private, public_key, token)
-    return HeldKey(held_key(public_key, sign), _record(module, token, label), session.close)
+    return ExternalKey(held_key(public_key, sign), _record(module, token, label), session.close)
 
 
-def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> HeldKey:
+def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> ExternalKey:
     """The key that ``record`` (from a CA's ca.json) names; its public half comes from the CA's certificate."""
     p11 = _binding()
     try:
@@ -77,7 +77,7 @@ def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> HeldK
     except BaseException:
         session.close()
         raise
-    return HeldKey(held_key(public_key, _signer(private, public_key, token)), record, session.close)
+    return ExternalKey(held_key(public_key, _signer(private, public_key, token)), record, session.close)
 
 
 def _record(module: Path, token: str, label: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import serial
 from click.testing import CliRunner
 from flashkit import CONFIG
 from rootlet.board import firmware, inspection
-from rootlet.board.remote import Remote
+from rootlet.board.remote import Repl
 from rootlet.cli.board import push as cli
 from rootlet.errors import RootletError
 from support.serial_board import SerialBoard
@@ -54,7 +54,7 @@ def test_a_running_application_is_stopped_for_the_push(flash: Path, tmp_path: Pa
 
 def test_characters_that_the_line_loses_are_sent_again(flash: Path, tmp_path: Path) -> None:
     lost = [b"\x01"]
-    with SerialBoard(flash, lost=lost) as line, Remote(line.port) as board:
+    with SerialBoard(flash, lost=lost) as line, Repl(line.port) as board:
         assert not lost
         board.push({"/main.py": b"print('rebooted')"})
         lost.append(b"\x04")
@@ -65,7 +65,7 @@ def test_characters_that_the_line_loses_are_sent_again(flash: Path, tmp_path: Pa
 def test_a_port_without_a_prompt_is_named_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     board_end, port_end = pty.openpty()
     with pytest.raises(RootletError, match="no MicroPython prompt") as caught:
-        Remote(os.ttyname(port_end))
+        Repl(os.ttyname(port_end))
     os.close(board_end)
     os.close(port_end)
     assert "check the port" in str(caught.value.hint) and not capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_resets_at_the_console_are_no_failed_boots(flash: Path, tmp_path: Path, 
     with SerialBoard(flash, {"reset_cause": "reset"}) as line:
         pushed(line.port, tmp_path / "app", "--until", "up")
         for _ in range(6):
-            with Remote(line.port) as board:
+            with Repl(line.port) as board:
                 board.restart()
                 assert next(line for line in board.lines() if line == "up" or "safe-mode" in line) == "up"
 
@@ -100,7 +100,7 @@ def test_files_that_are_gone_are_removed_and_state_stays(flash: Path, tmp_path: 
     (source / "parts" / "helper.py").write_text("x = 1\n")
     with SerialBoard(flash) as line:
         pushed(line.port, source, "--until", "with helper")
-        with Remote(line.port) as board:
+        with Repl(line.port) as board:
             board._transport.fs_writefile("/counter.txt", b"41")
         assert "/parts/helper.mpy" in inspection.inspect(flash.read_bytes()).files
         (source / "parts" / "helper.py").unlink()
@@ -130,4 +130,4 @@ def test_a_configuration_is_checked_before_it_is_sent(flash: Path, tmp_path: Pat
 
 def test_a_port_without_a_board_is_told(tmp_path: Path) -> None:
     with pytest.raises(RootletError, match="no MicroPython prompt on /dev/no-such-port"):
-        Remote("/dev/no-such-port")
+        Repl("/dev/no-such-port")

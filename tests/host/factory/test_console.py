@@ -15,7 +15,7 @@ from rootlet.factory.console import floor_view
 from rootlet.factory.floor import Floor, tiles
 from rootlet.factory.plan import NewIdentity, Plan
 from rootlet.factory.schema import Step
-from rootlet.factory.station import News, Phase
+from rootlet.factory.station import Phase, PortStatus
 from support.browser import CHROMIUM, Browser
 from support.factory_line import Line, mac
 
@@ -37,7 +37,7 @@ def day(line: Line) -> Line:
 def floor(day: Line) -> Floor:
     made = Floor(day.database, "bench-1", "monday")
     for port in range(8):
-        made.note(f"/dev/ttyUSB{port}", News(Phase.EMPTY), ended=False)
+        made.note(f"/dev/ttyUSB{port}", PortStatus(Phase.EMPTY), ended=False)
     return made
 
 
@@ -67,9 +67,11 @@ def test_the_floor_is_live_and_whole_on_desktop_and_tablet(day: Line, floor: Flo
         page.open(url)
         page.wait_for("document.querySelectorAll('.tile.empty').length === 8")
         # It changes by itself.
-        floor.note("/dev/ttyUSB0", News(Phase.IMAGE, "meter-001", mac(1), 0.5), ended=False)
-        floor.note("/dev/ttyUSB1", News(Phase.DONE, "meter-002", mac(2), 0, "proved", "take the next board"), ended=True)
-        wrong = News(Phase.REFUSED, "", mac(3), 0, "the board <b>was</b> made meter-000", "set it aside: it is a copy")
+        floor.note("/dev/ttyUSB0", PortStatus(Phase.IMAGE, "meter-001", mac(1), 0.5), ended=False)
+        floor.note(
+            "/dev/ttyUSB1", PortStatus(Phase.DONE, "meter-002", mac(2), 0, "proved", "take the next board"), ended=True
+        )
+        wrong = PortStatus(Phase.REFUSED, "", mac(3), 0, "the board <b>was</b> made meter-000", "set it aside: it is a copy")
         floor.note("/dev/ttyUSB2", wrong, ended=True)
         publish(floor)
         page.wait_for("document.querySelector('.tile.bad') !== null")

@@ -6,7 +6,7 @@ from rootlet.advisor import grading
 from rootlet.advisor.cases.tls import acknowledges, why_no_connect
 from rootlet.advisor.grading import Backoff, Grade, Verdict, failed, passed, warned
 from rootlet.advisor.packets import Connect, Puback, Publish
-from rootlet.advisor.stage import Manners, Stage, case
+from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
 
 SILENCE = 5
@@ -17,7 +17,7 @@ LEAST = 1
 SHORT_BY = 0.05
 """Seconds that a wait may seem shorter than it was."""
 
-NO_CONNACK = Manners(withhold=frozenset({Connect}))
+NO_CONNACK = Behaviour(withhold=frozenset({Connect}))
 
 
 def sends_connect(timeline: Timeline) -> Verdict:

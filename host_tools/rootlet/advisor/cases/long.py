@@ -8,7 +8,7 @@ from rootlet.advisor.cases.messages import MESSAGE, describe, identifier
 from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import Result, Verdict, failed
 from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe
-from rootlet.advisor.stage import Manners, Stage, case
+from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
 
 RETRY_WITHIN = 15
@@ -109,7 +109,7 @@ def _judged(good: bool, evidence: str) -> Verdict:
 @case("Long_Duration", "Long duration", all_requirements, 26, timed=True, long=True, limit=6000)
 async def long_duration(stage: Stage) -> None:
     """Withheld SUBACK and PUBACK, a large payload, a stored message, silence, drops, refusals, ten minutes' outage."""
-    client = await stage.connection(Manners(withhold=frozenset({Publish, Subscribe})))
+    client = await stage.connection(Behaviour(withhold=frozenset({Publish, Subscribe})))
     subscribe = await client.packet(Subscribe)
     publish = await client.packet(Publish, lambda packet: packet.qos == 1, timeout=120)
     await client.quietly(client.packet(Subscribe, lambda packet: packet.identifier == subscribe.identifier, 30))
@@ -122,7 +122,7 @@ async def long_duration(stage: Stage) -> None:
     await client.acknowledged(LARGE_MESSAGE)
     await client.close()
 
-    client = await stage.connection(Manners(session_present=True))
+    client = await stage.connection(Behaviour(session_present=True))
     await client.send(Publish(topic, b"{}", 1, MESSAGE))
     await client.acknowledged(MESSAGE)
     await client.ended(3)
@@ -132,13 +132,13 @@ async def long_duration(stage: Stage) -> None:
 
     stage.note(INTERMITTENT)
     for _ in range(DROPS):
-        client = await stage.connection(Manners(session_present=True))
+        client = await stage.connection(Behaviour(session_present=True))
         await client.ended(35)
         await client.reset()
 
     stage.note(BACKOFF)
     for _ in range(REFUSALS):
-        client = await stage.connection(Manners(withhold=frozenset({Connect})))
+        client = await stage.connection(Behaviour(withhold=frozenset({Connect})))
         await client.ended(5)
         await client.close()
 

@@ -3,7 +3,7 @@
 from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import Grade, Verdict, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe, name_of
-from rootlet.advisor.stage import Manners, Stage, case
+from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
 
 MESSAGE = 77
@@ -149,7 +149,7 @@ async def publish(stage: Stage) -> None:
 @case("MQTT_Publish_Retry_No_Puback", "Publishes again without PUBACK", retries(Publish), 16, timed=True)
 async def publish_retry_no_puback(stage: Stage) -> None:
     """A QoS 1 PUBLISH gets no PUBACK. The same must come again, on this connection, with the same identifier."""
-    client = await stage.connection(Manners(withhold=frozenset({Publish})))
+    client = await stage.connection(Behaviour(withhold=frozenset({Publish})))
     first = await client.packet(Publish, lambda packet: packet.qos == 1, timeout=120)
     await client.packet(Publish, lambda packet: packet.identifier == first.identifier, timeout=WITHIN)
 
@@ -157,7 +157,7 @@ async def publish_retry_no_puback(stage: Stage) -> None:
 @case("MQTT_Subscribe_Retry_No_Suback", "Subscribes again without SUBACK", retries(Subscribe), 17, timed=True)
 async def subscribe_retry_no_suback(stage: Stage) -> None:
     """A SUBSCRIBE gets no SUBACK. The same must come again, on this connection, with the same identifier."""
-    client = await stage.connection(Manners(withhold=frozenset({Subscribe})))
+    client = await stage.connection(Behaviour(withhold=frozenset({Subscribe})))
     first = await client.packet(Subscribe)
     await client.packet(Subscribe, lambda packet: packet.identifier == first.identifier, timeout=WITHIN)
 
@@ -172,7 +172,7 @@ async def subscribe(stage: Stage) -> None:
 @case("MQTT_No_Ack_PingResp", "Gives up without PINGRESP", gives_up_without_pingresp, 19, timed=True, limit=4000)
 async def no_ack_pingresp(stage: Stage) -> None:
     """PINGREQ gets no PINGRESP. The device must end the connection."""
-    client = await stage.attempt(Manners(withhold=frozenset({Pingreq})))
+    client = await stage.attempt(Behaviour(withhold=frozenset({Pingreq})))
     keep_alive = (await client.packet(Connect)).keep_alive
     await client.packet(Pingreq, timeout=2 * keep_alive or 60)
     await client.ended(1.5 * keep_alive)
@@ -182,7 +182,7 @@ async def no_ack_pingresp(stage: Stage) -> None:
 async def persistent_session_happy_case(stage: Stage) -> None:
     """The session is there after a reconnect, with a message in it. It must be acknowledged, and no SUBSCRIBE must come."""
     topic = await lose_connection(stage)
-    client = await stage.connection(Manners(session_present=True))
+    client = await stage.connection(Behaviour(session_present=True))
     await client.send(Publish(topic, b"{}", 1, MESSAGE))
     await client.packet(Puback, lambda packet: packet.identifier == MESSAGE)
     await client.ended(5)
@@ -192,7 +192,7 @@ async def persistent_session_happy_case(stage: Stage) -> None:
 async def expired_persistent_session(stage: Stage) -> None:
     """After a reconnect the session is gone. The device must subscribe again."""
     await lose_connection(stage)
-    client = await stage.connection(Manners(session_present=False))
+    client = await stage.connection(Behaviour(session_present=False))
     await client.packet(Subscribe)
 
 

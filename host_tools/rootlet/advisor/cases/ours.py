@@ -5,7 +5,7 @@ from rootlet.advisor.cases.messages import MESSAGE, identifier, renews_session
 from rootlet.advisor.cases.tls import acknowledges, completes_handshake, why_no_connect
 from rootlet.advisor.grading import Verdict, failed, passed, warned
 from rootlet.advisor.packets import Connack, Connect, Pingreq, Puback, Publish, Suback, Subscribe
-from rootlet.advisor.stage import Client, Manners, Stage, case
+from rootlet.advisor.stage import Behaviour, Client, Stage, case
 from rootlet.advisor.timeline import Timeline
 
 LARGEST = 128 * 1024
@@ -104,20 +104,22 @@ def all_handshakes(timeline: Timeline) -> Verdict:
 @case("Ours_Huge_Server_Cert", "Server certificates of 15 KiB", completes_handshake)
 async def huge_server_cert(stage: Stage) -> None:
     """The server's certificates fill a TLS record. The device must complete the handshake."""
-    await stage.attempt(Manners(stage.chains.huge))
+    await stage.attempt(Behaviour(stage.chains.huge))
 
 
 @case("Ours_Root_Rollover", "RSA root, ECDSA root, and back", all_handshakes, timed=True)
 async def root_rollover(stage: Stage) -> None:
     """The server's chain ends at the RSA root, then at the ECDSA root, then at the RSA root. All must be trusted."""
-    for shown in (stage.chains.good, stage.chains.ecdsa, stage.chains.good):
-        client = await stage.attempt(Manners(shown))
-        stage.timeline.add("note", client.number, shown.name, ok=client.ready)
+    for chain in (stage.chains.good, stage.chains.ecdsa, stage.chains.good):
+        client = await stage.attempt(Behaviour(chain))
+        stage.timeline.add("note", client.number, chain.name, ok=client.ready)
         await client.ended(2)
         await client.close()
 
 
-@case("Ours_Clock_Unset", "Clock unset at power-on", asks_the_time, virtual_only=True, world={"clock": CLOCK_AT_POWER_ON})
+@case(
+    "Ours_Clock_Unset", "Clock unset at power-on", asks_the_time, virtual_only=True, environment={"clock": CLOCK_AT_POWER_ON}
+)
 async def clock_unset(stage: Stage) -> None:
     """The device's clock begins in 2000, and a time server answers. The device must set it, and connect."""
     try:
@@ -137,7 +139,7 @@ async def takeover(stage: Stage) -> None:
 
 
 @case("Ours_DNS_Change", "The endpoint moves to another address", comes_back, virtual_only=True, timed=True,
-      world={"resolve_later": ELSEWHERE})  # fmt: skip
+      environment={"resolve_later": ELSEWHERE})  # fmt: skip
 async def dns_change(stage: Stage) -> None:
     """The endpoint's name gets another address, and the old one is dead. The device must ask DNS again."""
     client = await stage.connection()
@@ -187,7 +189,7 @@ async def slow_loris(stage: Stage) -> None:
 @case("Ours_Split_Packets", "Packets split at each byte", acknowledges)
 async def split_packets(stage: Stage) -> None:
     """Every packet of the server's arrives byte by byte, each in its own TLS record. The device must understand it all."""
-    client = await stage.attempt(Manners(withhold=frozenset({Connect, Subscribe})))
+    client = await stage.attempt(Behaviour(withhold=frozenset({Connect, Subscribe})))
     await client.packet(Connect)
     await client.send_slowly(Connack(), pause=0.02)
     packet = await client.packet(Subscribe)
@@ -210,7 +212,7 @@ async def coalesced_packets(stage: Stage) -> None:
 @case("Ours_Renegotiation", "The server asks to renegotiate TLS", comes_back, timed=True)
 async def renegotiation(stage: Stage) -> None:
     """The server sends a HelloRequest (TLS 1.2). The device may refuse or hang up, but must work afterwards."""
-    client = await stage.connection(Manners(tls12_only=True))
+    client = await stage.connection(Behaviour(tls12_only=True))
     await stage.subscribed(client)
     await client.renegotiate()
     await client.ended(10)
@@ -224,7 +226,7 @@ async def renegotiation(stage: Stage) -> None:
 @case("Ours_Silent_Server", "TCP, and then nothing", gives_up, timed=True)
 async def silent_server(stage: Stage) -> None:
     """The server accepts TCP and says nothing. The device must give up within two minutes, and try again."""
-    client = await stage.endpoint.take(Manners(stall=True))
+    client = await stage.endpoint.take(Behaviour(stall=True))
     await client.ended(120)
     await stage.attempt()
 
@@ -232,7 +234,7 @@ async def silent_server(stage: Stage) -> None:
 @case("Ours_No_Connack", "CONNACK never comes", gives_up, timed=True)
 async def no_connack(stage: Stage) -> None:
     """CONNECT gets no answer, and the server does not hang up. The device must give up within two minutes, and try again."""
-    client = await stage.connection(Manners(withhold=frozenset({Connect})))
+    client = await stage.connection(Behaviour(withhold=frozenset({Connect})))
     await client.ended(120)
     await stage.attempt()
 

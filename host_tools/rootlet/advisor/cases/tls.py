@@ -5,7 +5,7 @@ from dataclasses import replace
 from rootlet.advisor import hello
 from rootlet.advisor.grading import Grade, Verdict, failed, passed, warned
 from rootlet.advisor.packets import Connect, Puback, Publish, Subscribe, encode
-from rootlet.advisor.stage import Manners, Stage, case
+from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
 
 SHOWN = 4
@@ -120,25 +120,25 @@ async def support_aws_iot_cipher_suites(stage: Stage) -> None:
 @case("TLS_Large_Size_Server_Cert", "Large server certificate", completes_handshake, 4, starred=True)
 async def large_size_server_cert(stage: Stage) -> None:
     """The server's certificates are 20 bytes larger than usual. The device must complete the handshake."""
-    await stage.attempt(Manners(stage.chains.large))
+    await stage.attempt(Behaviour(stage.chains.large))
 
 
 @case("TLS_Unsecure_Server_Cert", "Server certificate of an unknown CA", refuses(), 5, starred=True)
 async def unsecure_server_cert(stage: Stage) -> None:
     """The chain ends at a root of the right name and another key. The device must close the connection."""
-    client = await stage.attempt(Manners(stage.chains.unknown_root))
+    client = await stage.attempt(Behaviour(stage.chains.unknown_root))
     await client.refused(30)
 
 
 @case("TLS_Incorrect_Subject_Name_Server_Cert", "Server certificate for another name", refuses(), 6, starred=True)
 async def incorrect_subject_name_server_cert(stage: Stage) -> None:
     """The certificate is for another host name. The device must close the connection."""
-    client = await stage.attempt(Manners(stage.chains.wrong_name))
+    client = await stage.attempt(Behaviour(stage.chains.wrong_name))
     await client.refused(30)
 
 
 @case("TLS_Expired_Server_Cert", "Expired server certificate", refuses(alert_wanted=True), 7, starred=True)
 async def expired_server_cert(stage: Stage) -> None:
     """The server's certificate has expired. The device must close the connection, and should send a TLS alert."""
-    client = await stage.attempt(Manners(stage.chains.expired))
+    client = await stage.attempt(Behaviour(stage.chains.expired))
     await client.refused(30)

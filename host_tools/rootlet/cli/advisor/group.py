@@ -203,9 +203,9 @@ def restore(port: str | None, baud: int) -> None:
     """Send a board back to its own endpoint, after a run with --port that could not do it any more."""
     from rootlet.board import detour
     from rootlet.board.chip import find_port
-    from rootlet.board.remote import Remote
+    from rootlet.board.remote import Repl
 
-    with Remote(port or find_port(), baud) as board:
+    with Repl(port or find_port(), baud) as board:
         undone = detour.end(board)
         board.restart()
         out.print(

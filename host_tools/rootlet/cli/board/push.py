@@ -32,12 +32,12 @@ def command(
     from rootlet.board import firmware
     from rootlet.board.chip import find_port
     from rootlet.board.config import load_config
-    from rootlet.board.remote import Remote
+    from rootlet.board.remote import Repl
 
     files = firmware.code(application)
     if config_path is not None:
         files["/config.json"] = firmware.to_json(load_config(config_path))
-    with Remote(port or find_port(), baud) as board:
+    with Repl(port or find_port(), baud) as board:
         done = board.push(files, lambda name: err.print(f"  {escape(name)}"))
         removed = f", {len(done.removed)} removed" if done.removed else ""
         out.print(f"{len(done.sent)} files sent ({done.sent_bytes} bytes){removed}, {done.unchanged} unchanged")

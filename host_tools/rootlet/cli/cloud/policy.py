@@ -99,7 +99,7 @@ def check(policy: str, as_json: bool) -> None:
     elif "/" in policy or policy.endswith(".json"):
         raise BadInput(f"policy not found: {policy}", hint="check the path")
     else:
-        with client.errors():
+        with client.aws_errors():
             document = client.iot().get_policy(policyName=policy)["policyDocument"]
     findings = policy_check.check(path.name, document)
     bad = sum(finding.level == "error" for finding in findings)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rootlet.factory.floor import Floor
     from rootlet.factory.line import Line, Summary
     from rootlet.factory.plan import Plan
-    from rootlet.factory.station import News
+    from rootlet.factory.station import PortStatus
 
 _SECRETS = ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN", "ROOTLET_KEYS_PASSPHRASE")
 _KEYS = SecretSource(None, None, "ROOTLET_KEYS", "--keys")
@@ -140,7 +140,7 @@ def run(
         try:
             floor = Floor(database, station, batch)
             with _shown(floor):
-                summary = _run(Line(setup, watched, desk, floor, on_news=_say))
+                summary = _run(Line(setup, watched, desk, floor, on_status=_say))
         finally:
             desk.close()
     _report(summary, batch, as_json=as_json)
@@ -206,17 +206,17 @@ def _table(floor: "Floor") -> "Table":
     return table
 
 
-def _say(port: str, news: "News", ended: bool) -> None:
+def _say(port: str, status: "PortStatus", ended: bool) -> None:
     """A line a board on stderr."""
     from rootlet.factory.station import Phase
 
     colours = {Phase.DONE: "green", Phase.ALREADY: "green", Phase.FAILED: "bold red", Phase.REFUSED: "bold red"}
-    colour = colours.get(news.phase, "yellow")
-    who = " ".join(part for part in (port, news.mac, news.thing) if part)
-    if ended or (news.what and news.phase in (Phase.HELD, Phase.QUEUE)):
-        err.print(f"[{colour}]{news.phase}[/] {escape(who)}: {escape(news.what)}")
-        if news.hint and news.phase is not Phase.DONE:
-            err.print(f"    {escape(news.hint)}")
+    colour = colours.get(status.phase, "yellow")
+    who = " ".join(part for part in (port, status.mac, status.thing) if part)
+    if ended or (status.what and status.phase in (Phase.HELD, Phase.QUEUE)):
+        err.print(f"[{colour}]{status.phase}[/] {escape(who)}: {escape(status.what)}")
+        if status.hint and status.phase is not Phase.DONE:
+            err.print(f"    {escape(status.hint)}")
 
 
 def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:
@@ -228,18 +228,18 @@ def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:
         troubles = [
             {
                 "port": port,
-                "phase": news.phase,
-                "mac": news.mac,
-                "thing": news.thing,
-                "what": news.what,
-                "hint": news.hint,
+                "phase": status.phase,
+                "mac": status.mac,
+                "thing": status.thing,
+                "what": status.what,
+                "hint": status.hint,
             }
-            for port, news in summary.troubles
+            for port, status in summary.troubles
         ]
         ended = {str(phase): count for phase, count in summary.ended.items()}
         emit_json({"batch": batch, "ended": ended, "seconds": summary.seconds, "per_hour": rate, "troubles": troubles})
         return
     counts = ", ".join(f"{count} {phase}" for phase, count in summary.ended.items()) or "no board"
     out.print(f"{escape(batch)}: {counts} in {summary.seconds:.0f} s ({rate:.0f} boards an hour)")
-    for port, news in summary.troubles:
-        out.print(f"  {escape(port)} {news.mac} {news.phase}: {escape(news.what)}")
+    for port, status in summary.troubles:
+        out.print(f"  {escape(port)} {status.mac} {status.phase}: {escape(status.what)}")

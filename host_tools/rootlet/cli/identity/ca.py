@@ -15,7 +15,7 @@ from rootlet.cli.passphrase import SecretSource, open_authority, parent_secret_o
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from rootlet.pki.held import HeldKey
+    from rootlet.pki.held import ExternalKey
     from rootlet.pki.keys import KeyType
     from rootlet.pki.subject import Subject
 
@@ -213,7 +213,7 @@ def audit(paths: tuple[Path, ...], days_left: int, as_json: bool) -> None:
 
 def _token_key(
     module: Path | None, token: str | None, use_key: str | None, label: str, secret: SecretSource, kind: "KeyType"
-) -> "HeldKey":
+) -> "ExternalKey":
     from rootlet.errors import BadInput
     from rootlet.pki import token as tokens
 
@@ -225,7 +225,7 @@ def _token_key(
     return tokens.create_key(module, token, label, pin, kind)
 
 
-def _kms_key(use_key: str | None, name: str, kind: "KeyType") -> "HeldKey":
+def _kms_key(use_key: str | None, name: str, kind: "KeyType") -> "ExternalKey":
     from rootlet.pki import kms
 
     return kms.use_key(use_key) if use_key else kms.create_key(name, kind)
