@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from rootlet.advisor import packets
 from rootlet.board import config, secure_cert
 from rootlet.errors import RootletError
-from rootlet.pki import identity, keys, requests
+from rootlet.pki import csr, identity, keys
 from rootlet.pki.subject import Subject
 from rootlet.policies import decision, document
 from rootlet.policies.variables import Variables
@@ -100,7 +100,7 @@ def request(place: int, change: bytes) -> None:
     data = bytearray(_request())
     data[place : place + len(change)] = change
     with _file(bytes(data)) as path:
-        _documented(lambda: requests.read(path), RootletError)
+        _documented(lambda: csr.read(path), RootletError)
 
 
 @contextlib.contextmanager

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from rootlet.advisor import devices
-from rootlet.board import detour, inspection
+from rootlet.board import inspect_image, redirect
 from rootlet.board.partitions import SECURE_CERT, find
-from rootlet.board.remote import Repl
+from rootlet.board.repl import Repl
 from rootlet.cli.main import rootlet
 from rootlet.errors import RootletError
 from support.ntp import TimeServer
@@ -36,9 +36,9 @@ def board(image: bytes, tmp_path: Path) -> Iterator[SerialBoard]:
             "reset_cause": "reset",
         }
         with SerialBoard(flash, world) as board:
-            with Repl(board.port) as remote:
-                remote.execute(f"from leaf import config\nconfig.override({OVERRIDES!r})")
-                remote.restart()
+            with Repl(board.port) as repl:
+                repl.execute(f"from leaf import config\nconfig.override({OVERRIDES!r})")
+                repl.restart()
             yield board
 
 
@@ -61,8 +61,8 @@ def run(port: str, *names: str) -> tuple[Result, dict[str, str]]:
 def own_files(board: SerialBoard) -> dict[str, bytes]:
     return {
         name: data
-        for name, data in inspection.inspect(board.flash.read_bytes()).files.items()
-        if name.startswith(("/roots/", "/config.json", "/state/config.json", f"/state/{detour.NOTE}"))
+        for name, data in inspect_image.inspect(board.flash.read_bytes()).files.items()
+        if name.startswith(("/roots/", "/config.json", "/state/config.json", f"/state/{redirect.NOTE}"))
     }
 
 
@@ -93,24 +93,24 @@ def test_many_cases_in_a_row_are_no_failed_boots(board: SerialBoard) -> None:
 
 def test_a_board_that_a_broken_run_left_behind_is_restored_by_a_command(board: SerialBoard) -> None:
     before = own_files(board)
-    with Repl(board.port) as remote:
-        detour.begin(remote, "127.0.0.1", 8883, {"advisor-rsa": b"not its own"})
-        detour.begin(remote, "127.0.0.1", 8884, {"advisor-rsa": b"not its own"})
-    assert own_files(board).keys() - before.keys() == {"/roots/advisor-rsa.der", "/state/detour.json"}
+    with Repl(board.port) as repl:
+        redirect.begin(repl, "127.0.0.1", 8883, {"advisor-rsa": b"not its own"})
+        redirect.begin(repl, "127.0.0.1", 8884, {"advisor-rsa": b"not its own"})
+    assert own_files(board).keys() - before.keys() == {"/roots/advisor-rsa.der", "/state/redirect.json"}
     assert "as it was before" in advisor("restore", "--port", board.port).output
     assert own_files(board) == before
     assert "nothing to restore" in advisor("restore", "--port", board.port).output
 
 
 def test_a_board_without_an_identity_is_told_before_any_case_is_judged(image: bytes, tmp_path: Path) -> None:
-    slot = find(inspection.inspect(image).partitions, SECURE_CERT)
+    slot = find(inspect_image.inspect(image).partitions, SECURE_CERT)
     flash = tmp_path / "golden.bin"
     flash.write_bytes(image[: slot.offset] + b"\xff" * slot.size + image[slot.offset + slot.size :])
     with SerialBoard(flash) as line:
         done, results = run(line.port, "8")
         assert isinstance(done.exception, RootletError) and "cannot run" in done.exception.what
         assert "credentials" in done.exception.what and not results
-    assert not any("advisor" in name for name in inspection.inspect(flash.read_bytes()).files)
+    assert not any("advisor" in name for name in inspect_image.inspect(flash.read_bytes()).files)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet import resources
 from rootlet.advisor.chains import HOST, KINDS, Chains
-from rootlet.board import filesystem, image, inspection, secure_cert
+from rootlet.board import filesystem, image, inspect_image, secure_cert
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
 from rootlet.cloud import policy
@@ -127,7 +127,7 @@ class VirtualDevice(Device):
         return self._board is not None and not self._board.ended()
 
     def _boot(self, environment: Environment) -> None:
-        config = inspection.inspect(self._flash).json_file("/config.json")
+        config = inspect_image.inspect(self._flash).json_file("/config.json")
         names = {self.host, *config.get("ntp", ("time.aws.com", "pool.ntp.org"))}
         extra = {
             "ports": {str(config.get("port", 8883)): environment.port, "123": environment.time_port},
@@ -160,8 +160,8 @@ def build_image(application: Path, config: Mapping[str, Any], board: str = "esp3
 
 def open_image(path: Path) -> tuple[bytes, str, str]:
     """A user's image; its endpoint and thing. A golden image gets an identity. Raises BadInput."""
-    flash = inspection.read(path)
-    found = inspection.inspect(flash)
+    flash = inspect_image.read(path)
+    found = inspect_image.inspect(flash)
     endpoint = found.json_file("/config.json").get("endpoint")
     if found.vfs is None or not isinstance(endpoint, str):
         raise BadInput(
@@ -177,7 +177,7 @@ def open_image(path: Path) -> tuple[bytes, str, str]:
 
 def with_roots(flash: bytes, chains: Chains) -> bytes:
     """The same image, trusting the endpoint's two roots as well. Nothing else of it changes."""
-    found = inspection.inspect(flash)
+    found = inspect_image.inspect(flash)
     assert found.vfs
     files = dict(found.files)
     for kind in KINDS:

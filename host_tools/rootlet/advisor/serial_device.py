@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.advisor.chains import KINDS, Chains
 from rootlet.advisor.devices import Device, Environment
-from rootlet.board import console, detour
-from rootlet.board.remote import Repl
+from rootlet.board import console, redirect
+from rootlet.board.repl import Repl
 from rootlet.errors import RootletError
 
 CONSOLE_BAUD = 115_200
@@ -49,7 +49,7 @@ class SerialDevice(Device):
             roots = {f"advisor-{kind}": self._chains.root(kind).public_bytes(Encoding.DER) for kind in KINDS}
             with Repl(self._port, self._baud) as board:
                 self._sent = True
-                detour.begin(board, self.host, environment.port, roots)
+                redirect.begin(board, self.host, environment.port, roots)
         self.lines = []
         if not self._reset():
             self._soft_reset()
@@ -74,7 +74,7 @@ class SerialDevice(Device):
         if self._sent:
             try:
                 with Repl(self._port, self._baud) as board:
-                    detour.end(board)
+                    redirect.end(board)
                     self._sent = False
                     board.restart()
             except RootletError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rootlet.board import filesystem, partitions, secure_cert
 from rootlet.board.chip import SECTOR, Chip, Progress, Unreachable
-from rootlet.board.inspection import TABLE
+from rootlet.board.inspect_image import TABLE
 from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity

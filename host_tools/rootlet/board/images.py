@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rootlet.board import inspection
+from rootlet.board import inspect_image
 from rootlet.board.definition import load_board
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity
@@ -24,8 +24,8 @@ def load(path: Path, *, bare: bool = False) -> ImageFile:
 
     ``bare`` allows an image without MicroPython, which erases the one on the board: for the virtual board and mocks.
     """
-    data = inspection.read(path)
-    found = inspection.inspect(data)
+    data = inspect_image.read(path)
+    found = inspect_image.inspect(data)
     board_id = found.json_file("/build.json").get("board")
     if not isinstance(board_id, str) or found.vfs is None or found.vfs_problem:
         raise BadInput(

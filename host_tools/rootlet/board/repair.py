@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from rootlet.board import filesystem, firmware, flasher, inspection, partitions, survey
+from rootlet.board import filesystem, firmware, flasher, inspect_board, inspect_image, partitions
 from rootlet.board.chip import Chip, Progress
 from rootlet.board.flasher import Outcome, Region
 from rootlet.errors import BadInput, RootletError
@@ -44,7 +44,7 @@ def repair(
     Raises BadInput where the board has no identity to keep, or where the new layout would move it.
     """
     flasher.check_fit(chip, golden)
-    table = partitions.decode(golden[inspection.TABLE : inspection.TABLE + partitions.TABLE_SIZE])
+    table = partitions.decode(golden[inspect_image.TABLE : inspect_image.TABLE + partitions.TABLE_SIZE])
     backup = (backups or backup_directory()) / f"{chip.mac.replace(':', '')}.zip"
     identity = _identity(chip, table)
     resumed = backup.exists() and not forget
@@ -80,8 +80,8 @@ def _identity(chip: Chip, table: tuple[partitions.Partition, ...]) -> DeviceIden
 def _state(chip: Chip) -> dict[str, bytes]:
     try:
         table = flasher.read_table(chip)
-        came_with = survey.manifest(flasher.files(chip, table, lambda name: name == firmware.MANIFEST))
-        return flasher.files(chip, table, lambda name: survey.is_state(name, came_with))
+        came_with = inspect_board.manifest(flasher.files(chip, table, lambda name: name == firmware.MANIFEST))
+        return flasher.files(chip, table, lambda name: inspect_board.is_state(name, came_with))
     except BadInput:
         return {}  # a file system that cannot be mounted is what a repair is for
 
@@ -90,10 +90,10 @@ def _wanted(golden: bytes, state: dict[str, bytes]) -> list[Region]:
     """The image's regions but for those that the device owns; vfs with the state in it."""
     regions = []
     for region in flasher.regions(golden):
-        if region.name in (*survey.DEVICE_OWNED[:2], partitions.SECURE_CERT):
+        if region.name in (*inspect_board.DEVICE_OWNED[:2], partitions.SECURE_CERT):
             continue
         if region.name == "vfs" and state:
-            files = dict(inspection.inspect(golden).files)
+            files = dict(inspect_image.inspect(golden).files)
             data = filesystem.build({**state, **files}, len(region.data))
             region = Region(region.name, region.offset, data)
         regions.append(region)

@@ -20,7 +20,7 @@ from rootlet.factory.plan import Plan, Registration
 from rootlet.factory.schema import BEFORE_PROOF, State, Step
 from rootlet.pki import keys
 from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.held import is_pair
+from rootlet.pki.external_key import is_pair
 from rootlet.pki.identity import DeviceIdentity, certificate_id
 
 USUAL_CREDENTIALS = 0x800

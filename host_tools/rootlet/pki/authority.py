@@ -14,7 +14,7 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
 from rootlet.pki import certificates, keys
 from rootlet.pki.certificates import Issuer, PrivateKey, PublicKey
-from rootlet.pki.held import FILE, KMS, TOKEN, ExternalKey, check_pair
+from rootlet.pki.external_key import FILE, KMS, TOKEN, ExternalKey, check_pair
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.storage import check_vacant, write_directory
@@ -85,10 +85,10 @@ class Authority:
         return cls(Issuer(certificate, key), directory, above)
 
     @classmethod
-    def create_held(
+    def create_external(
         cls,
         directory: Path,
-        held: ExternalKey,
+        external: ExternalKey,
         *,
         name: str,
         subject: Subject,
@@ -98,15 +98,18 @@ class Authority:
     ) -> Self:
         """As ``create``, for a key that a token or a service holds. Where it fails, a key that was made goes again."""
         try:
-            certificate = _certify(subject.name(name), held.key, days, path_length, parent)
+            certificate = _certify(subject.name(name), external.key, days, path_length, parent)
             above = parent.chain if parent else ()
-            files = {HOLDER: json.dumps(held.record, indent=2).encode() + b"\n", **_certificate_files(certificate, above)}
+            files = {
+                HOLDER: json.dumps(external.record, indent=2).encode() + b"\n",
+                **_certificate_files(certificate, above),
+            }
             write_directory(directory, files, secret=(), what="a CA")
         except BaseException:
-            held.discard()
-            held.close()
+            external.discard()
+            external.close()
             raise
-        return cls(Issuer(certificate, held.key), directory, above, held.close)
+        return cls(Issuer(certificate, external.key), directory, above, external.close)
 
     @classmethod
     def load(cls, directory: Path, secret: bytes | None) -> Self:
@@ -122,8 +125,8 @@ class Authority:
             if key.public_key() != certificate.public_key():
                 raise BadInput(f"{directory / KEY} is not the key of {directory / CERTIFICATE}", hint="restore the pair")
         else:
-            held = _open_held(record, certificates.supported_public_key(certificate.public_key()), secret)
-            key, close = held.key, held.close
+            external = _open_external(record, certificates.supported_public_key(certificate.public_key()), secret)
+            key, close = external.key, external.close
         return cls(Issuer(certificate, key), directory, above, close)
 
     def issue(
@@ -176,22 +179,22 @@ def read_holder(directory: Path) -> dict[str, str]:
     return {str(key): str(value) for key, value in record.items()}
 
 
-def _open_held(record: dict[str, str], public_key: PublicKey, secret: bytes | None) -> ExternalKey:
+def _open_external(record: dict[str, str], public_key: PublicKey, secret: bytes | None) -> ExternalKey:
     # Imported here: neither python-pkcs11 nor boto3 is needed for a CA whose key is a file.
     if record["holder"] == TOKEN:
-        from rootlet.pki import token
+        from rootlet.pki import pkcs11
 
-        held = token.open_key(record, public_key, secret or b"")
+        external = pkcs11.open_key(record, public_key, secret or b"")
     else:
         from rootlet.pki import kms
 
-        held = kms.open_key(record, public_key)
+        external = kms.open_key(record, public_key)
     try:
-        check_pair(held.key, public_key, f"the key that {record['holder']} holds")
+        check_pair(external.key, public_key, f"the key that {record['holder']} holds")
     except RootletError:
-        held.close()
+        external.close()
         raise
-    return held
+    return external
 
 
 def _certify(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.held import KMS, ExternalKey, Hash, Sign, digest, held_key
+from rootlet.pki.external_key import KMS, ExternalKey, Hash, Sign, digest, key_with_signer
 from rootlet.pki.keys import KeyType
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def create_key(name: str, key_type: KeyType) -> ExternalKey:
         discard()
         raise
     return ExternalKey(
-        held_key(public_key, _signer(client, made["Arn"], public_key)), _record(client, made["Arn"]), discard=discard
+        key_with_signer(public_key, _signer(client, made["Arn"], public_key)), _record(client, made["Arn"]), discard=discard
     )
 
 
@@ -62,7 +62,7 @@ def use_key(key: str) -> ExternalKey:
     with _refusals(f"describe {key}"):
         arn = client.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
     public_key = _public_key(client, arn)
-    return ExternalKey(held_key(public_key, _signer(client, arn, public_key)), _record(client, arn))
+    return ExternalKey(key_with_signer(public_key, _signer(client, arn, public_key)), _record(client, arn))
 
 
 def open_key(record: dict[str, str], public_key: PublicKey) -> ExternalKey:
@@ -71,7 +71,7 @@ def open_key(record: dict[str, str], public_key: PublicKey) -> ExternalKey:
         arn, region = record["key"], record["region"]
     except KeyError as error:
         raise BadInput(f"the CA's ca.json lacks {error}", hint="restore it from a backup") from None
-    return ExternalKey(held_key(public_key, _signer(_client(region), arn, public_key)), record)
+    return ExternalKey(key_with_signer(public_key, _signer(_client(region), arn, public_key)), record)
 
 
 def _client(region: str | None = None) -> "KMSClient":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from flashkit import mint
-from rootlet.board import inspection
+from rootlet.board import inspect_image
 from rootlet.cli.main import rootlet
 from rootlet.emulator.download_mode import DownloadMode
 from rootlet.emulator.virtual_board import Settings, VirtualBoard
@@ -87,7 +87,7 @@ class TestFlash:
                 run(*arguments, board.port)
             assert board.flash == full
             run(*arguments, board.port, "--replace")
-            found = inspection.inspect(board.flash).identity
+            found = inspect_image.inspect(board.flash).identity
             assert found is not None and found.thing == "sensor-9"
 
     def test_what_is_no_image_of_ours_is_refused(self, tmp_path: Path) -> None:

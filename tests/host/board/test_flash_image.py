@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 from flashkit import BUILT, CONFIG
 from rootlet import resources
-from rootlet.board import filesystem, image, inspection, secure_cert
+from rootlet.board import filesystem, image, inspect_image, secure_cert
 from rootlet.board.definition import Board, list_boards
 from rootlet.cli.board import image as cli
 from rootlet.errors import BadInput, RootletError
@@ -34,7 +34,7 @@ def test_a_golden_image_and_an_identity_make_the_devices_image(golden: bytes, fu
 
 def test_the_image_is_the_flash_of_the_board(board: Board, full: bytes, identity: DeviceIdentity) -> None:
     assert len(full) == board.flash_size
-    found = inspection.inspect(full)
+    found = inspect_image.inspect(full)
     assert found.partitions == board.partitions
     assert found.vfs is not None and (found.vfs.offset, found.vfs.end) == (0x200000, 0x400000)
     assert found.identity is not None and found.identity.thing == identity.thing
@@ -52,11 +52,11 @@ def test_every_board_gets_an_image(board_id: str, application: Path) -> None:
     board = next(board for board in list_boards() if board.id == board_id)
     flash = image.build(board, CONFIG, application, load_manifest().defaults(), built=BUILT).flash
     assert len(flash) == board.flash_size
-    assert inspection.inspect(flash).json_file("/build.json")["board"] == board_id
+    assert inspect_image.inspect(flash).json_file("/build.json")["board"] == board_id
 
 
 def test_no_host_path_is_compiled_into_the_image(full: bytes, application: Path) -> None:
-    found = inspection.inspect(full)
+    found = inspect_image.inspect(full)
     for name, data in found.files.items():
         assert (
             str(application.parent).encode() not in data
@@ -111,7 +111,7 @@ class TestTheCommand:
         (tmp_path / "root.pem").write_bytes(issuer.certificate.public_bytes(Encoding.PEM))
         result = CliRunner().invoke(cli.command, [*inputs, "--sandbox-root", str(tmp_path / "root.pem")])
         assert "WARNING" in result.stderr and "pose as AWS" in result.stderr
-        found = inspection.inspect((tmp_path / "flash.bin").read_bytes())
+        found = inspect_image.inspect((tmp_path / "flash.bin").read_bytes())
         assert found.json_file("/build.json")["sandbox_root"] is True
         assert found.files["/roots/sandbox.der"] == issuer.certificate.public_bytes(Encoding.DER)
 
@@ -152,12 +152,12 @@ def test_a_dump_of_a_board_that_is_not_ours_is_shown_as_far_as_it_goes(full: byt
     foreign = bytearray(full)
     foreign[0x200000:] = b"\xff" * (len(full) - 0x200000)
     foreign[0xD000:0xF000] = b"\xff" * 0x2000
-    facts = inspection.facts(inspection.inspect(bytes(foreign)))
+    facts = inspect_image.facts(inspect_image.inspect(bytes(foreign)))
     assert facts["identity_problem"] == "the credential partition is empty"
     assert "no LittleFS" in facts["vfs_problem"]
     assert facts["micropython_problem"] == "none"
     with pytest.raises(BadInput, match="no partition table"):
-        inspection.inspect(b"\xff" * 0x400000)
+        inspect_image.inspect(b"\xff" * 0x400000)
 
 
 @pytest.mark.parametrize("size", [0x40000, 0x1F0000, 0x200000])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from esp32_mock_bootloader import server
 from flashkit import BUILT, CONFIG, mint
-from rootlet.board import filesystem, flasher, image, inspection, repair, secure_cert, survey
+from rootlet.board import filesystem, flasher, image, inspect_board, inspect_image, repair, secure_cert
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
 from rootlet.emulator.download_mode import DownloadMode
@@ -41,7 +41,7 @@ def test_a_new_board_becomes_the_device(chip_name: str, application: Path, ident
     with DownloadMode(chip_name) as board, Chip(board.port, chip=chip_name) as chip:
         outcome = flasher.burn(chip, flasher.regions(flash))
         assert board.flash == flash
-        assert survey.verify(chip, flash, identity) == []
+        assert inspect_board.verify(chip, flash, identity) == []
         assert outcome.written < 200_000 and outcome.total == len(flash)  # the erased rest is not written
         assert flasher.burn(chip, flasher.regions(flash)).written == 0
 
@@ -66,7 +66,7 @@ def test_a_repair_keeps_identity_and_state(chip_name: str, application: Path, id
     after = firmware_for(chip_name, application, keep_alive=120)
     with DownloadMode(chip_name, flash=before) as board, Chip(board.port) as chip:
         done = repair.repair(chip, after, backups=tmp_path / "backups")
-        found = inspection.inspect(board.flash)
+        found = inspect_image.inspect(board.flash)
     assert done.identity.certificate_id == identity.certificate_id
     assert found.identity is not None and found.identity.certificate_id == identity.certificate_id
     assert done.kept == ("/counter.txt", "/state/outbox") and not done.resumed
@@ -78,7 +78,7 @@ def test_a_repair_keeps_identity_and_state(chip_name: str, application: Path, id
 
 def with_state(flash: bytes) -> bytes:
     """As after some time in the field: files of the device's own, and nvs written to."""
-    vfs = inspection.inspect(flash).vfs
+    vfs = inspect_image.inspect(flash).vfs
     assert vfs is not None
     files = filesystem.read(flash[vfs.offset : vfs.end]) | {"/state/outbox": b"unsent", "/counter.txt": b"41"}
     content = filesystem.build(files, vfs.size)
@@ -95,7 +95,7 @@ def test_a_serial_port_is_sped_up_and_its_board_restarted(full: bytes) -> None:
     try:
         with Chip(terminal.client_path, chip="esp32", baud=921_600) as chip:
             assert chip._open.get_baud() == 921_600
-            facts = survey.info(chip)
+            facts = inspect_board.info(chip)
             assert facts["identity"]["thing"] == "sensor-1" and facts["problems"] == []
             assert chip.restart()
     finally:
@@ -121,7 +121,7 @@ class TestFaults:
             with Chip(board.port) as chip, pytest.raises(RootletError, match="lost the connection") as lost:
                 flasher.burn(chip, flasher.regions(full))
             assert "run the command again" in lost.value.hint
-            assert inspection.inspect(with_table(board.flash, full)).identity is None  # credentials come last
+            assert inspect_image.inspect(with_table(board.flash, full)).identity is None  # credentials come last
             with Chip(board.port) as chip:
                 flasher.burn(chip, flasher.regions(full))
             assert board.flash == full
@@ -144,7 +144,7 @@ class TestFaults:
                 assert board.flash == with_state(full), "nothing is written before the state is saved"
             with Chip(board.port) as chip:
                 assert repair.repair(chip, after, backups=tmp_path).resumed == bool(saved)
-            found = inspection.inspect(board.flash)
+            found = inspect_image.inspect(board.flash)
         assert found.files["/state/outbox"] == b"unsent"
         assert found.identity is not None and found.identity.thing == identity.thing
         assert list(tmp_path.iterdir()) == []
@@ -197,7 +197,7 @@ class TestFaults:
     def test_a_lost_connection_is_not_taken_for_a_board_without_an_identity(
         self, full: bytes, other_identity, operations: int
     ) -> None:
-        for look in (lambda chip: flasher.guard_identity(chip, other_identity, replace=False), survey.info):
+        for look in (lambda chip: flasher.guard_identity(chip, other_identity, replace=False), inspect_board.info):
             with DownloadMode(flash=full) as board, Chip(board.port) as chip:
                 board.faults.drop_after = operations
                 with pytest.raises(RootletError, match="lost the connection"):
@@ -216,24 +216,24 @@ class TestVerify:
         place = full.find(b'{"endpoint"')
         damaged[place + 14] ^= 1
         with DownloadMode(flash=bytes(damaged)) as board, Chip(board.port) as chip:
-            found = {mismatch.where: mismatch.what for mismatch in survey.verify(chip, full, identity)}
+            found = {mismatch.where: mismatch.what for mismatch in inspect_board.verify(chip, full, identity)}
         assert "1 sectors differ, the first at 0x12000" in found["factory"]
         assert any(re.match("vfs", where) for where in found)
 
     def test_is_content_with_a_board_that_wrote_state(self, full: bytes, identity: DeviceIdentity) -> None:
         with DownloadMode(flash=with_state(full)) as board, Chip(board.port) as chip:
-            assert survey.verify(chip, full, identity) == []
+            assert inspect_board.verify(chip, full, identity) == []
 
     def test_names_a_missing_identity(self, golden: bytes) -> None:
         with DownloadMode(flash=golden) as board, Chip(board.port) as chip:
-            assert survey.verify(chip, golden, None) == [survey.Mismatch("identity", "none")]
+            assert inspect_board.verify(chip, golden, None) == [inspect_board.Mismatch("identity", "none")]
 
 
 class TestInfo:
     def test_says_which_device_it_is_and_changes_nothing(self, full: bytes, identity: DeviceIdentity) -> None:
         flash = with_state(full)
         with DownloadMode(flash=flash, mac="24:0a:c4:00:11:22") as board, Chip(board.port) as chip:
-            facts = survey.info(chip)
+            facts = inspect_board.info(chip)
             received = chip.wire.received
             assert board.flash == flash
         assert facts["mac"] == "24:0a:c4:00:11:22"
@@ -249,12 +249,12 @@ class TestInfo:
         damaged[0xD010] ^= 1
         damaged[0x200000:0x202000] = b"\xff" * 0x2000
         with DownloadMode(flash=bytes(damaged)) as board, Chip(board.port) as chip:
-            problems = survey.info(chip)["problems"]
+            problems = inspect_board.info(chip)["problems"]
         assert "CRC does not match" in problems[0] and "no LittleFS" in problems[1]
 
     def test_of_an_erased_chip(self) -> None:
         with DownloadMode() as board, Chip(board.port) as chip:
-            assert "no partition table" in survey.info(chip)["problems"][0]
+            assert "no partition table" in inspect_board.info(chip)["problems"][0]
 
 
 def test_credentials_whose_checksum_ends_like_erased_flash_are_read_back_whole(

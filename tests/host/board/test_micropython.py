@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from flashkit import APPLICATION, BUILDS, BUILT, CONFIG, rehash
-from rootlet.board import flasher, image, inspection, micropython, partitions, releases, repair, survey
+from rootlet.board import flasher, image, inspect_board, inspect_image, micropython, partitions, releases, repair
 from rootlet.board.chip import Chip
 from rootlet.board.definition import Board, load_board
 from rootlet.cli.board import image as cli
@@ -51,7 +51,7 @@ def test_a_supported_build_goes_into_the_image_with_its_own_table(relabelled: by
     made = image.build(board, CONFIG, application, load_manifest().defaults(), built=BUILT, micropython_bin=relabelled)
     assert made.flash[0x1000:0x8000] == relabelled[:0x7000]
     assert made.flash[0x10000 : 0x1000 + len(relabelled)] == relabelled[APPLICATION:]
-    found = inspection.inspect(made.flash)
+    found = inspect_image.inspect(made.flash)
     assert found.partitions == partitions.with_secure_cert(micropython.read(relabelled).partitions)
     assert found.vfs is not None and (found.vfs.offset, found.vfs.size) == (0x200000, 0x200000)  # from the table
     assert found.micropython is not None and found.micropython.version == (1, 29, 0) and not found.micropython_problem
@@ -63,7 +63,7 @@ def test_a_build_without_vfs_in_its_table_gets_all_behind_the_application(relabe
     table = partitions.decode(relabelled[0x7000:][: partitions.TABLE_SIZE])
     newer[0x7000 : 0x7000 + partitions.TABLE_SIZE] = partitions.encode([p for p in table if p.label != "vfs"])
     flash = image.build(board.with_flash(8 << 20), CONFIG, application, [], micropython_bin=bytes(newer)).flash
-    vfs = inspection.inspect(flash).vfs
+    vfs = inspect_image.inspect(flash).vfs
     assert vfs is not None and (vfs.offset, vfs.end) == (0x190000, 8 << 20)
 
 
@@ -172,4 +172,4 @@ def test_a_board_with_micropython_in_it_is_flashed_and_repaired(
         done = repair.repair(chip, make(micropython_bin=rehash(newer)).flash, backups=tmp_path)
         assert done.identity.thing == identity.thing
         assert done.outcome.written <= 0x5000, "the sectors of the change and of the hash"
-        assert survey.verify(chip, make(micropython_bin=rehash(newer)).flash, identity) == []
+        assert inspect_board.verify(chip, make(micropython_bin=rehash(newer)).flash, identity) == []

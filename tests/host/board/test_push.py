@@ -9,8 +9,8 @@ import pytest
 import serial
 from click.testing import CliRunner
 from flashkit import CONFIG
-from rootlet.board import firmware, inspection
-from rootlet.board.remote import Repl
+from rootlet.board import firmware, inspect_image
+from rootlet.board.repl import Repl
 from rootlet.cli.board import push as cli
 from rootlet.errors import RootletError
 from support.serial_board import SerialBoard
@@ -41,7 +41,7 @@ def test_only_changed_files_are_sent_and_the_board_runs_them(flash: Path, tmp_pa
         assert "1 files sent" in first.splitlines()[0] and first.splitlines()[-1] == "second edition"
         again = pushed(line.port, application(tmp_path, "second edition"), "--until", "second edition")
         assert "0 files sent" in again.splitlines()[0]
-    assert inspection.inspect(flash.read_bytes()).identity is not None
+    assert inspect_image.inspect(flash.read_bytes()).identity is not None
 
 
 def test_a_running_application_is_stopped_for_the_push(flash: Path, tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ def test_files_that_are_gone_are_removed_and_state_stays(flash: Path, tmp_path: 
         pushed(line.port, source, "--until", "with helper")
         with Repl(line.port) as board:
             board._transport.fs_writefile("/counter.txt", b"41")
-        assert "/parts/helper.mpy" in inspection.inspect(flash.read_bytes()).files
+        assert "/parts/helper.mpy" in inspect_image.inspect(flash.read_bytes()).files
         (source / "parts" / "helper.py").unlink()
         assert "1 removed" in pushed(line.port, source, "--until", "with helper")
-    found = inspection.inspect(flash.read_bytes()).files
+    found = inspect_image.inspect(flash.read_bytes()).files
     assert "/parts/helper.mpy" not in found and found["/counter.txt"] == b"41"
     assert "/roots/amazon-root-ca-1.der" in found
     assert json.loads(found[firmware.MANIFEST]) == sorted(json.loads(found[firmware.MANIFEST]))
@@ -114,7 +114,9 @@ def test_files_that_are_gone_are_removed_and_state_stays(flash: Path, tmp_path: 
 def not_its_own(flash: Path) -> dict[str, bytes]:
     """The files in flash but for those that the device itself writes."""
     return {
-        name: data for name, data in inspection.inspect(flash.read_bytes()).files.items() if not name.startswith("/state/")
+        name: data
+        for name, data in inspect_image.inspect(flash.read_bytes()).files.items()
+        if not name.startswith("/state/")
     }
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pki_kit import Rootlet
 from rootlet.errors import BadInput
-from rootlet.pki import keys, requests
+from rootlet.pki import csr, keys
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
 
@@ -49,7 +49,7 @@ def test_a_request_that_was_altered_is_refused(tmp_path: Path) -> None:
     der[at : at + 8] = b"sensor-2"
     (tmp_path / "sensor.csr").write_bytes(der)
     with pytest.raises(BadInput, match="signature is wrong"):
-        requests.read(tmp_path / "sensor.csr")
+        csr.read(tmp_path / "sensor.csr")
 
 
 def usage(**on: bool) -> x509.KeyUsage:
@@ -80,7 +80,7 @@ def usage(**on: bool) -> x509.KeyUsage:
 )
 def test_a_request_for_more_than_a_device_is_refused(extension: x509.ExtensionType, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
-        requests.check(make(SENSOR, extensions=(extension,)))
+        csr.check(make(SENSOR, extensions=(extension,)))
 
 
 def test_a_request_for_what_a_device_has_anyway_is_taken() -> None:
@@ -89,12 +89,12 @@ def test_a_request_for_what_a_device_has_anyway_is_taken() -> None:
         usage(digital_signature=True),
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
     )
-    assert requests.check(make(SENSOR, extensions=wishes)).left_out == ()
+    assert csr.check(make(SENSOR, extensions=wishes)).left_out == ()
 
 
 def test_the_thing_is_the_common_name_or_is_named() -> None:
-    assert requests.check(make(SENSOR)).thing == "sensor-1"
-    assert requests.check(make(), "sensor-2").thing == "sensor-2"
+    assert csr.check(make(SENSOR)).thing == "sensor-1"
+    assert csr.check(make(), "sensor-2").thing == "sensor-2"
     for request, thing, problem in (
         (make(SENSOR), "sensor-2", "is for 'sensor-1'"),
         (make(), None, "no common name"),
@@ -102,17 +102,17 @@ def test_the_thing_is_the_common_name_or_is_named() -> None:
         (make((NameOID.COMMON_NAME, "not a thing")), None, "no thing name"),
     ):
         with pytest.raises(BadInput, match=problem):
-            requests.check(request, thing)
+            csr.check(request, thing)
 
 
 def test_a_key_that_cannot_be_used_is_refused() -> None:
     name = x509.Name([x509.NameAttribute(*SENSOR)])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(ed25519.Ed25519PrivateKey.generate(), None)
     with pytest.raises(BadInput, match="unsupported key"):
-        requests.check(request)
+        csr.check(request)
 
 
 def test_what_is_no_request_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.csr").write_bytes(b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n")
     with pytest.raises(BadInput, match=r"x\.csr is no certificate signing request"):
-        requests.read(tmp_path / "x.csr")
+        csr.read(tmp_path / "x.csr")

@@ -44,10 +44,10 @@ def test_a_key_made_before_is_used_by_its_alias(rootlet: Rootlet, tmp_path: Path
 
 
 def test_a_creation_that_fails_schedules_its_key_for_deletion(tmp_path: Path) -> None:
-    held = kms.create_key("orphan", "ec-p256")
+    external = kms.create_key("orphan", "ec-p256")
     with pytest.raises(BadInput):
-        Authority.create_held(tmp_path / "ca", held, name="orphan", subject=Subject(), days=0)
-    state = boto3.client("kms").describe_key(KeyId=held.record["key"])["KeyMetadata"]["KeyState"]
+        Authority.create_external(tmp_path / "ca", external, name="orphan", subject=Subject(), days=0)
+    state = boto3.client("kms").describe_key(KeyId=external.record["key"])["KeyMetadata"]["KeyState"]
     assert state == "PendingDeletion"
 
 

@@ -201,12 +201,12 @@ Examples:
 @click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
 def restore(port: str | None, baud: int) -> None:
     """Send a board back to its own endpoint, after a run with --port that could not do it any more."""
-    from rootlet.board import detour
+    from rootlet.board import redirect
     from rootlet.board.chip import find_port
-    from rootlet.board.remote import Repl
+    from rootlet.board.repl import Repl
 
     with Repl(port or find_port(), baud) as board:
-        undone = detour.end(board)
+        undone = redirect.end(board)
         board.restart()
         out.print(
             f"the board on {escape(board.port)} is as it was before: its own endpoint, its own roots"

@@ -138,9 +138,9 @@ def inspect(path: Path, as_json: bool) -> None:
 
     A private key is never shown.
     """
-    from rootlet.board import inspection
+    from rootlet.board import inspect_image
 
-    facts = inspection.facts(inspection.inspect(inspection.read(path)))
+    facts = inspect_image.facts(inspect_image.inspect(inspect_image.read(path)))
     if as_json:
         emit_json(facts)
     else:
@@ -159,9 +159,9 @@ Examples:
 @json_option
 def diff(first: Path, second: Path, as_json: bool) -> None:
     """Say in what two images differ, down to the files. Exit code 1 where they do."""
-    from rootlet.board import inspection
+    from rootlet.board import inspect_image
 
-    differences = inspection.diff(inspection.read(first), inspection.read(second))
+    differences = inspect_image.diff(inspect_image.read(first), inspect_image.read(second))
     if as_json:
         emit_json([vars(difference) for difference in differences])
     else:

@@ -21,10 +21,10 @@ Examples:
 @json_option
 def command(port: str | None, baud: int, as_json: bool) -> None:
     """Say which device a board is: MAC, thing, certificate, firmware. Nothing on it changes."""
-    from rootlet.board import survey
+    from rootlet.board import inspect_board
 
     with connected(port, baud) as chip:
-        facts = survey.info(chip)
+        facts = inspect_board.info(chip)
         restarted(chip)
     if as_json:
         emit_json(facts)

@@ -32,7 +32,7 @@ def command(
     from rootlet.board import firmware
     from rootlet.board.chip import find_port
     from rootlet.board.config import load_config
-    from rootlet.board.remote import Repl
+    from rootlet.board.repl import Repl
 
     files = firmware.code(application)
     if config_path is not None:

@@ -10,7 +10,7 @@ from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 
 if TYPE_CHECKING:
-    from rootlet.board.secure import Feature, Plan, Step
+    from rootlet.board.efuses import Feature, Plan, Step
 
 _FEATURES = click.Choice(["flash-encryption", "secure-boot", "ds"])
 _CHIPS = click.Choice(["esp32", "esp32s3", "esp32c3", "esp32c6"])
@@ -38,9 +38,9 @@ def plan(features: tuple["Feature", ...], chip: str, as_json: bool) -> None:
     """Say each eFuse that would burn, in order, and what can no longer be undone. Nothing is touched."""
     from dataclasses import asdict
 
-    from rootlet.board import secure
+    from rootlet.board import efuses
 
-    made = secure.plan(chip, features)
+    made = efuses.plan(chip, features)
     if as_json:
         emit_json(asdict(made))
     else:
@@ -81,17 +81,17 @@ def apply(
     records: Path,
 ) -> None:
     """Burn a plan. It is shown first, and the chip must be confirmed by its MAC address. This cannot be undone."""
-    from rootlet.board import secure
+    from rootlet.board import efuses
     from rootlet.board.chip import find_port
 
-    made = secure.plan(chip, features)
+    made = efuses.plan(chip, features)
     _show(made)
-    fuses = secure.Fuses(port=None if virtual else port or find_port(), chip=chip, virtual=virtual)
+    fuses = efuses.Fuses(port=None if virtual else port or find_port(), chip=chip, virtual=virtual)
 
     def burned(step: "Step", now: bool) -> None:
         out.print(f"{'burned' if now else 'was burned'}  {escape(step.target)}")
 
-    kept = secure.apply(
+    kept = efuses.apply(
         fuses, made, confirm=confirm, own_build=own_build, records=records, signing_key=signing_key, on_step=burned
     )
     err.print(f"the record and the keys are in {escape(str(kept))}: keep them safe, the chip will not tell them again")

@@ -26,13 +26,13 @@ def command(image: Path, thing: str | None, devices: Path, port: str | None, bau
 
     What the chip itself writes (nvs, calibration, the state in vfs) may differ.
     """
-    from rootlet.board import images, survey
+    from rootlet.board import images, inspect_board
     from rootlet.pki.identity import DeviceIdentity
 
     flash = images.load(image, bare=True)
     identity = DeviceIdentity.load(devices / thing) if thing else flash.identity
     with connected(port, baud, flash.chip) as chip:
-        found = survey.verify(chip, flash.data, identity)
+        found = inspect_board.verify(chip, flash.data, identity)
     if as_json:
         emit_json([vars(mismatch) for mismatch in found])
     for mismatch in () if as_json else found:

@@ -142,13 +142,13 @@ def _prove(new: "DeviceIdentity", place: Path, address: str | None, port: int, e
 
 
 def _carried(port: str | None, image: Path | None, baud: int) -> str:
-    from rootlet.board import flasher, inspection
+    from rootlet.board import flasher, inspect_image
     from rootlet.cli.board.options import connected, restarted
 
     if (port is None) == (image is None):
         raise BadInput("--finish wants to see the board", hint="name its --port (or the --image of a virtual board)")
     if image:
-        identity = inspection.inspect(inspection.read(image)).identity
+        identity = inspect_image.inspect(inspect_image.read(image)).identity
     else:
         with connected(port, baud) as chip:
             identity = flasher.read_identity(chip, flasher.read_table(chip))

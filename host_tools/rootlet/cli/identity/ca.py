@@ -15,7 +15,7 @@ from rootlet.cli.passphrase import SecretSource, open_authority, parent_secret_o
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from rootlet.pki.held import ExternalKey
+    from rootlet.pki.external_key import ExternalKey
     from rootlet.pki.keys import KeyType
     from rootlet.pki.subject import Subject
 
@@ -109,12 +109,12 @@ def create(
             )
         else:
             if key_in == "token":
-                held = _token_key(pkcs11_module, token, use_key, key_label or name, secret, kind)
+                external = _token_key(pkcs11_module, token, use_key, key_label or name, secret, kind)
             else:
                 _reject({"--key-label": key_label, "--token": token}, "--key-in token")
-                held = _kms_key(use_key, name, kind)
-            authority = Authority.create_held(
-                directory, held, name=name, subject=subject, days=days, path_length=path_length, parent=above
+                external = _kms_key(use_key, name, kind)
+            authority = Authority.create_external(
+                directory, external, name=name, subject=subject, days=days, path_length=path_length, parent=above
             )
     finally:
         if above:
@@ -215,14 +215,14 @@ def _token_key(
     module: Path | None, token: str | None, use_key: str | None, label: str, secret: SecretSource, kind: "KeyType"
 ) -> "ExternalKey":
     from rootlet.errors import BadInput
-    from rootlet.pki import token as tokens
+    from rootlet.pki import pkcs11
 
     if module is None or token is None:
         raise BadInput("--key-in token needs to know which", hint="give --pkcs11-module and --token")
     pin = secret.pin(token)
     if use_key:
-        return tokens.use_key(module, token, use_key, pin)
-    return tokens.create_key(module, token, label, pin, kind)
+        return pkcs11.use_key(module, token, use_key, pin)
+    return pkcs11.create_key(module, token, label, pin, kind)
 
 
 def _kms_key(use_key: str | None, name: str, kind: "KeyType") -> "ExternalKey":

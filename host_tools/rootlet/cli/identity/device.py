@@ -72,10 +72,10 @@ def issue(
     rest of the subject comes from the options here, never from the request.
     """
     from rootlet.errors import BadInput
-    from rootlet.pki import requests
+    from rootlet.pki.csr import read as read_csr
     from rootlet.pki.subject import check_thing_name
 
-    request = requests.read(csr, thing) if csr else None
+    request = read_csr(csr, thing) if csr else None
     if request is None and thing is None:
         raise BadInput("no thing is named", hint="give THING, or --csr")
     name = request.thing if request else check_thing_name(thing or "")

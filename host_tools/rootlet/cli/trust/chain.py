@@ -186,9 +186,9 @@ def _source(image: Path | None, port: str | None, baud: int) -> _Source | None:
     if image and port:
         raise BadInput("--image and --port", hint="give one of them")
     if image:
-        from rootlet.board import inspection
+        from rootlet.board import inspect_image
 
-        contents = inspection.inspect(inspection.read(image))
+        contents = inspect_image.inspect(inspect_image.read(image))
         files = {name: data for name, data in contents.files.items() if name.startswith("/roots/")}
         return _made(image.name, files, contents.identity, contents.identity_problem)
     if port:

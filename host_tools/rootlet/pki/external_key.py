@@ -36,11 +36,11 @@ class ExternalKey:
     """Remove the key again, where this run created it."""
 
 
-def held_key(public_key: PublicKey, sign: Sign) -> PrivateKey:
+def key_with_signer(public_key: PublicKey, sign: Sign) -> PrivateKey:
     """A private key that has ``sign`` do its signing."""
     if isinstance(public_key, ec.EllipticCurvePublicKey):
-        return _HeldEllipticCurveKey(public_key, sign)
-    return _HeldRsaKey(public_key, sign)
+        return _ExternalEllipticCurveKey(public_key, sign)
+    return _ExternalRsaKey(public_key, sign)
 
 
 def is_pair(key: PrivateKey, public_key: PublicKey) -> bool:
@@ -65,7 +65,7 @@ def check_pair(key: PrivateKey, public_key: PublicKey, where: str) -> None:
         raise BadInput(f"{where} is not the key of the CA's certificate", hint="name the right key")
 
 
-class _Held:
+class _NeverExported:
     """What both kinds share: the key cannot leave."""
 
     _sign: Sign
@@ -83,7 +83,7 @@ class _Held:
         return self
 
 
-class _HeldEllipticCurveKey(_Held, ec.EllipticCurvePrivateKey):
+class _ExternalEllipticCurveKey(_NeverExported, ec.EllipticCurvePrivateKey):
     def __init__(self, public_key: ec.EllipticCurvePublicKey, sign: Sign) -> None:
         self._public_key = public_key
         self._sign = sign
@@ -106,7 +106,7 @@ class _HeldEllipticCurveKey(_Held, ec.EllipticCurvePrivateKey):
         return self._sign(bytes(data), _offered(signature_algorithm.algorithm))
 
 
-class _HeldRsaKey(_Held, rsa.RSAPrivateKey):
+class _ExternalRsaKey(_NeverExported, rsa.RSAPrivateKey):
     def __init__(self, public_key: rsa.RSAPublicKey, sign: Sign) -> None:
         self._public_key = public_key
         self._sign = sign

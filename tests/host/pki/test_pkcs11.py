@@ -12,14 +12,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pki_kit import Rootlet
 from rootlet.errors import BadInput, RootletError
-from rootlet.pki import batch, certificates, keys, token
+from rootlet.pki import batch, certificates, keys, pkcs11
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.subject import Subject
 from support.softhsm import SoftHsm, make_token, softhsm_installed
 
-pkcs11 = pytest.importorskip("pkcs11")
+binding = pytest.importorskip("pkcs11")
 
 # One process for all of them: the PKCS#11 library reads SOFTHSM2_CONF once.
 pytestmark = [
@@ -42,8 +42,8 @@ def pin(softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def create(softhsm: SoftHsm, directory: Path, label: str, key_type: KeyType = "ec-p256") -> Authority:
-    held = token.create_key(softhsm.module, softhsm.label, label, softhsm.pin.encode(), key_type)
-    return Authority.create_held(directory, held, name=label, subject=Subject())
+    external = pkcs11.create_key(softhsm.module, softhsm.label, label, softhsm.pin.encode(), key_type)
+    return Authority.create_external(directory, external, name=label, subject=Subject())
 
 
 @pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-2048"])
@@ -67,12 +67,12 @@ def test_the_key_never_leaves_the_token(softhsm: SoftHsm, tmp_path: Path) -> Non
             authority.issuer.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         with pytest.raises(TypeError, match="never leaves"):
             authority.issuer.key.private_numbers()
-    library = pkcs11.lib(str(softhsm.module.resolve()))
+    library = binding.lib(str(softhsm.module.resolve()))
     with library.get_token(token_label=softhsm.label).open(user_pin=softhsm.pin) as session:
-        key = session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label="stays")
-        assert key[pkcs11.Attribute.SENSITIVE] and not key[pkcs11.Attribute.EXTRACTABLE]
-        with pytest.raises(pkcs11.AttributeSensitive):
-            _ = key[pkcs11.Attribute.VALUE]
+        key = session.get_key(object_class=binding.ObjectClass.PRIVATE_KEY, label="stays")
+        assert key[binding.Attribute.SENSITIVE] and not key[pkcs11.Attribute.EXTRACTABLE]
+        with pytest.raises(binding.AttributeSensitive):
+            _ = key[binding.Attribute.VALUE]
 
 
 def test_the_commands_create_issue_and_prove_possession(
@@ -118,11 +118,11 @@ def test_a_key_that_is_there_already_is_used_only_when_asked(
 
 
 def test_a_creation_that_fails_leaves_no_key_in_the_token(softhsm: SoftHsm, tmp_path: Path) -> None:
-    held = token.create_key(softhsm.module, softhsm.label, "orphan", softhsm.pin.encode(), "ec-p256")
+    external = pkcs11.create_key(softhsm.module, softhsm.label, "orphan", softhsm.pin.encode(), "ec-p256")
     with pytest.raises(BadInput):
-        Authority.create_held(tmp_path / "ca", held, name="orphan", subject=Subject(), days=0)
+        Authority.create_external(tmp_path / "ca", external, name="orphan", subject=Subject(), days=0)
     with pytest.raises(BadInput, match="no key labelled 'orphan'"):
-        token.use_key(softhsm.module, softhsm.label, "orphan", softhsm.pin.encode())
+        pkcs11.use_key(softhsm.module, softhsm.label, "orphan", softhsm.pin.encode())
 
 
 def test_a_token_that_holds_another_key_is_found_out(softhsm: SoftHsm, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_token_that_holds_another_key_is_found_out(softhsm: SoftHsm, tmp_path:
 def test_a_token_that_is_not_there_is_named(softhsm: SoftHsm, change: dict[str, object], problem: str) -> None:
     where = {"module": softhsm.module, "label": softhsm.label} | change
     with pytest.raises(RootletError, match=problem):
-        token.use_key(where["module"], where["label"], "any", softhsm.pin.encode())
+        pkcs11.use_key(where["module"], where["label"], "any", softhsm.pin.encode())
 
 
 def test_the_pin_is_in_no_log_no_output_and_no_file(

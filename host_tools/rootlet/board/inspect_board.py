@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rootlet.board import firmware, flasher, inspection, partitions
+from rootlet.board import firmware, flasher, inspect_image, partitions
 from rootlet.board.chip import Chip, Unreachable
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity
@@ -36,7 +36,7 @@ def info(chip: Chip) -> dict[str, Any]:
         return facts
     try:
         identity = flasher.read_identity(chip, table)
-        facts["identity"] = inspection.describe(identity) if identity else None
+        facts["identity"] = inspect_image.describe(identity) if identity else None
         if identity is None:
             facts["problems"].append("no identity")
     except Unreachable:
@@ -59,7 +59,7 @@ def verify(chip: Chip, flash: bytes, identity: DeviceIdentity | None) -> list[Mi
 
     What the chip itself writes (nvs, its calibration, the state in ``vfs``) may differ. Empty where all is well.
     """
-    table = partitions.decode(flash[inspection.TABLE : inspection.TABLE + partitions.TABLE_SIZE])
+    table = partitions.decode(flash[inspect_image.TABLE : inspect_image.TABLE + partitions.TABLE_SIZE])
     found: list[Mismatch] = []
     for region in flasher.regions(flash):
         if region.name in (*DEVICE_OWNED, partitions.SECURE_CERT):
@@ -84,7 +84,7 @@ def verify(chip: Chip, flash: bytes, identity: DeviceIdentity | None) -> list[Mi
 
 
 def _compare_files(chip: Chip, flash: bytes, table: tuple[partitions.Partition, ...]) -> list[Mismatch]:
-    wanted = inspection.inspect(flash).files
+    wanted = inspect_image.inspect(flash).files
     try:
         found = flasher.files(chip, table, wanted.__contains__)
     except BadInput as error:

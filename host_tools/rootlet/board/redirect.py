@@ -6,10 +6,10 @@ undone is noted on the board first, so that whoever has its port can undo it, wh
 
 from collections.abc import Mapping
 
-from rootlet.board.remote import Repl
+from rootlet.board.repl import Repl
 from rootlet.errors import RootletError
 
-NOTE = "detour.json"
+NOTE = "redirect.json"
 """Under /state of the board: the settings as they were (overrides) and the roots that are not its own (roots)."""
 
 _BEGIN = """

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from rootlet.board import secure
+from rootlet.board import efuses
 from rootlet.cli.board import secure as cli
 from rootlet.errors import BadInput, RootletError
 
 MAC = "00:00:00:00:00:00"  # of every virtual chip
-BOTH: tuple[secure.Feature, ...] = ("flash-encryption", "secure-boot")
+BOTH: tuple[efuses.Feature, ...] = ("flash-encryption", "secure-boot")
 
 
 @pytest.fixture(scope="session")
@@ -25,24 +25,24 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def burn(
-    tmp_path: Path, chip: str, features: tuple[secure.Feature, ...], signing_key: Path | None = None, **overrides
+    tmp_path: Path, chip: str, features: tuple[efuses.Feature, ...], signing_key: Path | None = None, **overrides
 ) -> Path:
-    fuses = secure.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")
+    fuses = efuses.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")
     settings = {"confirm": MAC, "own_build": True, "records": tmp_path / "records", "signing_key": signing_key} | overrides
-    return secure.apply(fuses, secure.plan(chip, features), **settings)
+    return efuses.apply(fuses, efuses.plan(chip, features), **settings)
 
 
 def blank(tmp_path: Path, chip: str) -> bytes:
     """A new chip of today: the virtual ESP32 is of revision 0 until its fuses say otherwise."""
-    fuses = secure.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")
+    fuses = efuses.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")
     if chip == "esp32":
         fuses._commands.burn_efuse({"CHIP_VER_REV1": "1", "CHIP_VER_REV2": "1"})
     return (tmp_path / "fuses.bin").read_bytes()
 
 
-@pytest.mark.parametrize("chip", secure.CHIPS)
+@pytest.mark.parametrize("chip", efuses.CHIPS)
 def test_a_plan_says_every_fuse_and_what_is_lost_and_enables_last(chip: str) -> None:
-    made = secure.plan(chip, BOTH)
+    made = efuses.plan(chip, BOTH)
     assert all(step.undone for step in made.steps)
     for feature in BOTH:
         steps = [step for step in made.steps if step.feature == feature]
@@ -53,24 +53,24 @@ def test_a_plan_says_every_fuse_and_what_is_lost_and_enables_last(chip: str) -> 
 
 def test_the_esp32_has_no_ds_peripheral() -> None:
     with pytest.raises(BadInput, match="no DS peripheral"):
-        secure.plan("esp32", ("ds",))
-    assert "no hook" in secure.plan("esp32s3", ("ds",)).warnings[0]
+        efuses.plan("esp32", ("ds",))
+    assert "no hook" in efuses.plan("esp32s3", ("ds",)).warnings[0]
 
 
-@pytest.mark.parametrize("chip", secure.CHIPS)
+@pytest.mark.parametrize("chip", efuses.CHIPS)
 def test_a_plan_is_burned_as_it_says(chip: str, tmp_path: Path, signing_key: Path) -> None:
-    features: tuple[secure.Feature, ...] = BOTH if chip == "esp32" else secure.FEATURES
+    features: tuple[efuses.Feature, ...] = BOTH if chip == "esp32" else efuses.FEATURES
     blank(tmp_path, chip)
     directory = burn(tmp_path, chip, features, signing_key)
-    fuses = secure.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")  # as it is read again
-    assert all(fuses.is_done(step) for step in secure.plan(chip, features).steps)
+    fuses = efuses.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")  # as it is read again
+    assert all(fuses.is_done(step) for step in efuses.plan(chip, features).steps)
     key = directory / "flash-encryption.key"
     assert key.stat().st_size == 32 and stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert json.loads((directory / "plan.json").read_text())["chip"] == chip
 
 
-@pytest.mark.parametrize("chip", secure.CHIPS)
+@pytest.mark.parametrize("chip", efuses.CHIPS)
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -91,7 +91,7 @@ def test_nothing_burns_without_every_consent(
 
 
 def test_a_chip_that_cannot_take_the_last_step_gets_none(tmp_path: Path, signing_key: Path) -> None:
-    fuses = secure.Fuses(chip="esp32", virtual=tmp_path / "fuses.bin")
+    fuses = efuses.Fuses(chip="esp32", virtual=tmp_path / "fuses.bin")
     before = (tmp_path / "fuses.bin").read_bytes()
     with pytest.raises(BadInput, match="revision 0, secure boot v2 needs 3"):
         burn(tmp_path, "esp32", BOTH, signing_key)
@@ -99,33 +99,33 @@ def test_a_chip_that_cannot_take_the_last_step_gets_none(tmp_path: Path, signing
 
 
 def test_a_plan_for_another_chip_is_refused(tmp_path: Path) -> None:
-    fuses = secure.Fuses(chip="esp32s3", virtual=tmp_path / "fuses.bin")
+    fuses = efuses.Fuses(chip="esp32s3", virtual=tmp_path / "fuses.bin")
     with pytest.raises(BadInput, match="plan is for esp32c3"):
-        secure.apply(
-            fuses, secure.plan("esp32c3", ("ds",)), confirm=MAC, own_build=True, records=tmp_path / "records"
+        efuses.apply(
+            fuses, efuses.plan("esp32c3", ("ds",)), confirm=MAC, own_build=True, records=tmp_path / "records"
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("chip", secure.CHIPS)
+@pytest.mark.parametrize("chip", efuses.CHIPS)
 def test_a_second_run_completes_an_interrupted_one(chip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    burned: list[secure.Step] = []
-    plain = secure.Fuses.burn
+    burned: list[efuses.Step] = []
+    plain = efuses.Fuses.burn
 
-    def interrupted(fuses: secure.Fuses, step: secure.Step, key: bytes | None) -> None:
+    def interrupted(fuses: efuses.Fuses, step: efuses.Step, key: bytes | None) -> None:
         if len(burned) == 2:
             raise RootletError("pulled out")
         plain(fuses, step, key)
         burned.append(step)
 
-    monkeypatch.setattr(secure.Fuses, "burn", interrupted)
+    monkeypatch.setattr(efuses.Fuses, "burn", interrupted)
     with pytest.raises(RootletError, match="pulled out"):
         burn(tmp_path, chip, ("flash-encryption",))
     key = next((tmp_path / "records").rglob("*.key")).read_bytes()
     monkeypatch.undo()
     directory = burn(tmp_path, chip, ("flash-encryption",))
     assert (directory / "flash-encryption.key").read_bytes() == key, "the key that was burned is the key on record"
-    fuses = secure.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")
-    assert all(fuses.is_done(step) for step in secure.plan(chip, ("flash-encryption",)).steps)
+    fuses = efuses.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")
+    assert all(fuses.is_done(step) for step in efuses.plan(chip, ("flash-encryption",)).steps)
 
 
 def test_a_key_that_is_not_on_record_is_not_taken_for_ours(tmp_path: Path) -> None:

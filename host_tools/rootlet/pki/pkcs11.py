@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.held import TOKEN, ExternalKey, Hash, Sign, digest, held_key
+from rootlet.pki.external_key import TOKEN, ExternalKey, Hash, Sign, digest, key_with_signer
 from rootlet.pki.keys import KeyType
 
 _CURVES = {"ec-p256": "secp256r1", "ec-p384": "secp384r1"}
@@ -45,7 +45,7 @@ def create_key(module: Path, token: str, label: str, pin: bytes, key_type: KeyTy
                 half.destroy()
 
     sign = _signer(pair[1], public_key, token)
-    return ExternalKey(held_key(public_key, sign), _record(module, token, label), session.close, discard)
+    return ExternalKey(key_with_signer(public_key, sign), _record(module, token, label), session.close, discard)
 
 
 def use_key(module: Path, token: str, label: str, pin: bytes) -> ExternalKey:
@@ -60,7 +60,7 @@ def use_key(module: Path, token: str, label: str, pin: bytes) -> ExternalKey:
         session.close()
         raise
     sign = _signer(private, public_key, token)
-    return ExternalKey(held_key(public_key, sign), _record(module, token, label), session.close)
+    return ExternalKey(key_with_signer(public_key, sign), _record(module, token, label), session.close)
 
 
 def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> ExternalKey:
@@ -77,7 +77,7 @@ def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> Exter
     except BaseException:
         session.close()
         raise
-    return ExternalKey(held_key(public_key, _signer(private, public_key, token)), record, session.close)
+    return ExternalKey(key_with_signer(public_key, _signer(private, public_key, token)), record, session.close)
 
 
 def _record(module: Path, token: str, label: str) -> dict[str, str]:
