@@ -33,9 +33,9 @@ from rootlet.board.images import load
 from rootlet.cloud import lifecycle
 from rootlet.emulator.download_mode import DownloadMode
 from rootlet.factory import station, views
-from rootlet.factory.admission import Board
+from rootlet.factory.admission import ConnectedBoard
 from rootlet.factory.books import verify_books
-from rootlet.factory.plan import NewIdentity, Plan
+from rootlet.factory.plan import BatchPlan, NewIdentity
 from rootlet.factory.schema import State, Step
 from rootlet.factory.signing import check_ca
 from rootlet.pki import keys
@@ -44,7 +44,7 @@ from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from rootlet.trust.roots import load_manifest
 from support.aws_proxy import AwsProxy, PerSecond
-from support.factory_line import PASSPHRASE, Line, mac, unlocked
+from support.factory_line import PASSPHRASE, FactoryLine, mac, unlocked
 
 BAUD = 921_600
 ROM_BAUD = 115_200
@@ -123,7 +123,7 @@ def throughput(directory: Path, ca: Path, golden: bytes, fresh: bool, ports: int
     home = directory / f"{ports}-{fresh}"
     home.mkdir()
     content = b"\xff" * len(golden) if fresh else golden
-    with Line(home, ca, golden if fresh else None, golden) as line, mocks(ports, each, content) as (pipe, places):
+    with FactoryLine(home, ca, golden if fresh else None, golden) as line, mocks(ports, each, content) as (pipe, places):
         line.open(ports * each)
         process = line.start(ports=places, once=False)
         seen: set[str] = set()
@@ -160,7 +160,7 @@ def wire(directory: Path, ca: Path, golden: bytes, fresh: bool) -> tuple[int, fl
 
     home = directory / f"wire-{fresh}"
     home.mkdir()
-    with Line(home, ca, golden if fresh else None, b"\xff" * len(golden) if fresh else golden) as line:
+    with FactoryLine(home, ca, golden if fresh else None, b"\xff" * len(golden) if fresh else golden) as line:
         line.open(1)
         (board,) = line.plug(1)
         station.Chip = Counted  # type: ignore[misc]
@@ -179,7 +179,7 @@ def deferred(directory: Path, ca: Path, count: int, kills: int) -> None:
     try:
         with Sandbox() as sandbox, AwsProxy(sandbox.facts.api_url, PerSecond(10)) as proxy:
             os.environ.update(sandbox.facts.environment)
-            with Line(home, ca, None, b"") as line:
+            with FactoryLine(home, ca, None, b"") as line:
                 wait_for_registration(line, ca, count)
                 environment = {**line.variables(), **sandbox.facts.environment, "AWS_ENDPOINT_URL": proxy.url}
                 command = [sys.executable, "-m", "rootlet.cli.main", "factory", "register", "monday", "--json"]
@@ -212,14 +212,14 @@ def deferred(directory: Path, ca: Path, count: int, kills: int) -> None:
         shutil.rmtree(home)
 
 
-def wait_for_registration(line: Line, ca: Path, count: int) -> None:
+def wait_for_registration(line: FactoryLine, ca: Path, count: int) -> None:
     """Boards that left the station and wait: the ledger's side of it, without the boards."""
-    plan = Plan(board="esp32_generic", customer="Bench", ca_sha256=check_ca(ca).sha256, ca=str(ca))
+    plan = BatchPlan(board="esp32_generic", customer="Bench", ca_sha256=check_ca(ca).sha256, ca=str(ca))
     ledger = line.ledger
     ledger.open_batch("monday", [NewIdentity(f"bench-{n:05}") for n in range(count)], plan)
     authority = unlocked(ca)
     for number in range(count):
-        record = ledger.assign("monday", Board(mac(number)))
+        record = ledger.assign("monday", ConnectedBoard(mac(number)))
         assert record is not None
         certificate = authority.certify(record.thing, keys.generate().public_key())
         for step in (Step.ISSUE, Step.BURN, Step.PROVE, Step.QUEUE, Step.LABEL):

@@ -82,20 +82,20 @@ class Relay:
 
 
 @dataclass(frozen=True)
-class Result:
+class Transfer:
     up: int
     down: int
     seconds: float
 
 
-def on_mock(start: bytes, work: Callable[[str], object], expected: bytes | None) -> Result:
+def on_mock(start: bytes, work: Callable[[str], object], expected: bytes | None) -> Transfer:
     with DownloadMode("esp32", flash=start) as board, Relay(board.port) as relay:
         began = time.perf_counter()
         work(relay.port)
         seconds = time.perf_counter() - began
         if expected is not None and board.flash != expected:
             raise SystemExit("a contender left other bytes on the flash than it should have")
-        return Result(relay.up, relay.down, seconds)
+        return Transfer(relay.up, relay.down, seconds)
 
 
 def without_vfs(flash: bytes) -> bytes:
@@ -131,7 +131,7 @@ def secure_cert_tool_and_esptool(directory: Path, port: str) -> None:
     esptool_write(next(directory.rglob("esp_secure_cert.bin")), "0xD000", port)
 
 
-def mpremote_copy(flash: bytes, files: dict[str, bytes], scratch: Path) -> Result:
+def mpremote_copy(flash: bytes, files: dict[str, bytes], scratch: Path) -> Transfer:
     """The files of vfs by ``mpremote cp``, onto the virtual board; the pty's cable counts."""
     tree = scratch / "tree"
     for name, data in files.items():
@@ -141,7 +141,7 @@ def mpremote_copy(flash: bytes, files: dict[str, bytes], scratch: Path) -> Resul
     with SerialBoard(scratch / "flash.bin") as line:
         began = time.perf_counter()
         run(str(BIN / "mpremote"), "connect", line.port, "resume", "cp", "-f", "-r", *map(str, sorted(tree.iterdir())), ":/")
-        return Result(*line.carried, time.perf_counter() - began)
+        return Transfer(*line.carried, time.perf_counter() - began)
 
 
 @contextlib.contextmanager
@@ -173,7 +173,7 @@ def wire(given: dict[str, object]) -> None:
     full = (scratch / "full.bin").read_bytes()
     erased = b"\xff" * len(golden)
     files = {n: d for n, d in filesystem.read(full[0x200000:]).items() if not n.startswith("/state")}
-    contenders: dict[str, Callable[[], Result]] = {
+    contenders: dict[str, Callable[[], Transfer]] = {
         "full board: rootlet": lambda: on_mock(erased, functools.partial(rootlet_flash, full), full),
         "full board: esptool write-flash 0": lambda: on_mock(
             erased, functools.partial(esptool_write, scratch / "full.bin", "0"), full
@@ -186,7 +186,7 @@ def wire(given: dict[str, object]) -> None:
         "vfs alone: rootlet": lambda: on_mock(without_vfs(full), functools.partial(rootlet_flash, full), full),
         "vfs alone: mpremote cp": lambda: mpremote_copy(full, files, Path(tempfile.mkdtemp(dir=scratch))),
     }
-    rounds: dict[str, list[Result]] = {name: [] for name in contenders}
+    rounds: dict[str, list[Transfer]] = {name: [] for name in contenders}
     for _ in range(ROUNDS):
         for name, contender in contenders.items():
             rounds[name].append(contender())

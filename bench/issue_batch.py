@@ -86,7 +86,7 @@ def bare(authority: Authority, count: int) -> float:
 
 
 def rootlet(authority: Authority, count: int, directory: Path) -> float:
-    order = batch.Order(
+    order = batch.BatchRequest(
         names.from_pattern("sensor-#####", count), Subject(organization="Example", organizational_unit="Batch 7")
     )
     began = time.perf_counter()

@@ -8,14 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from rootlet.factory.admission import Board
+from rootlet.factory.admission import ConnectedBoard
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger
-from rootlet.factory.plan import NewIdentity, Plan
+from rootlet.factory.plan import BatchPlan, NewIdentity
 
 ASSIGNMENTS = 300
-PLAN = Plan(board="esp32_generic", customer="bench", ca_sha256="00" * 32)
+PLAN = BatchPlan(board="esp32_generic", customer="bench", ca_sha256="00" * 32)
 
 
 def main(rows: int) -> None:
@@ -30,7 +30,7 @@ def main(rows: int) -> None:
         each = []
         for n in range(ASSIGNMENTS):
             start = time.perf_counter()
-            ledger.assign("bench", Board(f"24:0a:c4:00:{n >> 8:02x}:{n & 255:02x}"))
+            ledger.assign("bench", ConnectedBoard(f"24:0a:c4:00:{n >> 8:02x}:{n & 255:02x}"))
             each.append((time.perf_counter() - start) * 1000)
         each.sort()
         print(f"assign        {statistics.median(each):8.2f} ms median, {each[int(0.99 * len(each))]:.2f} ms p99")

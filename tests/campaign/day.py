@@ -22,9 +22,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from rootlet.emulator.virtual_board import VirtualBoard
 from rootlet.pki.authority import Authority, Subject
 from support.chains import HOST
-from support.device import Device
+from support.device import BuiltDevice
 from support.mosquitto import Mosquitto, Watcher
-from support.ntp import TimeServer
+from support.ntp import AdjustableTimeServer
 from support.proxy import FaultyProxy
 
 APPLICATION = """
@@ -71,7 +71,7 @@ TROUBLES = (*NETWORK, "radio", "clock", "power", "orderly", "cut", "cut", "black
 
 
 @dataclass
-class Outcome:
+class DayResult:
     """What one run did and found; ``problems`` is empty where all is well."""
 
     seed: int
@@ -100,7 +100,7 @@ class World:
         application = self.directory / "application"
         application.mkdir()
         (application / "main.py").write_text(APPLICATION)
-        self.device = Device(
+        self.device = BuiltDevice(
             self.directory,
             authority.issue("campaign"),
             {
@@ -136,20 +136,20 @@ class Run:
         self._world = world
         self._events = events
         self._random = random.Random(seed)
-        self.outcome = Outcome(seed)
+        self.outcome = DayResult(seed)
         self.lines: list[str] = []
         self._sent: set[str] = set()  # news that must be got
         self._subscribed_from = 0  # the line from which a subscription counts
         self._began, self._at = time.time(), time.monotonic()
         self._lie: Callable[[float], float | None] = lambda now: now
 
-    def run(self) -> Outcome:
+    def run(self) -> DayResult:
         self.outcome.full_flash = self._random.random() < 0.15
         shutil.copyfile(self._world.full if self.outcome.full_flash else self._world.roomy, self._world.device.flash)
         _steal(self._world.broker.plain_port)  # and with it the session of the run before
         with contextlib.ExitStack() as stack:
             self._proxy = stack.enter_context(FaultyProxy(self._world.broker.port))
-            self._ntp = stack.enter_context(TimeServer(self._time))
+            self._ntp = stack.enter_context(AdjustableTimeServer(self._time))
             self._watcher = stack.enter_context(Watcher(self._world.broker.plain_port))
             self._boot()
             try:
@@ -375,7 +375,7 @@ def _sound(reading: Any) -> bool:
     return isinstance(reading, dict) and reading.get("check") == (reading.get("n", 0) * 7919) % 65521
 
 
-def run(world: World, seed: int, events: int = EVENTS, logs: Path | None = None) -> Outcome:
+def run(world: World, seed: int, events: int = EVENTS, logs: Path | None = None) -> DayResult:
     """One day. What the board said goes to the directory ``logs`` if something was wrong."""
     day = Run(world, seed, events)
     outcome = day.run()

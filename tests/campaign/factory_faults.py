@@ -32,7 +32,7 @@ from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
 from rootlet.cloud import lifecycle
 from rootlet.factory import registrar, views
-from rootlet.factory.plan import Registration
+from rootlet.factory.plan import RegistrationMode
 from rootlet.factory.schema import ENTRIES, State
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
@@ -40,7 +40,7 @@ from rootlet.sandbox.sandbox import Sandbox
 from rootlet.trust.roots import load_manifest
 from sqlalchemy import func, select
 from support.aws_proxy import AwsProxy, Verdict
-from support.factory_line import PASSPHRASE, Line, mac
+from support.factory_line import PASSPHRASE, FactoryLine, mac
 from support.postgres import cluster, emptied, installed
 
 BOARDS = 8
@@ -51,7 +51,7 @@ Fault = Callable[["Day"], None]
 class Day:
     """One seed: its line, and the faults of the round that runs."""
 
-    def __init__(self, seed: int, line: Line, proxy: AwsProxy, stations: int) -> None:
+    def __init__(self, seed: int, line: FactoryLine, proxy: AwsProxy, stations: int) -> None:
         self.seed = seed
         self.stations = stations
         self.random = random.Random(seed)
@@ -281,7 +281,9 @@ def main(seeds: int, first: int) -> int:
             where = emptied(stack.enter_context(cluster())) if shared else ""
             with AwsProxy(sandbox.facts.api_url) as proxy:
                 environment = {**sandbox.facts.environment, "AWS_ENDPOINT_URL": proxy.url, "AWS_MAX_ATTEMPTS": "2"}
-                with Line(home, directory / "ca", golden if fresh else None, content, Registration.NOW, where) as line:
+                with FactoryLine(
+                    home, directory / "ca", golden if fresh else None, content, RegistrationMode.NOW, where
+                ) as line:
                     line.environment = environment
                     day = Day(seed, line, proxy, 4 if shared else 1)
                     try:

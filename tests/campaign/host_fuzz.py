@@ -120,7 +120,7 @@ def partition(data: bytes) -> None:
 @given(st.binary(max_size=100), st.integers(0, 15))
 def packet(data: bytes, kind: int) -> None:
     sent = bytes([kind << 4 | (2 if kind in (6, 8, 10) else 0), len(data)]) + data
-    _documented(lambda: packets.Decoder(longest=1000).feed(sent), packets.Malformed)
+    _documented(lambda: packets.Decoder(longest=1000).feed(sent), packets.MalformedPacket)
 
 
 @given(st.lists(statements, max_size=3), texts, texts)

@@ -10,18 +10,18 @@ from mypy_boto3_iot import IoTClient
 from rootlet.cloud import registration
 from rootlet.pki.authority import Authority
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import Device
+from support.device import BuiltDevice
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 
 
 @pytest.fixture
 def make_device(tmp_path: Path, sandbox: Sandbox, authority: Authority) -> MakeDevice:
     """A device of the fleet that trusts the sandbox and would connect to it; not registered."""
 
-    def make(thing: str) -> Device:
+    def make(thing: str) -> BuiltDevice:
         facts = sandbox.facts
-        return Device(
+        return BuiltDevice(
             tmp_path,
             authority.issue(thing),
             {"endpoint": facts.endpoint, "port": facts.mqtt_port},
@@ -36,7 +36,7 @@ def make_device(tmp_path: Path, sandbox: Sandbox, authority: Authority) -> MakeD
 def registered(make_device: MakeDevice, aws: IoTClient) -> MakeDevice:
     """The same, registered as ``rootlet cloud register`` does it."""
 
-    def make(thing: str) -> Device:
+    def make(thing: str) -> BuiltDevice:
         device = make_device(thing)
         assert device.identity
         registration.register(aws, device.identity, application="leaf", streams=["climate"])
@@ -46,10 +46,10 @@ def registered(make_device: MakeDevice, aws: IoTClient) -> MakeDevice:
 
 
 @pytest.fixture
-def registered_with_less(registered: MakeDevice, aws: IoTClient) -> Callable[[str, str], Device]:
+def registered_with_less(registered: MakeDevice, aws: IoTClient) -> Callable[[str, str], BuiltDevice]:
     """The same, but its policy lacks the statements of one action, or the resources that end with one topic."""
 
-    def make(thing: str, lacking: str) -> Device:
+    def make(thing: str, lacking: str) -> BuiltDevice:
         device = registered(thing)
         assert device.identity
         done = registration.register(aws, device.identity, application="leaf", streams=["climate"])

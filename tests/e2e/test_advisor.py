@@ -15,7 +15,7 @@ from rootlet.advisor import cases, devices, page, report, runner
 from rootlet.advisor.chains import Chains
 from rootlet.advisor.devices import CommandDevice, VirtualDevice
 from rootlet.advisor.grading import Result
-from rootlet.advisor.runner import Outcome, Runner
+from rootlet.advisor.runner import CaseResult, Runner
 from rootlet.cli.main import rootlet
 
 SPEED = 25
@@ -44,7 +44,7 @@ def leaf(chains: Chains) -> Iterator[VirtualDevice]:
     device.close()
 
 
-def run(device: devices.Device, chains: Chains, *names: str) -> dict[str, Outcome]:
+def run(device: devices.DeviceUnderTest, chains: Chains, *names: str) -> dict[str, CaseResult]:
     options = {"policies": devices.own_policies(devices.QUALIFICATION, None)}
     outcomes = Runner(device, chains, speed=SPEED, seed=3, options=options).run(runner.select(names, None))
     return {outcome.case.id: outcome for outcome in outcomes}
@@ -56,7 +56,7 @@ def client(tmp_path: Path, chains: Chains, body: str) -> CommandDevice:
     return CommandDevice(f"{sys.executable} {script}", chains)
 
 
-def verdict(device: devices.Device, chains: Chains, name: str) -> tuple[Result, str]:
+def verdict(device: devices.DeviceUnderTest, chains: Chains, name: str) -> tuple[Result, str]:
     (outcome,) = run(device, chains, name).values()
     device.close()
     return outcome.verdict.result, outcome.verdict.evidence
@@ -199,7 +199,7 @@ def test_the_same_seed_gives_the_same_waits(leaf: VirtualDevice, chains: Chains)
     assert len(first) >= 4
 
 
-def _pauses(outcome: Outcome) -> list[str]:
+def _pauses(outcome: CaseResult) -> list[str]:
     return [line.split("backoff: ")[1].split(" ms")[0] for line in outcome.output if "backoff: " in line]
 
 

@@ -9,7 +9,7 @@ import pytest
 from rootlet.advisor import cases, devices, runner
 from rootlet.advisor.chains import Chains
 from rootlet.advisor.devices import CommandDevice, VirtualDevice
-from rootlet.advisor.grading import Result, Verdict
+from rootlet.advisor.grading import CaseVerdict, Result
 from rootlet.advisor.runner import Runner
 
 CLIENT = """
@@ -228,7 +228,7 @@ def chains() -> Chains:
     return Chains.mint(["localhost"])
 
 
-def verdict(tmp_path: Path, chains: Chains, body: str, name: str) -> Verdict:
+def verdict(tmp_path: Path, chains: Chains, body: str, name: str) -> CaseVerdict:
     script = tmp_path / "client.py"
     script.write_text(CLIENT + textwrap.dedent(body))
     device = CommandDevice(f"{sys.executable} {script}", chains)

@@ -13,7 +13,7 @@ from rootlet.board.partitions import SECURE_CERT, find
 from rootlet.board.repl import Repl
 from rootlet.cli.main import rootlet
 from rootlet.errors import RootletError
-from support.ntp import TimeServer
+from support.ntp import AdjustableTimeServer
 from support.serial_board import OverTheNetwork, SerialBoard
 
 OVERRIDES = {"keep_alive": 40}
@@ -29,7 +29,7 @@ def board(image: bytes, tmp_path: Path) -> Iterator[SerialBoard]:
     """With settings of its own, as the cloud gave them to it earlier."""
     flash = tmp_path / "flash.bin"
     flash.write_bytes(image)
-    with TimeServer() as ntp:
+    with AdjustableTimeServer() as ntp:
         world = {
             "resolve": {"time.aws.com": "127.0.0.1", "pool.ntp.org": "127.0.0.1"},
             "ports": {"123": ntp.port},

@@ -4,10 +4,10 @@ import re
 import time
 from collections.abc import Callable
 
-from support.device import Device, fault_line
-from support.ntp import TimeServer
+from support.device import BuiltDevice, fault_line
+from support.ntp import AdjustableTimeServer
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 UNSET = 946684800  # 2000-01-01: an ESP32 after power-on
 YEAR = 365 * 86400
 
@@ -26,7 +26,7 @@ device.run()
 """
 
 
-def showing(device: Device, servers: list[str]) -> Device:
+def showing(device: BuiltDevice, servers: list[str]) -> BuiltDevice:
     device.application = device.directory / "shows.py"
     device.application.write_text(SHOWS)
     device.config = {**device.config, "ntp": servers}
@@ -37,7 +37,7 @@ def showing(device: Device, servers: list[str]) -> Device:
 
 def test_an_unset_clock_is_set_before_tls(registered: MakeDevice) -> None:
     device = showing(registered("clock-1"), ["honest.example"])
-    with TimeServer() as server, device.boot(clock=UNSET, ports={"123": server.port}) as board:
+    with AdjustableTimeServer() as server, device.boot(clock=UNSET, ports={"123": server.port}) as board:
         board.wait_for("clock: set from honest.example")
         assert not [line for line in board.lines if "tls:" in line]
         board.wait_for("telemetry: climate acknowledged")
@@ -48,7 +48,10 @@ def test_an_unset_clock_is_set_before_tls(registered: MakeDevice) -> None:
 def test_a_server_from_1999_or_2099_is_refused(registered: MakeDevice) -> None:
     device = showing(registered("clock-2"), ["liar.example"])
     for lie in (UNSET - YEAR, 4_090_000_000):
-        with TimeServer(lambda lie=lie: lie) as server, device.boot(clock=UNSET, ports={"123": server.port}) as board:
+        with (
+            AdjustableTimeServer(lambda lie=lie: lie) as server,
+            device.boot(clock=UNSET, ports={"123": server.port}) as board,
+        ):
             board.wait_for("liar.example says a time before this image was built, or in another age: refused")
             assert "no NTP server set it" in fault_line(board, "clock-unset")
             assert not [line for line in board.lines if "tls:" in line or "clock: set" in line]
@@ -56,7 +59,7 @@ def test_a_server_from_1999_or_2099_is_refused(registered: MakeDevice) -> None:
 
 def test_a_server_behind_a_silent_one_is_asked(registered: MakeDevice) -> None:
     device = showing(registered("clock-3"), ["silent.example", "second.example"])
-    with TimeServer() as server:
+    with AdjustableTimeServer() as server:
         first: list[int] = []
 
         def clock() -> float | None:
@@ -71,7 +74,7 @@ def test_a_server_behind_a_silent_one_is_asked(registered: MakeDevice) -> None:
 
 def test_without_any_server_the_last_known_time_carries_over_a_reboot_but_dates_nothing(registered: MakeDevice) -> None:
     device = showing(registered("clock-4"), ["ntp.example"])
-    with TimeServer() as server:
+    with AdjustableTimeServer() as server:
         with device.boot(clock=UNSET, ports={"123": server.port}) as board:
             board.wait_for("telemetry: climate acknowledged")
         server.clock = lambda: None
@@ -87,7 +90,7 @@ def test_without_any_server_the_last_known_time_carries_over_a_reboot_but_dates_
 
 def test_a_clock_that_survived_the_reset_keeps_nobody_waiting(registered: MakeDevice) -> None:
     device = showing(registered("clock-5"), ["ntp.example"])
-    with TimeServer() as server, device.boot(clock=int(time.time()), ports={"123": server.port}) as board:
+    with AdjustableTimeServer() as server, device.boot(clock=int(time.time()), ports={"123": server.port}) as board:
         board.wait_for("telemetry: climate acknowledged")
         assert server.asked == 0
         assert re.search("CLOCK .* True", "\n".join(board.lines))

@@ -8,23 +8,23 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet.board import secure_cert
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
-from support.device import Device, fault_line, no_line
+from support.device import BuiltDevice, fault_line, no_line
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 Entry, Type = secure_cert.Entry, secure_cert.Type
 
 
 @pytest.fixture
-def device(make_device: MakeDevice) -> Device:
+def device(make_device: MakeDevice) -> BuiltDevice:
     return make_device("damaged")
 
 
-def partition(device: Device) -> bytearray:
+def partition(device: BuiltDevice) -> bytearray:
     assert device.identity
     return bytearray(secure_cert.from_identity(device.identity))
 
 
-def stops(device: Device, word: str, cause: str) -> None:
+def stops(device: BuiltDevice, word: str, cause: str) -> None:
     """The device ends with this one fault, and has not tried to connect."""
     with device.boot() as board:
         assert cause in fault_line(board, word)
@@ -33,7 +33,7 @@ def stops(device: Device, word: str, cause: str) -> None:
     assert no_line(board, ["tls:", "mqtt:", "backoff:", "Traceback"])
 
 
-def test_a_flipped_bit_in_the_credentials_is_a_bad_crc(device: Device) -> None:
+def test_a_flipped_bit_in_the_credentials_is_a_bad_crc(device: BuiltDevice) -> None:
     device.build()
     credentials = partition(device)
     credentials[100] ^= 0x01
@@ -41,7 +41,7 @@ def test_a_flipped_bit_in_the_credentials_is_a_bad_crc(device: Device) -> None:
     stops(device, "credentials", "bad CRC in the entry at byte 0")
 
 
-def test_credentials_whose_length_runs_out_of_the_partition_are_truncated(device: Device) -> None:
+def test_credentials_whose_length_runs_out_of_the_partition_are_truncated(device: BuiltDevice) -> None:
     device.build()
     credentials = partition(device)
     credentials[10:12] = (0x3000).to_bytes(2, "little")
@@ -49,19 +49,19 @@ def test_credentials_whose_length_runs_out_of_the_partition_are_truncated(device
     stops(device, "credentials", "truncated")
 
 
-def test_credentials_cut_off_in_the_middle_are_named(device: Device) -> None:
+def test_credentials_cut_off_in_the_middle_are_named(device: BuiltDevice) -> None:
     device.build()
     credentials = partition(device)
     device.write_credentials(credentials[:200] + b"\xff" * (len(credentials) - 200))
     stops(device, "credentials", "bad CRC")
 
 
-def test_an_empty_credential_partition_is_named(device: Device) -> None:
+def test_an_empty_credential_partition_is_named(device: BuiltDevice) -> None:
     device.identity = None
     stops(device, "credentials", "esp_secure_cert is empty")
 
 
-def test_garbage_in_the_credential_partition_is_named(device: Device) -> None:
+def test_garbage_in_the_credential_partition_is_named(device: BuiltDevice) -> None:
     device.build()
     device.write_credentials(b"\x00" * secure_cert.Type.PRIVATE_KEY + b"garbage" * 100)
     stops(device, "credentials", "no TLV begins there")
@@ -70,7 +70,7 @@ def test_garbage_in_the_credential_partition_is_named(device: Device) -> None:
 @pytest.mark.parametrize(
     ("missing", "cause"), [(Type.DEVICE_CERTIFICATE, "no device certificate"), (Type.PRIVATE_KEY, "no device private key")]
 )
-def test_half_an_identity_is_named(device: Device, missing: Type, cause: str) -> None:
+def test_half_an_identity_is_named(device: BuiltDevice, missing: Type, cause: str) -> None:
     device.build()
     entries = [entry for entry in secure_cert.decode(bytes(partition(device))) if entry.type != missing]
     device.write_credentials(secure_cert.encode(entries))
@@ -105,11 +105,11 @@ def test_credentials_that_espressifs_tools_wrote_as_pem_are_read(registered: Mak
         ({"wifi": [{"password": "long enough"}]}, "wifi[0].ssid is missing"),
     ],
 )
-def test_a_wrong_configuration_names_key_value_and_rule(device: Device, change: dict[str, Any], cause: str) -> None:
+def test_a_wrong_configuration_names_key_value_and_rule(device: BuiltDevice, change: dict[str, Any], cause: str) -> None:
     device.config = {**device.config, **change}
     stops(device, "config", cause)
 
 
-def test_a_configuration_without_an_endpoint_is_named(device: Device) -> None:
+def test_a_configuration_without_an_endpoint_is_named(device: BuiltDevice) -> None:
     device.config = {"port": 8883}
     stops(device, "config", "endpoint is missing")

@@ -11,14 +11,14 @@ from rootlet.board.definition import load_board
 from rootlet.cli.factory.group import command
 from rootlet.cloud import registration
 from rootlet.factory import registrar
-from rootlet.factory.ledger import Record
-from rootlet.factory.plan import Registration
+from rootlet.factory.ledger import IdentityRecord
+from rootlet.factory.plan import RegistrationMode
 from rootlet.factory.schema import State
 from rootlet.factory.station import Phase, until_connected
 from rootlet.sandbox.sandbox import Sandbox
 from rootlet.trust.roots import load_manifest
-from support.device import SAMPLE, Device
-from support.factory_line import Line, ca, mac, unlocked
+from support.device import SAMPLE, BuiltDevice
+from support.factory_line import FactoryLine, ca, mac, unlocked
 
 __all__ = ["ca"]
 
@@ -31,19 +31,19 @@ def test_a_board_is_done_when_it_has_booted_and_the_cloud_acknowledged_it(
     roots = load_manifest().defaults()
     golden = image.build(load_board("esp32_generic"), config, SAMPLE, roots, sandbox_root=sandbox.root_pem).flash
     chain = unlocked(ca).chain
-    with Line(tmp_path, ca, None, golden, Registration.NOW) as line:
+    with FactoryLine(tmp_path, ca, None, golden, RegistrationMode.NOW) as line:
         line.open(1, prefix="floor")
         board = line.plug_one(mac(1))
         registered: list[str] = []
 
-        def register(record: Record) -> None:
+        def register(record: IdentityRecord) -> None:
             if registered:  # the first time AWS says yes and does nothing, and the boot shows it
                 registrar.Registrar(aws, line.ledger.plan("monday"), chain)(record)
             registered.append(record.thing)
 
         def connect(chip: Chip) -> None:
             chip.close()
-            device = Device(tmp_path, None, {}, resolve={facts.endpoint: "127.0.0.1"})
+            device = BuiltDevice(tmp_path, None, {}, resolve={facts.endpoint: "127.0.0.1"})
             device.flash.write_bytes(board.flash)
             with device.boot() as running:
                 running.wait_for(r"mqtt: first puback|^\d+ fault: ")
@@ -69,7 +69,7 @@ def test_under_jitp_the_ledger_learns_what_aws_did_and_a_given_up_certificate_ne
     aws.register_ca_certificate(caCertificate=pem, verificationCertificate=proof_pem, setAsActive=True)
     board = load_board("esp32_generic")
     golden = image.build(board, {"endpoint": "a-ats.iot.eu-west-1.amazonaws.com"}, SAMPLE, load_manifest().defaults()).flash
-    with Line(tmp_path, ca, None, golden, Registration.JITP) as line:
+    with FactoryLine(tmp_path, ca, None, golden, RegistrationMode.JITP) as line:
         line.open(2, prefix="jitp")
         line.plug(2)
         assert line.run()["ended"] == {"done": 2}

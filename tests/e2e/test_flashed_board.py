@@ -12,7 +12,7 @@ from rootlet.emulator.download_mode import DownloadMode
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import SAMPLE, Device
+from support.device import SAMPLE, BuiltDevice
 
 
 def rootlet(directory: Path, *arguments: str) -> str:
@@ -32,7 +32,7 @@ def test_a_fresh_chip_flashed_by_command_connects_to_the_cloud(
     (tmp_path / "config.json").write_text(json.dumps({"endpoint": facts.endpoint, "port": facts.mqtt_port}))
     golden = ["image", "build", "--config", "config.json", "--app", str(SAMPLE), "--sandbox-root", facts.root]
     rootlet(tmp_path, *golden, "-o", "golden.bin")
-    device = Device(tmp_path, identity, {}, resolve={facts.endpoint: "127.0.0.1"})
+    device = BuiltDevice(tmp_path, identity, {}, resolve={facts.endpoint: "127.0.0.1"})
     with DownloadMode() as chip:
         rootlet(tmp_path, "flash", "golden.bin", "--bare", "--thing", "flashed-1", "--port", chip.port)
         told = json.loads(rootlet(tmp_path, "info", "--port", chip.port, "--json"))

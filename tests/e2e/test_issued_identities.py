@@ -15,7 +15,7 @@ from rootlet.cloud import registration
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import Device
+from support.device import BuiltDevice
 from support.softhsm import make_token, softhsm_installed
 
 SECRET = "correct horse battery staple"
@@ -84,6 +84,6 @@ def test_a_device_with_this_identity_connects(
     registration.register(aws, identity, application="leaf", streams=["climate"])
     endpoint = sandbox.facts.endpoint
     config = {"endpoint": endpoint, "port": sandbox.facts.mqtt_port}
-    device = Device(tmp_path, identity, config, sandbox.root_pem, resolve={endpoint: "127.0.0.1"})
+    device = BuiltDevice(tmp_path, identity, config, sandbox.root_pem, resolve={endpoint: "127.0.0.1"})
     with device.boot() as board:
         board.wait_for(r"^\d+ mqtt: first puback", 20)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from mypy_boto3_iot import IoTClient
 from rootlet.cloud import messages
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import Device, fault_line, no_line
+from support.device import BuiltDevice, fault_line, no_line
 from support.proxy import FaultyProxy
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 SHED, HOUSE = {"ssid": "shed", "password": "shed-password"}, {"ssid": "house", "password": "house-password"}
 
 
-def with_networks(device: Device, *networks: dict[str, str]) -> Device:
+def with_networks(device: BuiltDevice, *networks: dict[str, str]) -> BuiltDevice:
     device.config = {**device.config, "wifi": list(networks)}
     return device
 

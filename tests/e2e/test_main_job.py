@@ -9,9 +9,9 @@ from mypy_boto3_iot import IoTClient
 from rootlet.cloud import messages
 from rootlet.errors import RootletError
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import Device, fault_line, no_line
+from support.device import BuiltDevice, fault_line, no_line
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 
 CURIOUS = """
 import os, sys

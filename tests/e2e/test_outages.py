@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from rootlet.pki.authority import Authority
 from support.chains import HOST
-from support.device import Device, fault_line
+from support.device import BuiltDevice, fault_line
 from support.mosquitto import Mosquitto, Watcher, needs_mosquitto
 from support.proxy import FaultyProxy
 
@@ -66,11 +66,13 @@ def proxy(broker: Mosquitto) -> Iterator[FaultyProxy]:
 
 
 @pytest.fixture
-def device(tmp_path: Path, broker: Mosquitto, proxy: FaultyProxy, authority: Authority) -> Device:
+def device(tmp_path: Path, broker: Mosquitto, proxy: FaultyProxy, authority: Authority) -> BuiltDevice:
     application = tmp_path / "counter.py"
     application.write_text(COUNTER % "0.1")
     config = {"endpoint": HOST, "port": proxy.port, "keep_alive": 30}
-    return Device(tmp_path, authority.issue("thing-1"), config, broker.root, {HOST: "127.0.0.1"}, application=application)
+    return BuiltDevice(
+        tmp_path, authority.issue("thing-1"), config, broker.root, {HOST: "127.0.0.1"}, application=application
+    )
 
 
 def numbers(watcher: Watcher) -> list[int]:
@@ -83,7 +85,7 @@ def whole(watcher: Watcher, up_to: int) -> bool:
 
 
 def test_readings_made_while_the_link_is_down_arrive_when_it_is_back(
-    device: Device, proxy: FaultyProxy, watcher: Watcher
+    device: BuiltDevice, proxy: FaultyProxy, watcher: Watcher
 ) -> None:
     with device.boot() as board:
         watcher.wait_for(lambda: len(numbers(watcher)) >= 3)
@@ -102,14 +104,14 @@ def test_readings_made_while_the_link_is_down_arrive_when_it_is_back(
     assert report["dropped"] == {}
 
 
-def test_one_byte_at_a_time_is_enough(device: Device, proxy: FaultyProxy, watcher: Watcher) -> None:
+def test_one_byte_at_a_time_is_enough(device: BuiltDevice, proxy: FaultyProxy, watcher: Watcher) -> None:
     proxy.fragment = 1
     with device.boot():
         watcher.wait_for(lambda: whole(watcher, 10))
 
 
 def test_a_reboot_in_an_outage_loses_nothing_that_was_written_down(
-    device: Device, proxy: FaultyProxy, watcher: Watcher
+    device: BuiltDevice, proxy: FaultyProxy, watcher: Watcher
 ) -> None:
     device.config = {**device.config, "outbox_ram": 1024}
     with device.boot() as board:
@@ -132,7 +134,7 @@ def test_a_reboot_in_an_outage_loses_nothing_that_was_written_down(
     assert report["reset"] == "pwron"
 
 
-def test_a_session_that_the_server_kept_is_taken_up_again(device: Device, proxy: FaultyProxy, watcher: Watcher) -> None:
+def test_a_session_that_the_server_kept_is_taken_up_again(device: BuiltDevice, proxy: FaultyProxy, watcher: Watcher) -> None:
     with device.boot() as board:
         board.wait_for("session new")
         board.wait_for("mqtt: subscribed")
@@ -144,7 +146,7 @@ def test_a_session_that_the_server_kept_is_taken_up_again(device: Device, proxy:
         assert watcher.wait_for(lambda: watcher.on("/response"))[0] == {"id": "7", "status": "ok", "result": 5}
 
 
-def test_a_command_that_the_heap_cannot_hold_is_refused_once_and_ends_nothing(device: Device, watcher: Watcher) -> None:
+def test_a_command_that_the_heap_cannot_hold_is_refused_once_and_ends_nothing(device: BuiltDevice, watcher: Watcher) -> None:
     """16 KB of empty lists are some 300 KB of objects. Left unacknowledged, they would come again on every connection."""
     with device.boot() as board:
         board.wait_for("mqtt: subscribed")
@@ -172,7 +174,7 @@ def begin_empty_session(broker: Mosquitto) -> None:
 
 
 def test_a_session_begun_by_a_connect_without_an_answer_is_not_believed(
-    device: Device, proxy: FaultyProxy, broker: Mosquitto, watcher: Watcher
+    device: BuiltDevice, proxy: FaultyProxy, broker: Mosquitto, watcher: Watcher
 ) -> None:
     with device.boot() as board:
         board.wait_for("mqtt: subscribed")
@@ -194,7 +196,7 @@ def test_a_session_begun_by_a_connect_without_an_answer_is_not_believed(
         board.wait_for("NEWS .*after the boot")
 
 
-def test_a_handler_that_raises_is_told_and_nothing_else_suffers(device: Device, watcher: Watcher) -> None:
+def test_a_handler_that_raises_is_told_and_nothing_else_suffers(device: BuiltDevice, watcher: Watcher) -> None:
     with device.boot() as board:
         board.wait_for("mqtt: subscribed")
         watcher.publish("news/all", b"hello")
@@ -205,7 +207,7 @@ def test_a_handler_that_raises_is_told_and_nothing_else_suffers(device: Device, 
         assert not [line for line in board.lines if " fault: " in line]
 
 
-def test_stopping_says_offline_and_disconnect(device: Device, broker: Mosquitto, watcher: Watcher) -> None:
+def test_stopping_says_offline_and_disconnect(device: BuiltDevice, broker: Mosquitto, watcher: Watcher) -> None:
     with device.boot() as board:
         watcher.wait_for(lambda: {"online": True} in watcher.on("/status"))
         watcher.publish("cmd/leaf/thing-1/request", b'{"id": 1, "command": "stop"}')
@@ -216,13 +218,13 @@ def test_stopping_says_offline_and_disconnect(device: Device, broker: Mosquitto,
     assert watcher.on("/status").count({"online": False}) == 1
 
 
-def test_a_device_that_vanishes_is_told_by_its_will(device: Device, watcher: Watcher) -> None:
+def test_a_device_that_vanishes_is_told_by_its_will(device: BuiltDevice, watcher: Watcher) -> None:
     with device.boot():
         watcher.wait_for(lambda: {"online": True} in watcher.on("/status"))
     assert watcher.wait_for(lambda: watcher.on("/status")[-1] == {"online": False})
 
 
-def test_losing_the_access_point_is_told_apart_from_losing_the_server(device: Device, watcher: Watcher) -> None:
+def test_losing_the_access_point_is_told_apart_from_losing_the_server(device: BuiltDevice, watcher: Watcher) -> None:
     device.config = {**device.config, "wifi": [{"ssid": "shed", "password": "a-password"}]}
     outage: Any = [[1500, 4500]]
     with device.boot(wifi={"shed": "a-password"}, wifi_outages=outage) as board:
@@ -233,9 +235,9 @@ def test_losing_the_access_point_is_told_apart_from_losing_the_server(device: De
 
 
 def test_two_devices_under_one_client_id_are_found_out(
-    tmp_path: Path, device: Device, watcher: Watcher, authority: Authority
+    tmp_path: Path, device: BuiltDevice, watcher: Watcher, authority: Authority
 ) -> None:
-    double = Device(
+    double = BuiltDevice(
         tmp_path / "double",
         device.identity,
         device.config,
@@ -250,7 +252,7 @@ def test_two_devices_under_one_client_id_are_found_out(
     assert "likely another client connects as thing-1" in line
 
 
-def test_aws_saying_who_took_the_connection_is_believed(device: Device, watcher: Watcher) -> None:
+def test_aws_saying_who_took_the_connection_is_believed(device: BuiltDevice, watcher: Watcher) -> None:
     """AWS IoT: lifecycle events. mosquitto has none, so the test says what AWS would say."""
     device.config = {**device.config, "presence": True}
     with device.boot() as board:
@@ -260,7 +262,7 @@ def test_aws_saying_who_took_the_connection_is_believed(device: Device, watcher:
         assert "AWS IoT says so" in fault_line(board, "taken-over")
 
 
-def test_the_next_address_is_tried_when_one_is_dead(device: Device, watcher: Watcher) -> None:
+def test_the_next_address_is_tried_when_one_is_dead(device: BuiltDevice, watcher: Watcher) -> None:
     device.resolve = {HOST: ["127.0.0.99", "127.0.0.1"]}  # type: ignore[dict-item]
     with device.boot() as board:
         watcher.wait_for(lambda: numbers(watcher))
@@ -281,7 +283,7 @@ device.run()
 
 
 def test_a_message_of_16_kib_is_taken_and_a_larger_one_is_read_away_and_acknowledged(
-    device: Device, watcher: Watcher
+    device: BuiltDevice, watcher: Watcher
 ) -> None:
     """Ending the connection instead would have the server deliver it again, and again."""
     device.application.write_text(LISTENS)

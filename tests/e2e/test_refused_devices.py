@@ -11,17 +11,17 @@ from rootlet.cloud import messages
 from rootlet.pki import keys
 from rootlet.pki.authority import Authority, Subject
 from rootlet.pki.identity import DeviceIdentity
-from support.device import Device, fault_line, no_line
+from support.device import BuiltDevice, fault_line, no_line
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 
 
-def identity(device: Device) -> DeviceIdentity:
+def identity(device: BuiltDevice) -> DeviceIdentity:
     assert device.identity
     return device.identity
 
 
-def refused(device: Device, word: str = "device-certificate-refused") -> str:
+def refused(device: BuiltDevice, word: str = "device-certificate-refused") -> str:
     with device.boot() as board:
         line = fault_line(board, word)
         assert no_line(board, ["mqtt: connected"])
@@ -49,19 +49,21 @@ def test_a_certificate_of_another_ca_with_a_registered_things_name_is_refused(
     refused(device)
 
 
-def test_a_policy_that_denies_connecting_is_named_as_a_cause(registered_with_less: Callable[[str, str], Device]) -> None:
+def test_a_policy_that_denies_connecting_is_named_as_a_cause(
+    registered_with_less: Callable[[str, str], BuiltDevice],
+) -> None:
     assert "iot:Connect as no-connect" in refused(registered_with_less("no-connect", "iot:Connect"))
 
 
 def test_a_policy_that_denies_the_last_will_is_named_as_a_cause(
-    registered_with_less: Callable[[str, str], Device],
+    registered_with_less: Callable[[str, str], BuiltDevice],
 ) -> None:
     """AWS IoT: a will that may not be published refuses the CONNECT that carries it."""
     assert "or its last will" in refused(registered_with_less("no-will", "/status"))
 
 
 def test_a_policy_that_denies_publishing_is_told_by_what_was_sent_last(
-    registered_with_less: Callable[[str, str], Device],
+    registered_with_less: Callable[[str, str], BuiltDevice],
 ) -> None:
     with registered_with_less("no-publish", "/climate").boot() as board:
         line = fault_line(board, "policy-denied")
@@ -70,7 +72,7 @@ def test_a_policy_that_denies_publishing_is_told_by_what_was_sent_last(
 
 
 def test_a_policy_that_denies_subscribing_is_told_by_what_was_sent_last(
-    registered_with_less: Callable[[str, str], Device],
+    registered_with_less: Callable[[str, str], BuiltDevice],
 ) -> None:
     with registered_with_less("no-subscribe", "iot:Subscribe").boot() as board:
         assert "SUBSCRIBE to cmd/leaf/no-subscribe/request" in fault_line(board, "policy-denied")
@@ -107,7 +109,7 @@ def test_a_wrong_key_that_hides_its_public_half_is_refused_by_the_server(registe
 
 
 def test_a_topic_that_the_policy_denies_is_given_up_and_the_rest_goes_on(
-    registered_with_less: Callable[[str, str], Device],
+    registered_with_less: Callable[[str, str], BuiltDevice],
 ) -> None:
     device = registered_with_less("denied-topic", "/climate")
     with device.boot() as board:

@@ -15,21 +15,21 @@ from rootlet import resources
 from rootlet.pki import certificates, keys
 from rootlet.pki.authority import Authority
 from support.chains import HOST, NOW, make_chain, named
-from support.device import Device, fault_line
+from support.device import BuiltDevice, fault_line
 from support.impostor import Impostor
 
 
 @pytest.fixture
-def device(tmp_path: Path, authority: Authority) -> Device:
-    return Device(tmp_path, authority.issue("sensor-1"), {"endpoint": HOST}, resolve={HOST: "127.0.0.1"})
+def device(tmp_path: Path, authority: Authority) -> BuiltDevice:
+    return BuiltDevice(tmp_path, authority.issue("sensor-1"), {"endpoint": HOST}, resolve={HOST: "127.0.0.1"})
 
 
-def trust(device: Device, root: x509.Certificate) -> None:
+def trust(device: BuiltDevice, root: x509.Certificate) -> None:
     device.sandbox_root = device.directory / "root.crt"
     device.sandbox_root.write_bytes(root.public_bytes(Encoding.PEM))
 
 
-def refused(device: Device, server: Impostor, word: str) -> str:
+def refused(device: BuiltDevice, server: Impostor, word: str) -> str:
     """Boot against ``server``; return the fault's line, after checking that the server heard nothing."""
     device.config = {"endpoint": HOST, "port": server.port}
     with server, device.boot() as board:
@@ -40,7 +40,7 @@ def refused(device: Device, server: Impostor, word: str) -> str:
     return line
 
 
-def test_a_server_that_holds_the_trusted_chain_hears_mqtt(device: Device) -> None:
+def test_a_server_that_holds_the_trusted_chain_hears_mqtt(device: BuiltDevice) -> None:
     """The counter-proof to all below: what they find missing is there when the chain is right."""
     chain = make_chain()
     trust(device, chain.root)
@@ -52,7 +52,7 @@ def test_a_server_that_holds_the_trusted_chain_hears_mqtt(device: Device) -> Non
     assert b"sensor-1" in server.heard
 
 
-def test_an_unknown_root_is_refused_by_name(device: Device) -> None:
+def test_an_unknown_root_is_refused_by_name(device: BuiltDevice) -> None:
     trust(device, make_chain().root)
     impostor = make_chain(root="Somebody Else's Root")
     line = refused(device, Impostor([*impostor.sent, impostor.root], impostor.key), "tls-untrusted-root")
@@ -60,18 +60,18 @@ def test_an_unknown_root_is_refused_by_name(device: Device) -> None:
     assert "rootlet roots list" in line
 
 
-def test_the_root_of_another_key_with_the_trusted_name_is_refused(device: Device) -> None:
+def test_the_root_of_another_key_with_the_trusted_name_is_refused(device: BuiltDevice) -> None:
     trust(device, make_chain().root)
     impostor = make_chain()
     refused(device, Impostor(impostor.sent, impostor.key), "tls-untrusted-root")
 
 
-def test_amazons_roots_alone_do_not_trust_the_sandbox(device: Device) -> None:
+def test_amazons_roots_alone_do_not_trust_the_sandbox(device: BuiltDevice) -> None:
     impostor = make_chain()
     refused(device, Impostor(impostor.sent, impostor.key), "tls-untrusted-root")
 
 
-def test_the_right_root_with_the_wrong_host_name_is_refused(device: Device) -> None:
+def test_the_right_root_with_the_wrong_host_name_is_refused(device: BuiltDevice) -> None:
     chain = make_chain("*.iot.us-east-1.localhost")
     trust(device, chain.root)
     line = refused(device, Impostor(chain.sent, chain.key), "tls-hostname")
@@ -79,19 +79,19 @@ def test_the_right_root_with_the_wrong_host_name_is_refused(device: Device) -> N
     assert HOST in line
 
 
-def test_an_expired_server_certificate_is_refused(device: Device) -> None:
+def test_an_expired_server_certificate_is_refused(device: BuiltDevice) -> None:
     chain = make_chain(days=1, now=NOW - dt.timedelta(days=9))
     trust(device, chain.root)
     assert "renew" in refused(device, Impostor(chain.sent, chain.key), "tls-expired")
 
 
-def test_a_server_certificate_of_tomorrow_is_refused(device: Device) -> None:
+def test_a_server_certificate_of_tomorrow_is_refused(device: BuiltDevice) -> None:
     chain = make_chain(now=NOW + dt.timedelta(days=9))
     trust(device, chain.root)
     assert "clock" in refused(device, Impostor(chain.sent, chain.key), "tls-not-yet-valid")
 
 
-def test_a_server_that_leaves_out_its_intermediate_is_refused_with_that_cause(device: Device) -> None:
+def test_a_server_that_leaves_out_its_intermediate_is_refused_with_that_cause(device: BuiltDevice) -> None:
     chain = make_chain()
     trust(device, chain.root)
     line = refused(device, Impostor([chain.server], chain.key), "tls-untrusted-root")
@@ -99,7 +99,7 @@ def test_a_server_that_leaves_out_its_intermediate_is_refused_with_that_cause(de
     assert "Test Intermediate" in line
 
 
-def test_a_self_signed_server_is_refused_with_that_cause(device: Device) -> None:
+def test_a_self_signed_server_is_refused_with_that_cause(device: BuiltDevice) -> None:
     trust(device, make_chain().root)
     key = keys.generate()
     lone = (
@@ -116,7 +116,7 @@ def test_a_self_signed_server_is_refused_with_that_cause(device: Device) -> None
     assert "signed itself" in refused(device, Impostor([lone], key), "tls-untrusted-root")
 
 
-def test_a_server_that_ends_the_handshake_with_an_alert_is_told_from_one_without_tls(device: Device) -> None:
+def test_a_server_that_ends_the_handshake_with_an_alert_is_told_from_one_without_tls(device: BuiltDevice) -> None:
     """OpenSSL finds no signature algorithm for a certificate that may only sign certificates."""
     key = keys.generate()
     ca = certificates.root(named(HOST), key, days=30)
@@ -126,7 +126,7 @@ def test_a_server_that_ends_the_handshake_with_an_alert_is_told_from_one_without
 @pytest.mark.parametrize(
     "greeting", [b"", b"220 smtp.example ESMTP\r\n", b"\x20\x02\x00\x00"], ids=["silent", "smtp", "connack"]
 )
-def test_plain_tcp_is_refused(device: Device, greeting: bytes) -> None:
+def test_plain_tcp_is_refused(device: BuiltDevice, greeting: bytes) -> None:
     device.config = {"endpoint": HOST, "connect_timeout": 5}
     with Impostor(None, greeting=greeting) as server:
         device.config = {"endpoint": HOST, "port": server.port, "connect_timeout": 5}
@@ -139,7 +139,7 @@ def test_plain_tcp_is_refused(device: Device, greeting: bytes) -> None:
 
 
 def test_a_firmware_that_does_not_verify_is_caught_by_these_tests(
-    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    device: BuiltDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Verification switched off: MQTT reaches the impostor. So the tests above would see it, were it ever off."""
     firmware = tmp_path / "firmware"
@@ -160,7 +160,7 @@ def test_a_firmware_that_does_not_verify_is_caught_by_these_tests(
 
 
 def test_a_firmware_whose_context_does_not_verify_refuses_to_connect(
-    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    device: BuiltDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guard behind the setting: a context that does not verify is never used."""
     firmware = tmp_path / "firmware"

@@ -11,9 +11,9 @@ from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority, Subject
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import Device, fault_line
+from support.device import BuiltDevice, fault_line
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 PASSPHRASE = "correct horse battery staple"
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from rootlet.cloud import messages
-from support.device import Device, fault_line, no_line
+from support.device import BuiltDevice, fault_line, no_line
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 
 RAISES = """
 raise ValueError("the sensor is upside down")
@@ -34,7 +34,7 @@ device.run()
 """
 
 
-def application(device: Device, source: str) -> Device:
+def application(device: BuiltDevice, source: str) -> BuiltDevice:
     device.application = device.directory / "application.py"
     device.application.write_text(source)
     return device

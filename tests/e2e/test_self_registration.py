@@ -15,10 +15,10 @@ from rootlet.cloud import jitr, jitr_rules, provisioning
 from rootlet.cloud import policy as policies
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority, Subject
-from support.device import Device, fault_line, no_line
+from support.device import BuiltDevice, fault_line, no_line
 from support.provisioning import role
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 PASSPHRASE = "correct horse battery staple"
 
 
@@ -48,7 +48,7 @@ def also(aws: IoTClient) -> str:
     return name
 
 
-def attached(aws: IoTClient, device: Device) -> set[str]:
+def attached(aws: IoTClient, device: BuiltDevice) -> set[str]:
     assert device.identity
     arn = aws.describe_certificate(certificateId=device.identity.certificate_id)["certificateDescription"]["certificateArn"]
     return {entry["policyName"] for entry in aws.list_attached_policies(target=arn)["policies"]}
@@ -81,7 +81,7 @@ def test_the_worker_lets_in_whom_the_list_names_and_nobody_else(
             admitted = decisions[-1]
             board.wait_for("telemetry: climate acknowledged", 60)
         (tmp_path / "other").mkdir()
-        stranger = Device(
+        stranger = BuiltDevice(
             tmp_path / "other", authority.issue("stranger-1"), device.config, device.sandbox_root, device.resolve
         )
         assert stranger.identity

@@ -11,12 +11,12 @@ import boto3
 import pytest
 from mypy_boto3_iot import IoTClient
 from rootlet.cloud import registration
-from support.device import Device
+from support.device import BuiltDevice
 
 ENDED = ("SUCCEEDED", "FAILED", "REJECTED", "CANCELED")
 T = TypeVar("T")
-MakeDevice = Callable[[str], Device]
-UseServices = Callable[..., Device]
+MakeDevice = Callable[[str], BuiltDevice]
+UseServices = Callable[..., BuiltDevice]
 
 THERMOSTAT = """
 from leaf import Device
@@ -90,7 +90,7 @@ device.run()
 def using(make_device: MakeDevice, aws: IoTClient, tmp_path: Path) -> UseServices:
     """A device that runs this application, and whose policy allows these services."""
 
-    def make(thing: str, source: str, *services: str) -> Device:
+    def make(thing: str, source: str, *services: str) -> BuiltDevice:
         device = make_device(thing)
         assert device.identity
         registration.register(aws, device.identity, application=thing, streams=["climate"], services=services)

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet.pki.authority import Authority
 from support.chains import HOST, make_chain
-from support.device import Device, fault_line
+from support.device import BuiltDevice, fault_line
 from support.impostor import Impostor
 from support.wire import Packet, receive
 
@@ -27,23 +27,25 @@ def is_telemetry(packet: Packet) -> bool:
 
 
 @pytest.fixture
-def device(tmp_path: Path, authority: Authority) -> Device:
+def device(tmp_path: Path, authority: Authority) -> BuiltDevice:
     chain = make_chain()
     root = tmp_path / "root.crt"
     root.write_bytes(chain.root.public_bytes(Encoding.PEM))
-    device = Device(tmp_path, authority.issue("session-1"), {}, root, {HOST: "127.0.0.1"})
+    device = BuiltDevice(tmp_path, authority.issue("session-1"), {}, root, {HOST: "127.0.0.1"})
     device.chain = chain  # type: ignore[attr-defined]
     return device
 
 
-def served(device: Device, script: object) -> Impostor:
+def served(device: BuiltDevice, script: object) -> Impostor:
     chain = device.chain  # type: ignore[attr-defined]
     server = Impostor(chain.sent, chain.key, script=script)  # type: ignore[arg-type]
     device.config = {"endpoint": HOST, "port": server.port}
     return server
 
 
-def test_a_reading_without_its_puback_is_sent_again_after_a_reconnect_marked_and_under_its_number(device: Device) -> None:
+def test_a_reading_without_its_puback_is_sent_again_after_a_reconnect_marked_and_under_its_number(
+    device: BuiltDevice,
+) -> None:
     seen: queue.Queue[Packet] = queue.Queue()
 
     def script(connection: socket.socket, number: int) -> None:
@@ -62,7 +64,7 @@ def test_a_reading_without_its_puback_is_sent_again_after_a_reconnect_marked_and
     assert first[1] == second[1]
 
 
-def test_nothing_but_connect_is_sent_before_the_connack(device: Device) -> None:
+def test_nothing_but_connect_is_sent_before_the_connack(device: BuiltDevice) -> None:
     """MQTT would allow it; a server that authorizes on CONNECT takes the rest for an intruder."""
     first: queue.Queue[Packet] = queue.Queue()
     later: queue.Queue[bytes] = queue.Queue()
@@ -89,7 +91,7 @@ def test_nothing_but_connect_is_sent_before_the_connack(device: Device) -> None:
         (b"\xf0\xff\xff\xff\xff\xff", "more than 4 bytes"),
     ],
 )
-def test_a_wrong_answer_to_connect_is_named_and_tried_again(device: Device, answer: bytes, cause: str) -> None:
+def test_a_wrong_answer_to_connect_is_named_and_tried_again(device: BuiltDevice, answer: bytes, cause: str) -> None:
     def script(connection: socket.socket, _number: int) -> None:
         receive(connection)
         connection.sendall(answer)
@@ -102,7 +104,7 @@ def test_a_wrong_answer_to_connect_is_named_and_tried_again(device: Device, answ
     assert cause in line
 
 
-def test_a_malformed_packet_ends_the_connection_and_not_the_device(device: Device) -> None:
+def test_a_malformed_packet_ends_the_connection_and_not_the_device(device: BuiltDevice) -> None:
     def script(connection: socket.socket, _number: int) -> None:
         receive(connection)
         connection.sendall(CONNACK_NEW)

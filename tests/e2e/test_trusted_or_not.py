@@ -15,10 +15,10 @@ from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
-from support.device import Device, fault_line
-from support.mqtt import Client
+from support.device import BuiltDevice, fault_line
+from support.mqtt import MqttClient
 
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], BuiltDevice]
 PREFIX = "arn:aws:iot:us-east-1:000000000000"
 CUSTOMERS = {"Acme, Inc": "acme", "Globex": "globex"}
 
@@ -89,11 +89,11 @@ def crossings(sandbox: Sandbox, mine: Customer, other: Customer, directory: Path
             ("subscribe", f"dt/{other.application}/#"),
             ("subscribe", "#"),
         ):
-            with Client(sandbox, mine.identity, directory) as client:
+            with MqttClient(sandbox, mine.identity, directory) as client:
                 assert client.is_on()
                 if client.may(act, topic):
                     allowed.append(f"{mine.application}: {act} {topic}")
-    with Client(sandbox, mine.identity, directory, client_id=other.thing) as client:
+    with MqttClient(sandbox, mine.identity, directory, client_id=other.thing) as client:
         if client.is_on():
             allowed.append(f"{mine.application}: connect as {other.thing}")
     return allowed
@@ -107,7 +107,7 @@ def test_two_customers_under_one_policy_use_their_own_topics_and_never_the_other
     for customer in customers:
         (directory := tmp_path / f"board-{customer.application}").mkdir()
         config = {"endpoint": facts.endpoint, "port": facts.mqtt_port, "application": customer.application}
-        device = Device(directory, customer.identity, config, sandbox.root_pem, {facts.endpoint: "127.0.0.1"})
+        device = BuiltDevice(directory, customer.identity, config, sandbox.root_pem, {facts.endpoint: "127.0.0.1"})
         with device.boot() as board:
             board.wait_for("telemetry: climate acknowledged")
             board.wait_for("mqtt: subscribed")
@@ -117,7 +117,7 @@ def test_two_customers_under_one_policy_use_their_own_topics_and_never_the_other
     assert crossings(sandbox, globex, acme, tmp_path) == []
     (directory := tmp_path / "crossing").mkdir()
     config = {"endpoint": facts.endpoint, "port": facts.mqtt_port, "application": globex.application}
-    device = Device(directory, acme.identity, config, sandbox.root_pem, {facts.endpoint: "127.0.0.1"})
+    device = BuiltDevice(directory, acme.identity, config, sandbox.root_pem, {facts.endpoint: "127.0.0.1"})
     with device.boot() as board:  # its last will is on a topic of the other customer's
         fault_line(board, "device-certificate-refused")
         with pytest.raises(RootletError):
@@ -139,7 +139,7 @@ def test_messages_of_one_customer_are_not_delivered_to_the_other(
 ) -> None:
     acme = customers[0]
     publisher = boto3.client("iot-data")
-    with Client(sandbox, acme.identity, tmp_path) as client:
+    with MqttClient(sandbox, acme.identity, tmp_path) as client:
         assert client.is_on()
         assert client.may("subscribe", f"cmd/acme/{acme.thing}/request")
         publisher.publish(topic=f"cmd/globex/{acme.thing}/request", payload=b"not mine", qos=1)

@@ -23,7 +23,7 @@ from rootlet.factory.schema import State
 from rootlet.factory.station import Phase, PortStatus, prove
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
-from support.factory_line import BATCH, Line, mac, unlocked
+from support.factory_line import BATCH, FactoryLine, mac, unlocked
 
 
 class Killed(BaseException):
@@ -58,7 +58,7 @@ class MortalLedger(Ledger):
         return self._mortal(lambda: super(MortalLedger, self).finish(*arguments, **more))
 
 
-def died_before_or_after(line: Line, board: DownloadMode, at: int) -> bool:
+def died_before_or_after(line: FactoryLine, board: DownloadMode, at: int) -> bool:
     """Run a board through a station that dies at a point; whether it came so far."""
     try:
         line.make(board, ledger=MortalLedger(line.database, station="mortal", at=at))
@@ -72,7 +72,7 @@ POINTS = [1, *range(3, 22, 4), *range(4, 22, 4), *range(5, 22, 4)]
 """Of all points before and after a write, those that differ: assigned; of each step begun, acted, written as done."""
 
 
-def test_a_station_killed_at_each_step_is_finished_by_the_next(line: Line) -> None:
+def test_a_station_killed_at_each_step_is_finished_by_the_next(line: FactoryLine) -> None:
     line.open(30)
     boards = dict(zip(POINTS, line.plug(len(POINTS)), strict=True))
 
@@ -89,7 +89,7 @@ def test_a_station_killed_at_each_step_is_finished_by_the_next(line: Line) -> No
     assert line.ledger.status(BATCH) == {State.WAITING: len(POINTS), State.OPEN: 30 - len(POINTS)}  # none was lost
 
 
-def test_eight_boards_survive_a_real_kill_in_the_middle_of_writing(line: Line) -> None:
+def test_eight_boards_survive_a_real_kill_in_the_middle_of_writing(line: FactoryLine) -> None:
     line.open(8)
     boards = line.plug(8)
     process = line.start()
@@ -118,7 +118,7 @@ def test_eight_boards_survive_a_real_kill_in_the_middle_of_writing(line: Line) -
 
 
 @pytest.mark.parametrize("operations", [0, 2, 4])
-def test_a_board_unplugged_while_it_is_written_is_finished_when_it_comes_back(line: Line, operations: int) -> None:
+def test_a_board_unplugged_while_it_is_written_is_finished_when_it_comes_back(line: FactoryLine, operations: int) -> None:
     line.open(1)
     (board,) = line.plug(1)
     board.faults.drop_after = operations
@@ -127,7 +127,7 @@ def test_a_board_unplugged_while_it_is_written_is_finished_when_it_comes_back(li
     line.invariants()
 
 
-def test_two_boards_with_one_mac_address_never_share_an_identity(line: Line) -> None:
+def test_two_boards_with_one_mac_address_never_share_an_identity(line: FactoryLine) -> None:
     line.open(3)
     first, second = line.plug_one(mac(1)), line.plug_one(mac(1))
     assert line.make(first).phase is Phase.DONE
@@ -140,7 +140,7 @@ def test_two_boards_with_one_mac_address_never_share_an_identity(line: Line) -> 
     line.invariants()
 
 
-def test_two_boards_with_one_mac_address_side_by_side_get_one_identity_between_them(line: Line) -> None:
+def test_two_boards_with_one_mac_address_side_by_side_get_one_identity_between_them(line: FactoryLine) -> None:
     line.open(3)
     line.plug_one(mac(1))
     line.plug_one(mac(1))
@@ -150,7 +150,7 @@ def test_two_boards_with_one_mac_address_side_by_side_get_one_identity_between_t
     line.invariants()
 
 
-def test_boards_of_another_batch_copies_and_strangers_are_set_aside_untouched(line: Line, golden: bytes) -> None:
+def test_boards_of_another_batch_copies_and_strangers_are_set_aside_untouched(line: FactoryLine, golden: bytes) -> None:
     line.open(2)
     line.open(1, batch="tuesday", prefix="other")
     (ours,) = line.plug(1)
@@ -173,7 +173,7 @@ def test_boards_of_another_batch_copies_and_strangers_are_set_aside_untouched(li
     line.invariants("tuesday")
 
 
-def test_the_wrong_chip_is_sent_away_untouched(line: Line) -> None:
+def test_the_wrong_chip_is_sent_away_untouched(line: FactoryLine) -> None:
     line.open(1)
     board = line.plug_one(mac(1), chip="esp32s3")
     before = board.flash
@@ -185,7 +185,7 @@ def test_the_wrong_chip_is_sent_away_untouched(line: Line) -> None:
 
 
 @pytest.mark.parametrize("fault", ["flip_on_write", "flip_on_read"])
-def test_what_reads_back_differently_is_not_proved(line: Line, golden: bytes, fault: str) -> None:
+def test_what_reads_back_differently_is_not_proved(line: FactoryLine, golden: bytes, fault: str) -> None:
     line.open(1)
     (board,) = line.plug(1)
     place = partitions.find(partitions.decode(golden[0x8000:0x8C00]), partitions.SECURE_CERT)
@@ -209,7 +209,7 @@ def test_a_full_disk_stops_the_books_before_the_boards_and_room_lets_them_go_on(
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("cannot mount: nothing was shown about a full disk")
     try:
-        with Line(tmp_path, ca, None, golden, where=str(disk / "factory.db")) as line:
+        with FactoryLine(tmp_path, ca, None, golden, where=str(disk / "factory.db")) as line:
             line.open(8)
             line.plug(2)
             ballast = disk / "ballast"
@@ -226,7 +226,7 @@ def test_a_full_disk_stops_the_books_before_the_boards_and_room_lets_them_go_on(
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: Line, tmp_path: Path) -> None:
+def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: FactoryLine, tmp_path: Path) -> None:
     line.open(1)
     (board,) = line.plug(1)
     failed = line.make(board, label=Printer("/dev/full", "zpl", Template(), "Tests", Size()))
@@ -239,7 +239,7 @@ def test_a_label_that_does_not_come_out_keeps_the_board_until_it_does(line: Line
     line.invariants()
 
 
-def test_the_status_of_a_port_never_holds_a_key(line: Line) -> None:
+def test_the_status_of_a_port_never_holds_a_key(line: FactoryLine) -> None:
     line.open(1)
     (board,) = line.plug(1)
     heard: list[PortStatus] = []
@@ -250,7 +250,7 @@ def test_the_status_of_a_port_never_holds_a_key(line: Line) -> None:
     assert keys.pem(identity.key).decode().splitlines()[1] not in repr(heard)
 
 
-def test_a_silent_board_holds_up_no_other(line: Line) -> None:
+def test_a_silent_board_holds_up_no_other(line: FactoryLine) -> None:
     line.open(3)
     boards = line.plug(3)
     boards[0].faults.silent = True
@@ -261,7 +261,7 @@ def test_a_silent_board_holds_up_no_other(line: Line) -> None:
     line.invariants()
 
 
-def test_the_proof_sees_another_certificate_and_a_key_that_is_not_its_own(line: Line, golden: bytes) -> None:
+def test_the_proof_sees_another_certificate_and_a_key_that_is_not_its_own(line: FactoryLine, golden: bytes) -> None:
     authority = unlocked(line.ca)
     ours, other = authority.issue("ours"), authority.issue("ours")
     mixed = DeviceIdentity("ours", ours.certificate, other.key, ours.issuers)
@@ -275,7 +275,9 @@ def test_the_proof_sees_another_certificate_and_a_key_that_is_not_its_own(line: 
                 prove(chip, ours.certificate)
 
 
-def test_credentials_that_cannot_be_read_are_neither_taken_for_none_nor_written_over(line: Line, golden: bytes) -> None:
+def test_credentials_that_cannot_be_read_are_neither_taken_for_none_nor_written_over(
+    line: FactoryLine, golden: bytes
+) -> None:
     line.open(2)
     (board,) = line.plug(1)
     assert line.make(board).phase is Phase.DONE

@@ -17,7 +17,7 @@ from mypy_boto3_iot import IoTClient
 from rootlet.errors import BadInput
 from rootlet.factory import ledger as ledger_module
 from rootlet.factory import registrar, signing
-from rootlet.factory.plan import Plan, Registration
+from rootlet.factory.plan import BatchPlan, RegistrationMode
 from rootlet.factory.schema import State
 from rootlet.factory.station import LineTrouble, Phase
 from rootlet.pki import certificates, keys
@@ -26,7 +26,7 @@ from rootlet.pki.storage import write_directory
 from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from support.aws_proxy import REGISTER, AwsProxy, Verdict
-from support.factory_line import BATCH, Line, unlocked
+from support.factory_line import BATCH, FactoryLine, unlocked
 from support.softhsm import make_token, softhsm_installed
 
 
@@ -37,7 +37,7 @@ def test_a_database_that_goes_and_comes_back_holds_the_boards_and_loses_nothing(
         admin.execute("DROP DATABASE IF EXISTS factory")
         admin.execute("CREATE DATABASE factory")
     url = postgresql.replace("/postgres?", "/factory?")
-    with Line(tmp_path, ca, None, golden, where=url) as line, psycopg.connect(postgresql, autocommit=True) as admin:
+    with FactoryLine(tmp_path, ca, None, golden, where=url) as line, psycopg.connect(postgresql, autocommit=True) as admin:
         line.open(3)
         boards = line.plug(2)
         gone: list[int] = []
@@ -64,7 +64,7 @@ def test_a_database_that_goes_and_comes_back_holds_the_boards_and_loses_nothing(
         line.invariants()
 
 
-def behind(proxy: AwsProxy, line: Line) -> registrar.Registrar:
+def behind(proxy: AwsProxy, line: FactoryLine) -> registrar.Registrar:
     """Registers through the proxy."""
     settings = Config(retries={"total_max_attempts": 2, "mode": "standard"})
     iot = boto3.client("iot", endpoint_url=proxy.url, config=settings)
@@ -72,7 +72,7 @@ def behind(proxy: AwsProxy, line: Line) -> registrar.Registrar:
 
 
 def test_an_answer_of_aws_that_was_lost_is_asked_for_again_and_nothing_is_there_twice(
-    line: Line, aws: IoTClient, sandbox: Sandbox
+    line: FactoryLine, aws: IoTClient, sandbox: Sandbox
 ) -> None:
     lost: list[str] = []
 
@@ -82,7 +82,7 @@ def test_an_answer_of_aws_that_was_lost_is_asked_for_again_and_nothing_is_there_
             return "lose answer"
         return "pass"
 
-    line.registration = Registration.NOW
+    line.registration = RegistrationMode.NOW
     line.open(1, prefix="lost")
     (board,) = line.plug(1)
     with AwsProxy(sandbox.facts.api_url, judge) as proxy:
@@ -97,9 +97,9 @@ def test_an_answer_of_aws_that_was_lost_is_asked_for_again_and_nothing_is_there_
 
 @pytest.mark.parametrize("verdict", ["throttle", "refuse", "lose answer"])
 def test_aws_that_throttles_or_is_gone_holds_up_no_board(
-    line: Line, aws: IoTClient, sandbox: Sandbox, verdict: Verdict
+    line: FactoryLine, aws: IoTClient, sandbox: Sandbox, verdict: Verdict
 ) -> None:
-    line.registration = Registration.NOW
+    line.registration = RegistrationMode.NOW
     line.open(2, prefix=verdict.replace(" ", "-"))
     boards = line.plug(2)
     with AwsProxy(sandbox.facts.api_url, lambda *_: verdict) as proxy:
@@ -116,7 +116,7 @@ def test_aws_that_throttles_or_is_gone_holds_up_no_board(
     line.invariants()
 
 
-def test_a_locked_ca_is_told_before_any_board_is_touched(line: Line) -> None:
+def test_a_locked_ca_is_told_before_any_board_is_touched(line: FactoryLine) -> None:
     line.open(1)
     line.plug(1)
     line.environment = {"ROOTLET_CA_PASSPHRASE": "not this one"}
@@ -139,7 +139,7 @@ def test_an_expired_ca_opens_no_batch_and_signs_nothing(tmp_path: Path) -> None:
     write_directory(tmp_path / "old-ca", files, secret={KEY}, what="a CA")
     with pytest.raises(BadInput, match="the CA Old CA expired on 2020-01-31"):
         signing.check_ca(tmp_path / "old-ca")
-    plan = Plan(board="esp32_generic", customer="x", ca_sha256=old.fingerprint(SHA256()).hex())
+    plan = BatchPlan(board="esp32_generic", customer="x", ca_sha256=old.fingerprint(SHA256()).hex())
     now = [dt.datetime(2020, 1, 2, tzinfo=dt.UTC)]
     desk = signing.SigningDesk(lambda: Authority.load(tmp_path / "old-ca", b"12345678"), plan, clock=lambda: now[0])
     now[0] = dt.datetime(2020, 3, 1, tzinfo=dt.UTC)  # it expires while the station runs
@@ -148,7 +148,7 @@ def test_an_expired_ca_opens_no_batch_and_signs_nothing(tmp_path: Path) -> None:
     desk.close()
 
 
-def test_a_wrong_clock_is_told_before_anything_is_signed(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_clock_is_told_before_anything_is_signed(line: FactoryLine, monkeypatch: pytest.MonkeyPatch) -> None:
     class Tomorrow(dt.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> "Tomorrow":
@@ -173,7 +173,7 @@ def test_boards_wait_while_the_hsm_is_unplugged_and_are_done_when_it_is_back(tmp
     command = [sys.executable, "-m", "rootlet.cli.main", "ca", "create", str(tmp_path / "hsm-ca"), *map(str, hsm.options)]
     variables = {**hsm.environment, "ROOTLET_CA_PIN": hsm.pin}
     subprocess.run(command, env=os.environ | variables, check=True, capture_output=True)
-    with Line(tmp_path, tmp_path / "hsm-ca", None, golden, environment=variables) as line:
+    with FactoryLine(tmp_path, tmp_path / "hsm-ca", None, golden, environment=variables) as line:
         line.open(1)
         (board,) = line.plug(1)
         away = tmp_path / "unplugged"
@@ -198,7 +198,7 @@ def test_boards_wait_while_the_hsm_is_unplugged_and_are_done_when_it_is_back(tmp
         line.invariants()
 
 
-def test_a_board_waits_while_the_ca_cannot_sign(line: Line) -> None:
+def test_a_board_waits_while_the_ca_cannot_sign(line: FactoryLine) -> None:
     line.open(1)
     (board,) = line.plug(1)
 

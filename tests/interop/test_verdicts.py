@@ -15,7 +15,7 @@ from rootlet.trust import judge
 from rootlet.trust.fetch import Offer, fetch
 from rootlet.trust.model import Certificate
 from support import odd_chains  # noqa: F401 - its cases join CASES
-from support.defects import CASES, Case
+from support.defects import CASES, DefectCase
 from support.impostor import Impostor
 
 MBEDTLS = """
@@ -42,7 +42,7 @@ VERDICTS = {
 }
 
 
-def ours(case: Case) -> judge.Verdict:
+def ours(case: DefectCase) -> judge.ChainVerdict:
     with Impostor(list(case.sent), case.key) as server:
         served = fetch(case.host, server.port, Offer(), connect_to="127.0.0.1")
     if served.unreadable:
@@ -53,7 +53,7 @@ def ours(case: Case) -> judge.Verdict:
     return judge.judge(served.chain, roots, case.host, dt.datetime.now(dt.UTC), served.message_size, served.unreadable)
 
 
-def mbedtls(case: Case) -> str:
+def mbedtls(case: DefectCase) -> str:
     with Impostor(list(case.sent), case.key) as server:
         roots = [root.public_bytes(Encoding.DER).hex() for root in case.roots]
         done = subprocess.run(
@@ -67,7 +67,7 @@ def mbedtls(case: Case) -> str:
     return (done.stdout + done.stderr).strip()
 
 
-def openssl(case: Case, directory: Path) -> str:
+def openssl(case: DefectCase, directory: Path) -> str:
     def write(name: str, certificates: tuple[x509.Certificate, ...]) -> str:
         path = directory / name
         path.write_bytes(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates))

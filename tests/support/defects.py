@@ -79,7 +79,7 @@ def _general(name: str) -> x509.GeneralName:
 
 
 @dataclass(frozen=True)
-class Case:
+class DefectCase:
     """``fault``: the device's word, '' where it connects. ``openssl``: whether OpenSSL verifies it. ``why`` they differ."""
 
     sent: tuple[x509.Certificate, ...]
@@ -91,10 +91,10 @@ class Case:
     why: str = ""
 
 
-CASES: dict[str, Callable[[], Case]] = {}
+CASES: dict[str, Callable[[], DefectCase]] = {}
 
 
-def case(build: Callable[[], Case]) -> Callable[[], Case]:
+def case(build: Callable[[], DefectCase]) -> Callable[[], DefectCase]:
     CASES[build.__name__] = cached = functools.cache(build)
     return cached
 
@@ -124,172 +124,178 @@ def _with_sha1(signed: Signed, by: Signed) -> Signed:
     return Signed(x509.load_der_x509_certificate(changed.dump(force=True)), signed.key)
 
 
-def _usual(leaf: Signed, fault: str, openssl: bool, why: str = "", host: str = HOST) -> Case:
-    return Case((leaf.certificate, intermediate().certificate), leaf.key, (root().certificate,), host, fault, openssl, why)
+def _usual(leaf: Signed, fault: str, openssl: bool, why: str = "", host: str = HOST) -> DefectCase:
+    return DefectCase(
+        (leaf.certificate, intermediate().certificate), leaf.key, (root().certificate,), host, fault, openssl, why
+    )
 
 
 @case
-def sound() -> Case:
+def sound() -> DefectCase:
     return _usual(_leaf(), "", True)
 
 
 @case
-def expired() -> Case:
+def expired() -> DefectCase:
     return _usual(_leaf(valid=(-90, -1)), "tls-expired", False)
 
 
 @case
-def not_yet_valid() -> Case:
+def not_yet_valid() -> DefectCase:
     return _usual(_leaf(valid=(1, 90)), "tls-not-yet-valid", False)
 
 
 @case
-def expired_intermediate() -> Case:
+def expired_intermediate() -> DefectCase:
     old = sign("Old Intermediate", root(), ca=True, path_length=0, valid=(-900, -1))
     leaf = _leaf(old)
-    return Case((leaf.certificate, old.certificate), leaf.key, (root().certificate,), HOST, "tls-expired", False)
+    return DefectCase((leaf.certificate, old.certificate), leaf.key, (root().certificate,), HOST, "tls-expired", False)
 
 
 @case
-def expired_root() -> Case:
+def expired_root() -> DefectCase:
     old = sign("Old Root", ca=True, valid=(-900, -1))
     leaf = _leaf(old)
-    return Case((leaf.certificate,), leaf.key, (old.certificate,), HOST, "tls-expired", False)
+    return DefectCase((leaf.certificate,), leaf.key, (old.certificate,), HOST, "tls-expired", False)
 
 
 @case
-def wrong_host() -> Case:
+def wrong_host() -> DefectCase:
     return _usual(_leaf(names=["other.example"]), "tls-hostname", False)
 
 
 @case
-def host_in_common_name_only() -> Case:
+def host_in_common_name_only() -> DefectCase:
     return _usual(sign(HOST, intermediate()), "", True)
 
 
 @case
-def host_in_common_name_beside_other_names() -> Case:
+def host_in_common_name_beside_other_names() -> DefectCase:
     return _usual(sign(HOST, intermediate(), names=["other.example"]), "tls-hostname", False)
 
 
 @case
-def address() -> Case:
+def address() -> DefectCase:
     return _usual(_leaf(names=["127.0.0.1"]), "", True, host="127.0.0.1")
 
 
 @case
-def wrong_address() -> Case:
+def wrong_address() -> DefectCase:
     return _usual(_leaf(names=["127.0.0.2", "localhost"]), "tls-hostname", False, host="127.0.0.1")
 
 
 @case
-def wildcard_one_label_short() -> Case:
+def wildcard_one_label_short() -> DefectCase:
     return _usual(_leaf(names=["*.eu-west-1.localhost"]), "tls-hostname", False)
 
 
 @case
-def wildcard_for_the_bare_domain() -> Case:
+def wildcard_for_the_bare_domain() -> DefectCase:
     return _usual(_leaf(), "tls-hostname", False, host="iot.eu-west-1.localhost")
 
 
 @case
-def missing_intermediate() -> Case:
+def missing_intermediate() -> DefectCase:
     leaf = _leaf()
-    return Case((leaf.certificate,), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
+    return DefectCase((leaf.certificate,), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
 
 
 @case
-def unknown_root() -> Case:
+def unknown_root() -> DefectCase:
     other = sign("Test Root", ca=True)
-    return Case(_usual(leaf := _leaf(), "", True).sent, leaf.key, (other.certificate,), HOST, "tls-untrusted-root", False)
+    return DefectCase(
+        _usual(leaf := _leaf(), "", True).sent, leaf.key, (other.certificate,), HOST, "tls-untrusted-root", False
+    )
 
 
 @case
-def root_sent_too() -> Case:
+def root_sent_too() -> DefectCase:
     usual = _usual(_leaf(), "", True)
-    return Case((*usual.sent, root().certificate), usual.key, usual.roots, HOST, "", True)
+    return DefectCase((*usual.sent, root().certificate), usual.key, usual.roots, HOST, "", True)
 
 
 @case
-def superfluous_stranger() -> Case:
+def superfluous_stranger() -> DefectCase:
     usual = _usual(_leaf(), "", True)
     stranger = sign("Stranger", ca=True).certificate
-    return Case((usual.sent[0], stranger, usual.sent[1]), usual.key, usual.roots, HOST, "", True)
+    return DefectCase((usual.sent[0], stranger, usual.sent[1]), usual.key, usual.roots, HOST, "", True)
 
 
 @case
-def wrong_order() -> Case:
+def wrong_order() -> DefectCase:
     upper = sign("Upper", root(), ca=True, path_length=1)
     lower = sign("Lower", upper, ca=True, path_length=0)
     leaf = _leaf(lower)
     sent = (leaf.certificate, upper.certificate, lower.certificate)
     why = "mbedTLS looks for an issuer behind a certificate only (RFC 5246 asks for that order); OpenSSL looks everywhere"
-    return Case(sent, leaf.key, (root().certificate,), HOST, "tls-untrusted-root", True, why)
+    return DefectCase(sent, leaf.key, (root().certificate,), HOST, "tls-untrusted-root", True, why)
 
 
 @case
-def self_signed() -> Case:
+def self_signed() -> DefectCase:
     leaf = sign("server", names=[WILDCARD])
-    return Case((leaf.certificate,), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
+    return DefectCase((leaf.certificate,), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
 
 
 @case
-def cross_signed_good_one_first() -> Case:
+def cross_signed_good_one_first() -> DefectCase:
     other = sign("Other Root", ca=True)
     between = intermediate()
     twin = sign("Test Intermediate", other, ca=True, path_length=0, key=between.key)
     leaf = _leaf()
     sent = (leaf.certificate, between.certificate, twin.certificate)
-    return Case(sent, leaf.key, (root().certificate,), HOST, "", True)
+    return DefectCase(sent, leaf.key, (root().certificate,), HOST, "", True)
 
 
 @case
-def cross_signed_root() -> Case:
+def cross_signed_root() -> DefectCase:
     # As Amazon's: the new root, signed by the old one too, is sent; the device has embedded the new one itself.
     old = sign("Old Root", ca=True)
     twin = sign("Test Root", old, ca=True, key=root().key)
     usual = _usual(_leaf(), "", True)
-    return Case((*usual.sent, twin.certificate), usual.key, usual.roots, HOST, "", True)
+    return DefectCase((*usual.sent, twin.certificate), usual.key, usual.roots, HOST, "", True)
 
 
 @case
-def cross_signed_both_roots_embedded() -> Case:
+def cross_signed_both_roots_embedded() -> DefectCase:
     old = sign("Old Root", ca=True)
     twin = sign("Test Root", old, ca=True, key=root().key)
     usual = _usual(_leaf(), "", True)
-    return Case((*usual.sent, twin.certificate), usual.key, (root().certificate, old.certificate), HOST, "", True)
+    return DefectCase((*usual.sent, twin.certificate), usual.key, (root().certificate, old.certificate), HOST, "", True)
 
 
 @case
-def sha1_signature() -> Case:
+def sha1_signature() -> DefectCase:
     why = "OpenSSL's verify command takes SHA-1 at its default level; its TLS does not"
     return _usual(_with_sha1(_leaf(), intermediate()), "tls-failed", True, why)
 
 
 @case
-def rsa_1024_server() -> Case:
+def rsa_1024_server() -> DefectCase:
     key = rsa.generate_private_key(65537, 1024)
     why = "OpenSSL's verify command takes the key at its default level; its TLS does not"
     return _usual(_leaf(key=key), "tls-failed", True, why)
 
 
 @case
-def path_length_exceeded() -> Case:
+def path_length_exceeded() -> DefectCase:
     upper = sign("Upper", root(), ca=True, path_length=0)
     lower = sign("Lower", upper, ca=True, path_length=0)
     leaf = _leaf(lower)
     sent = (leaf.certificate, lower.certificate, upper.certificate)
-    return Case(sent, leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
+    return DefectCase(sent, leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
 
 
 @case
-def intermediate_is_no_ca() -> Case:
+def intermediate_is_no_ca() -> DefectCase:
     fake = sign("Not A CA", root())
     leaf = _leaf(fake)
-    return Case((leaf.certificate, fake.certificate), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
+    return DefectCase(
+        (leaf.certificate, fake.certificate), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False
+    )
 
 
-def _constrained(permitted: str, critical: bool) -> Case:
+def _constrained(permitted: str, critical: bool) -> DefectCase:
     constraints = x509.NameConstraints([x509.DNSName(permitted)], None)
     tight = sign("Constrained", root(), ca=True, path_length=0, constraints=constraints, constraints_critical=critical)
     leaf = _leaf(tight)
@@ -301,56 +307,58 @@ def _constrained(permitted: str, critical: bool) -> Case:
         why = "" if met else "mbedTLS does not know name constraints and passes over one that is not critical"
         fault = ""
     sent = (leaf.certificate, tight.certificate)
-    return Case(sent, leaf.key, (root().certificate,), HOST, fault, met, why)
+    return DefectCase(sent, leaf.key, (root().certificate,), HOST, fault, met, why)
 
 
 @case
-def name_constraints_met() -> Case:
+def name_constraints_met() -> DefectCase:
     return _constrained("localhost", critical=True)
 
 
 @case
-def name_constraints_broken() -> Case:
+def name_constraints_broken() -> DefectCase:
     return _constrained("other.example", critical=True)
 
 
 @case
-def name_constraints_broken_but_not_critical() -> Case:
+def name_constraints_broken_but_not_critical() -> DefectCase:
     return _constrained("other.example", critical=False)
 
 
 @case
-def for_clients_only() -> Case:
+def for_clients_only() -> DefectCase:
     return _usual(_leaf(usage=ExtendedKeyUsageOID.CLIENT_AUTH), "tls-failed", False)
 
 
-def _long(count: int, fault: str, why: str = "") -> Case:
+def _long(count: int, fault: str, why: str = "") -> DefectCase:
     below = [root()]
     for number in range(count - 1):
         below.append(sign(f"CA {number}", below[-1], ca=True))
     leaf = _leaf(below[-1])
     sent = (leaf.certificate, *[one.certificate for one in reversed(below[1:])])
-    return Case(sent, leaf.key, (root().certificate,), HOST, fault, True, why)
+    return DefectCase(sent, leaf.key, (root().certificate,), HOST, fault, True, why)
 
 
 @case
-def nine_certificates() -> Case:
+def nine_certificates() -> DefectCase:
     return _long(9, "")
 
 
 @case
-def twenty_certificates() -> Case:
+def twenty_certificates() -> DefectCase:
     return _long(20, "tls-failed", "mbedTLS follows 8 intermediates, OpenSSL 100")
 
 
 @case
-def larger_than_a_record() -> Case:
+def larger_than_a_record() -> DefectCase:
     names = [WILDCARD, *[f"host-{number}.a-rather-long-domain-to-fill-the-record.example" for number in range(290)]]
     return _usual(_leaf(names=names), "tls-failed", True, "mbedTLS takes 16 KiB of certificates, OpenSSL 100 KiB")
 
 
 @case
-def other_key_in_intermediate() -> Case:
+def other_key_in_intermediate() -> DefectCase:
     impostor = sign("Test Intermediate", root(), ca=True, path_length=0)
     leaf = _leaf()
-    return Case((leaf.certificate, impostor.certificate), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False)
+    return DefectCase(
+        (leaf.certificate, impostor.certificate), leaf.key, (root().certificate,), HOST, "tls-untrusted-root", False
+    )

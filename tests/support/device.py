@@ -9,7 +9,7 @@ from rootlet import resources
 from rootlet.board import image
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
-from rootlet.emulator.virtual_board import Settings, VirtualBoard
+from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
 
@@ -19,7 +19,7 @@ CREDENTIALS = find(BOARD.partitions, SECURE_CERT)
 
 
 @dataclass
-class Device:
+class BuiltDevice:
     """Builds its flash in ``directory`` and boots it. ``resolve`` is the board's DNS."""
 
     directory: Path
@@ -57,7 +57,7 @@ class Device:
         """The virtual board, to be entered as a context."""
         if not self.flash.exists():
             self.build()
-        return VirtualBoard(self.flash, Settings(resolve=self.resolve, heapsize=self.heapsize, extra=extra))
+        return VirtualBoard(self.flash, BoardSettings(resolve=self.resolve, heapsize=self.heapsize, extra=extra))
 
 
 def fault_line(board: VirtualBoard, word: str, timeout: float = 20) -> str:

@@ -22,7 +22,7 @@ from rootlet.factory import views
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger
-from rootlet.factory.plan import NewIdentity, Plan, Registration
+from rootlet.factory.plan import BatchPlan, NewIdentity, RegistrationMode
 from rootlet.factory.schema import AFTER_PROOF, State
 from rootlet.factory.signing import check_ca
 from rootlet.factory.station import PortStatus, Station, Tools
@@ -46,14 +46,14 @@ def unlocked(ca: Path) -> Authority:
 
 
 @dataclass
-class Line:
+class FactoryLine:
     """Boards, a ledger and a CA in ``directory``; ``golden`` is the image, or None where the boards carry it."""
 
     directory: Path
     ca: Path
     golden: bytes | None
     on_boards: bytes
-    registration: Registration = Registration.DEFERRED
+    registration: RegistrationMode = RegistrationMode.DEFERRED
     where: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     boards: list[DownloadMode] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Line:
         return Ledger(self.database, station="tests")
 
     def open(self, count: int, batch: str = BATCH, prefix: str = "thing") -> None:
-        plan = Plan(
+        plan = BatchPlan(
             board="esp32_generic",
             customer="Tests",
             ca_sha256=check_ca(self.ca).sha256,
@@ -220,7 +220,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def line(tmp_path: Path, ca: Path, golden: bytes) -> Iterator[Line]:
+def line(tmp_path: Path, ca: Path, golden: bytes) -> Iterator[FactoryLine]:
     """A line whose boards carry the golden image already."""
-    with Line(tmp_path, ca, None, golden) as made:
+    with FactoryLine(tmp_path, ca, None, golden) as made:
         yield made

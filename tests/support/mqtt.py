@@ -15,7 +15,7 @@ from rootlet.pki.identity import DeviceIdentity
 from rootlet.sandbox.sandbox import Sandbox
 
 
-class Client:
+class MqttClient:
     """Connects on entering the context. ``sni`` False sends no server name."""
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Self
 _NTP_1900 = 2208988800
 
 
-class TimeServer:
+class AdjustableTimeServer:
     """``clock`` gives the Unix seconds that it answers with; None: it does not answer. ``asked`` counts the questions."""
 
     def __init__(self, clock: Callable[[], float | None] = time.time) -> None:

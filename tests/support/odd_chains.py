@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from rootlet.pki.certificates import PrivateKey, serial_number
 
 from .chains import HOST, NOW, WILDCARD, named
-from .defects import DAY, Case, Signed, case, intermediate, root, sign
+from .defects import DAY, DefectCase, Signed, case, intermediate, root, sign
 
 Extension = tuple[x509.ExtensionType, bool]
 """And whether it is critical."""
@@ -51,9 +51,9 @@ def _case(
     above: Sequence[Signed] | None = None,
     roots: Sequence[Signed] | None = None,
     host: str = HOST,
-) -> Case:
+) -> DefectCase:
     sent = (leaf.certificate, *(one.certificate for one in ([intermediate()] if above is None else above)))
-    return Case(sent, leaf.key, tuple(one.certificate for one in roots or [root()]), host, fault, openssl, why)
+    return DefectCase(sent, leaf.key, tuple(one.certificate for one in roots or [root()]), host, fault, openssl, why)
 
 
 def _changed(signed: Signed, by: Signed, change: Callable[[asn1.TbsCertificate], None]) -> Signed:
@@ -77,66 +77,66 @@ def _usage(**bits: bool) -> Extension:
 
 
 @case
-def wildcard_right_below_a_top_level() -> Case:
+def wildcard_right_below_a_top_level() -> DefectCase:
     why = "mbedTLS takes a wildcard right below a top level; OpenSSL wants two labels behind it"
     return _case(_certified(_alternative(x509.DNSName("*.localhost"))), "", False, why, host="broker.localhost")
 
 
 @case
-def wildcard_within_a_label() -> Case:
+def wildcard_within_a_label() -> DefectCase:
     why = "mbedTLS takes a wildcard for a whole label only; OpenSSL for a part of one too"
     return _case(_certified(_alternative(x509.DNSName(f"a{WILDCARD}"))), "tls-hostname", True, why)
 
 
 @case
-def email_address_beside_the_host_in_the_common_name() -> Case:
+def email_address_beside_the_host_in_the_common_name() -> DefectCase:
     why = "mbedTLS looks at no common name beside alternative names of any kind; OpenSSL at none beside DNS names"
     leaf = _certified(_alternative(x509.RFC822Name("a@example.org")), subject=named(HOST))
     return _case(leaf, "tls-hostname", True, why)
 
 
 @case
-def host_with_a_dot_at_its_end() -> Case:
+def host_with_a_dot_at_its_end() -> DefectCase:
     return _case(_certified(_DNS), "tls-hostname", False, host=HOST + ".")
 
 
 @case
-def name_with_a_dot_at_its_end() -> Case:
+def name_with_a_dot_at_its_end() -> DefectCase:
     return _case(_certified(_alternative(x509.DNSName(HOST + "."))), "tls-hostname", False)
 
 
 @case
-def name_in_capitals() -> Case:
+def name_in_capitals() -> DefectCase:
     return _case(_certified(_alternative(x509.DNSName(HOST.upper()))), "", True)
 
 
 @case
-def host_in_the_second_common_name() -> Case:
+def host_in_the_second_common_name() -> DefectCase:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("server", HOST)])
     return _case(_certified(subject=subject), "", True)
 
 
 @case
-def address_in_the_common_name() -> Case:
+def address_in_the_common_name() -> DefectCase:
     why = "mbedTLS compares an address with the common name too; OpenSSL with alternative names that are addresses"
     return _case(_certified(subject=named("127.0.0.1")), "", False, why, host="127.0.0.1")
 
 
 @case
-def critical_policy() -> Case:
+def critical_policy() -> DefectCase:
     why = "mbedTLS knows no policy but anyPolicy, so another one that is critical fails"
     policy = x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)
     return _case(_certified(_DNS, (x509.CertificatePolicies([policy]), True)), "tls-failed", True, why)
 
 
 @case
-def critical_any_policy() -> Case:
+def critical_any_policy() -> DefectCase:
     policy = x509.PolicyInformation(x509.ObjectIdentifier("2.5.29.32.0"), None)
     return _case(_certified(_DNS, (x509.CertificatePolicies([policy]), True)), "", True)
 
 
 @case
-def critical_key_identifiers() -> Case:
+def critical_key_identifiers() -> DefectCase:
     why = "mbedTLS knows critical key identifiers; OpenSSL refuses them, as RFC 5280 wants them not critical"
     aki = x509.AuthorityKeyIdentifier.from_issuer_public_key(intermediate().key.public_key())
     leaf = _certified(_DNS, (aki, True), (x509.SubjectKeyIdentifier(bytes(20)), True))
@@ -144,13 +144,13 @@ def critical_key_identifiers() -> Case:
 
 
 @case
-def critical_stranger() -> Case:
+def critical_stranger() -> DefectCase:
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.9"), b"\x05\x00")
     return _case(_certified(_DNS, (unknown, True)), "tls-failed", False)
 
 
 @case
-def superfluous_with_a_critical_stranger() -> Case:
+def superfluous_with_a_critical_stranger() -> DefectCase:
     why = "mbedTLS reads all that was sent, also what leads nowhere"
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.9"), b"\x05\x00")
     other = _certified((unknown, True), by=root(), subject=named("Stranger"), ca=True)
@@ -158,19 +158,19 @@ def superfluous_with_a_critical_stranger() -> Case:
 
 
 @case
-def other_authority_key_identifier() -> Case:
+def other_authority_key_identifier() -> DefectCase:
     why = "mbedTLS goes by names and signatures; OpenSSL by AKI and SKI too"
     return _case(_certified(_DNS, (x509.AuthorityKeyIdentifier(bytes(20), None, None), False)), "", False, why)
 
 
 @case
-def intermediate_that_may_not_sign() -> Case:
+def intermediate_that_may_not_sign() -> DefectCase:
     between = _certified(_usage(digital_signature=True), by=root(), subject=named("Between"), ca=True)
     return _case(_certified(_DNS, by=between), "tls-untrusted-root", False, above=[between])
 
 
 @case
-def intermediate_for_clients_only() -> Case:
+def intermediate_for_clients_only() -> DefectCase:
     why = "mbedTLS looks at the extended key usage of the server's own certificate only"
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     between = _certified((usage, False), by=root(), subject=named("Between"), ca=True)
@@ -178,32 +178,32 @@ def intermediate_for_clients_only() -> Case:
 
 
 @case
-def any_extended_key_usage() -> Case:
+def any_extended_key_usage() -> DefectCase:
     why = "mbedTLS takes anyExtendedKeyUsage for a server; OpenSSL asks for serverAuth"
     usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.5.29.37.0")])
     return _case(_certified(_DNS, (usage, False)), "", False, why)
 
 
 @case
-def server_certificate_embedded() -> Case:
+def server_certificate_embedded() -> DefectCase:
     leaf = _certified(_DNS)
     return _case(leaf, "tls-untrusted-root", False, above=[], roots=[leaf])
 
 
 @case
-def self_signed_server_certificate_embedded() -> Case:
+def self_signed_server_certificate_embedded() -> DefectCase:
     leaf = sign("server", names=[WILDCARD])
     return _case(leaf, "", True, above=[], roots=[leaf])
 
 
 @case
-def intermediate_embedded() -> Case:
+def intermediate_embedded() -> DefectCase:
     why = "mbedTLS ends at any embedded CA; OpenSSL wants one that signed itself"
     return _case(_certified(_DNS), "", False, why, above=[], roots=[intermediate()])
 
 
 @case
-def version_1_root() -> Case:
+def version_1_root() -> DefectCase:
     def old(tbs: asn1.TbsCertificate) -> None:
         tbs["version"] = "v1"
         del tbs["extensions"]
@@ -214,39 +214,39 @@ def version_1_root() -> Case:
 
 
 @case
-def cross_signed_wrong_one_first() -> Case:
+def cross_signed_wrong_one_first() -> DefectCase:
     other = sign("Other Root", ca=True)
     twin = sign("Test Intermediate", other, ca=True, path_length=0, key=intermediate().key)
     return _case(_certified(_DNS), "tls-untrusted-root", False, above=[twin, intermediate()])
 
 
 @case
-def expired_twin_of_the_intermediate_first() -> Case:
+def expired_twin_of_the_intermediate_first() -> DefectCase:
     twin = sign("Test Intermediate", root(), ca=True, path_length=0, key=intermediate().key, valid=(-90, -1))
     return _case(_certified(_DNS), "", True, above=[twin, intermediate()])
 
 
 @case
-def expired_twin_of_the_root_embedded_too() -> Case:
+def expired_twin_of_the_root_embedded_too() -> DefectCase:
     twin = sign("Test Root", ca=True, key=root().key, valid=(-90, -1))
     return _case(_certified(_DNS), "", True, roots=[twin, root()])
 
 
 @case
-def sha_224_signature() -> Case:
+def sha_224_signature() -> DefectCase:
     why = "mbedTLS wants SHA-256 or longer"
     return _case(_certified(_DNS, digest=hashes.SHA224()), "tls-failed", True, why)
 
 
 @case
-def rsa_1024_root() -> Case:
+def rsa_1024_root() -> DefectCase:
     why = "OpenSSL's verify command takes the key at its default level; its TLS does not"
     top = sign("Short Root", ca=True, key=rsa.generate_private_key(65537, 1024))
     return _case(_certified(_DNS, by=top), "tls-failed", True, why, above=[], roots=[top])
 
 
 @case
-def rsa_pss_signature() -> Case:
+def rsa_pss_signature() -> DefectCase:
     why = "MicroPython builds Mbed TLS without RSASSA-PSS"
     top = sign("RSA Root", ca=True, key=rsa.generate_private_key(65537, 2048))
     return _case(_certified(_DNS, by=top, pss=True), "tls-failed", True, why, above=[], roots=[top])
@@ -257,7 +257,7 @@ def _twice(tbs: asn1.TbsCertificate) -> None:
 
 
 @case
-def superfluous_with_an_extension_twice() -> Case:
+def superfluous_with_an_extension_twice() -> DefectCase:
     why = "mbedTLS reads all that was sent, also what leads nowhere"
     stranger = sign("Stranger", ca=True)
     return _case(_certified(_DNS), "tls-failed", True, why, above=[intermediate(), _changed(stranger, stranger, _twice)])

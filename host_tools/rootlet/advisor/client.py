@@ -17,7 +17,7 @@ from rootlet.advisor.packets import (
     Connect,
     Decoder,
     Disconnect,
-    Malformed,
+    MalformedPacket,
     Packet,
     Pingreq,
     Pingresp,
@@ -264,7 +264,7 @@ class Client:
             self._end("server" if self.ready else "device", str(error))
         except OSError as error:
             self._end("device", error.strerror or type(error).__name__)
-        except Malformed as error:
+        except MalformedPacket as error:
             self._timeline.add("malformed", self.number, str(error))
             self._end("server", "a malformed packet")
         await self._wake()
@@ -299,7 +299,7 @@ class Client:
             case Publish(qos=1):
                 await self.send(Puback(packet.identifier))
             case Publish(qos=2):
-                raise Malformed("QoS 2, which AWS IoT Core does not take")
+                raise MalformedPacket("QoS 2, which AWS IoT Core does not take")
             case Pingreq():
                 await self.send(Pingresp())
 

@@ -19,7 +19,7 @@ from rootlet.board import filesystem, image, inspect_image, secure_cert
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
 from rootlet.cloud import policy
-from rootlet.emulator.virtual_board import Settings, VirtualBoard
+from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.errors import BadInput
 from rootlet.files import write_secret
 from rootlet.pki import certificates, keys
@@ -48,7 +48,7 @@ class Environment:
     """More settings of a virtual board (boards/virtual), which other devices do not have."""
 
 
-class Device(ABC):
+class DeviceUnderTest(ABC):
     """A device under test. ``lines`` is what it printed since the last start."""
 
     virtual = False
@@ -86,7 +86,7 @@ class Device(ABC):
         """Remove what it left on this machine."""
 
 
-class VirtualDevice(Device):
+class VirtualDevice(DeviceUnderTest):
     """A flash image on the virtual board. Each start is of a fresh copy; a restart keeps what the device wrote."""
 
     virtual = True
@@ -136,7 +136,7 @@ class VirtualDevice(Device):
             **environment.extra,
         }
         resolve = dict.fromkeys(names, "127.0.0.1")
-        self._board = VirtualBoard(self._path, Settings(resolve=resolve, extra=extra), self.lines.append)
+        self._board = VirtualBoard(self._path, BoardSettings(resolve=resolve, extra=extra), self.lines.append)
         self._board.start()
 
 
@@ -190,12 +190,12 @@ def with_roots(flash: bytes, chains: Chains) -> bytes:
 def make_identity(thing: str = THING) -> DeviceIdentity:
     """A key and certificate that no cloud knows."""
     ca_key, key = keys.generate(), keys.generate()
-    ca = certificates.root(Subject(organization="Rootlet Advisor").name("Advisor Device CA"), ca_key, days=365)
+    ca = certificates.root(Subject(organization="Rootlet Advisor").name("Advisor DeviceUnderTest CA"), ca_key, days=365)
     subject = Subject(organization="Rootlet Advisor").name(thing)
     return DeviceIdentity(thing, certificates.device(subject, key.public_key(), Issuer(ca, ca_key), days=90), key, (ca,))
 
 
-class CommandDevice(Device):
+class CommandDevice(DeviceUnderTest):
     """Any client that a command line starts: placeholders in it, and the environment, say where to connect to."""
 
     host = "localhost"
@@ -281,7 +281,7 @@ class CommandDevice(Device):
                 self._on_line(line.rstrip())
 
 
-class NetworkDevice(Device):
+class NetworkDevice(DeviceUnderTest):
     """A device that somebody else powers: it connects when it does."""
 
     def __init__(self, host: str, on_wait: Callable[[], None] = lambda: None) -> None:

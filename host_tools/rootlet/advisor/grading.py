@@ -17,30 +17,30 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CaseVerdict:
     """``evidence`` is for people: times in seconds of the device, packet identifiers, alerts."""
 
     result: Result
     evidence: str
 
 
-Grade = Callable[[Timeline], Verdict]
+Grade = Callable[[Timeline], CaseVerdict]
 
 
-def passed(evidence: str) -> Verdict:
-    return Verdict(Result.PASS, evidence)
+def passed(evidence: str) -> CaseVerdict:
+    return CaseVerdict(Result.PASS, evidence)
 
 
-def warned(evidence: str) -> Verdict:
-    return Verdict(Result.WARN, evidence)
+def warned(evidence: str) -> CaseVerdict:
+    return CaseVerdict(Result.WARN, evidence)
 
 
-def failed(evidence: str) -> Verdict:
-    return Verdict(Result.FAIL, evidence)
+def failed(evidence: str) -> CaseVerdict:
+    return CaseVerdict(Result.FAIL, evidence)
 
 
-def not_run(evidence: str) -> Verdict:
-    return Verdict(Result.NOT_RUN, evidence)
+def not_run(evidence: str) -> CaseVerdict:
+    return CaseVerdict(Result.NOT_RUN, evidence)
 
 
 class Backoff(StrEnum):

@@ -7,7 +7,7 @@ from typing import ClassVar
 LONGEST = 268_435_455  # bytes; what four bytes of remaining length can say (section 2.2.3)
 
 
-class Malformed(ValueError):  # noqa: N818 - reads as what it is
+class MalformedPacket(ValueError):  # noqa: N818 - reads as what it is
     """The peer sent what MQTT 3.1.1 forbids."""
 
 
@@ -160,7 +160,7 @@ class Decoder:
         self._longest = longest
 
     def feed(self, data: bytes) -> list[Packet]:
-        """The packets that ``data`` completes. Raises Malformed; what comes after that has no meaning any more."""
+        """The packets that ``data`` completes. Raises MalformedPacket; what comes after that has no meaning any more."""
         self._buffer += data
         packets = []
         while (end := self._end()) is not None:
@@ -186,16 +186,16 @@ class Decoder:
             if not byte & 0x80:
                 break
         else:
-            raise Malformed("the remaining length has more than four bytes (section 2.2.3)")
+            raise MalformedPacket("the remaining length has more than four bytes (section 2.2.3)")
         if length > self._longest:
-            raise Malformed(f"a packet of {length} bytes; the limit is {self._longest}")
+            raise MalformedPacket(f"a packet of {length} bytes; the limit is {self._longest}")
         self._length = length
         end = at + 1 + length
         return end if end <= len(self._buffer) else None
 
 
 class _Body:
-    """Reads a packet's body from its start; whatever is missing is Malformed."""
+    """Reads a packet's body from its start; whatever is missing raises MalformedPacket."""
 
     def __init__(self, what: str, data: bytes) -> None:
         self._what, self._data, self._at = what, data, 0
@@ -203,7 +203,7 @@ class _Body:
     def take(self, count: int) -> bytes:
         taken = self._data[self._at : self._at + count]
         if len(taken) < count:
-            raise Malformed(f"{self._what} ends too early")
+            raise MalformedPacket(f"{self._what} ends too early")
         self._at += count
         return taken
 
@@ -216,7 +216,7 @@ class _Body:
     def identifier(self) -> int:
         number = self.number()
         if not number:
-            raise Malformed(f"{self._what} with packet identifier 0 (section 2.3.1)")
+            raise MalformedPacket(f"{self._what} with packet identifier 0 (section 2.3.1)")
         return number
 
     def data(self) -> bytes:
@@ -226,9 +226,9 @@ class _Body:
         try:
             text = self.data().decode()  # Python refuses surrogates, as section 1.5.3 asks
         except UnicodeDecodeError:
-            raise Malformed(f"{self._what} with a string that is no UTF-8 (section 1.5.3)") from None
+            raise MalformedPacket(f"{self._what} with a string that is no UTF-8 (section 1.5.3)") from None
         if "\0" in text:
-            raise Malformed(f"{self._what} with U+0000 in a string (section 1.5.3)")
+            raise MalformedPacket(f"{self._what} with U+0000 in a string (section 1.5.3)")
         return text
 
     def rest(self) -> bytes:
@@ -239,7 +239,7 @@ class _Body:
 
     def end(self) -> None:
         if self.more():
-            raise Malformed(f"{self._what} with {len(self._data) - self._at} bytes too many")
+            raise MalformedPacket(f"{self._what} with {len(self._data) - self._at} bytes too many")
 
 
 def _decode(first: int, data: bytes) -> Packet:
@@ -247,7 +247,7 @@ def _decode(first: int, data: bytes) -> Packet:
     if kind == Publish.kind:
         return _decode_publish(flags, _Body("PUBLISH", data))
     if flags != _WITH_FLAGS.get(kind, 0):
-        raise Malformed(f"a packet of type {kind} with flags {flags} (section 2.2.2)")
+        raise MalformedPacket(f"a packet of type {kind} with flags {flags} (section 2.2.2)")
     if kind in _EMPTY:
         empty = _EMPTY[kind]()
         _Body(name_of(empty), data).end()
@@ -268,21 +268,21 @@ def _decode(first: int, data: bytes) -> Packet:
             return _decode_suback(_Body("SUBACK", data))
         case Unsubscribe.kind:
             return _decode_unsubscribe(_Body("UNSUBSCRIBE", data))
-    raise Malformed(f"a packet of type {kind} (section 2.2.1)")
+    raise MalformedPacket(f"a packet of type {kind} (section 2.2.1)")
 
 
 def _decode_connect(body: _Body) -> Connect:
     if (name := body.string()) != "MQTT" or (level := body.byte()) != 4:
-        raise Malformed(f"CONNECT is for protocol {name!r}" + ("" if name != "MQTT" else f" level {level}, not 4"))
+        raise MalformedPacket(f"CONNECT is for protocol {name!r}" + ("" if name != "MQTT" else f" level {level}, not 4"))
     flags, keep_alive = body.byte(), body.number()
     has_will, qos, retain = bool(flags & 4), flags >> 3 & 3, bool(flags & 0x20)
     user, password = bool(flags & 0x80), bool(flags & 0x40)
     if flags & 1 or qos == 3 or (not has_will and (qos or retain)) or (password and not user):
-        raise Malformed(f"CONNECT with flags 0x{flags:02x} (section 3.1.2)")
+        raise MalformedPacket(f"CONNECT with flags 0x{flags:02x} (section 3.1.2)")
     client_id = body.string()
     clean = bool(flags & 2)
     if not client_id and not clean:
-        raise Malformed("CONNECT for a session to keep, with no client id (section 3.1.3.1)")
+        raise MalformedPacket("CONNECT for a session to keep, with no client id (section 3.1.3.1)")
     will = Will(_topic_name(body), body.data(), qos, retain) if has_will else None
     packet = Connect(client_id, keep_alive, clean, will, body.string() if user else None, body.data() if password else None)
     body.end()
@@ -293,14 +293,14 @@ def _decode_connack(body: _Body) -> Connack:
     flags, code = body.byte(), body.byte()
     body.end()
     if flags > 1 or (flags and code):
-        raise Malformed(f"CONNACK with flags {flags} and code {code} (section 3.2.2)")
+        raise MalformedPacket(f"CONNACK with flags {flags} and code {code} (section 3.2.2)")
     return Connack(bool(flags), code)
 
 
 def _decode_publish(flags: int, body: _Body) -> Publish:
     duplicate, qos, retain = bool(flags & 8), flags >> 1 & 3, bool(flags & 1)
     if qos == 3 or (duplicate and not qos):
-        raise Malformed(f"PUBLISH with flags {flags} (section 3.3.1)")
+        raise MalformedPacket(f"PUBLISH with flags {flags} (section 3.3.1)")
     topic = _topic_name(body)
     identifier = body.identifier() if qos else 0
     return Publish(topic, body.rest(), qos, identifier, retain, duplicate)
@@ -312,7 +312,7 @@ def _decode_subscribe(body: _Body) -> Subscribe:
     while not filters or body.more():
         topic_filter, qos = _topic_filter(body), body.byte()
         if qos > 2:
-            raise Malformed(f"SUBSCRIBE asks for QoS byte {qos} (section 3.8.3)")
+            raise MalformedPacket(f"SUBSCRIBE asks for QoS byte {qos} (section 3.8.3)")
         filters.append((topic_filter, qos))
     return Subscribe(identifier, tuple(filters))
 
@@ -320,7 +320,7 @@ def _decode_subscribe(body: _Body) -> Subscribe:
 def _decode_suback(body: _Body) -> Suback:
     identifier, codes = body.identifier(), tuple(body.rest())
     if not codes or any(code > 2 and code != _REFUSED for code in codes):
-        raise Malformed(f"SUBACK with return codes {codes} (section 3.9.3)")
+        raise MalformedPacket(f"SUBACK with return codes {codes} (section 3.9.3)")
     return Suback(identifier, codes)
 
 
@@ -335,7 +335,7 @@ def _decode_unsubscribe(body: _Body) -> Unsubscribe:
 def _topic_name(body: _Body) -> str:
     topic = body.string()
     if not topic or "#" in topic or "+" in topic:
-        raise Malformed(f"{topic!r} is no topic name (section 3.3.2.1)")
+        raise MalformedPacket(f"{topic!r} is no topic name (section 3.3.2.1)")
     return topic
 
 
@@ -345,7 +345,7 @@ def _topic_filter(body: _Body) -> str:
     whole = all("+" not in level or level == "+" for level in levels)
     last = all("#" not in level for level in levels[:-1]) and ("#" not in levels[-1] or levels[-1] == "#")
     if not (topic and whole and last):
-        raise Malformed(f"{topic!r} is no topic filter (section 4.7.1)")
+        raise MalformedPacket(f"{topic!r} is no topic filter (section 4.7.1)")
     return topic
 
 

@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 from rootlet import __version__
 from rootlet.advisor.grading import Result
 from rootlet.advisor.packets import Packet, name_of
-from rootlet.advisor.runner import Outcome
+from rootlet.advisor.runner import CaseResult
 from rootlet.advisor.timeline import Event
 
 PREVIEW = 80
 """Bytes of a payload that are shown."""
 
 
-def facts(outcomes: Sequence[Outcome], device: str, speed: float, seed: int) -> dict[str, Any]:
+def facts(outcomes: Sequence[CaseResult], device: str, speed: float, seed: int) -> dict[str, Any]:
     """Everything, as JSON can say it. Times are seconds of the device's."""
     return {
         "rootlet": __version__,
@@ -29,7 +29,7 @@ def facts(outcomes: Sequence[Outcome], device: str, speed: float, seed: int) -> 
     }
 
 
-def junit(outcomes: Sequence[Outcome], device: str) -> bytes:
+def junit(outcomes: Sequence[CaseResult], device: str) -> bytes:
     """JUnit XML, one test case a result. A warning passes, with its evidence in system-out."""
     suite = ElementTree.Element(
         "testsuite",
@@ -58,7 +58,7 @@ def junit(outcomes: Sequence[Outcome], device: str) -> bytes:
     return document
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: CaseResult) -> dict[str, Any]:
     case = outcome.case
     return {
         "id": case.id,

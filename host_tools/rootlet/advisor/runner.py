@@ -10,9 +10,9 @@ from typing import Any
 from rootlet.advisor import cases
 from rootlet.advisor.chains import Chains
 from rootlet.advisor.client import Clock, Timeout
-from rootlet.advisor.devices import Device, Environment
+from rootlet.advisor.devices import DeviceUnderTest, Environment
 from rootlet.advisor.endpoint import Endpoint
-from rootlet.advisor.grading import Result, Verdict, not_run
+from rootlet.advisor.grading import CaseVerdict, Result, not_run
 from rootlet.advisor.sntp import TimeServer
 from rootlet.advisor.stage import Case, NotRun, Stage
 from rootlet.advisor.timeline import Event, Timeline
@@ -24,11 +24,11 @@ SUITES = ("qualification", "all", "long")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseResult:
     """One run of one case."""
 
     case: Case
-    verdict: Verdict
+    verdict: CaseVerdict
     events: Sequence[Event]
     repetition: int
     speed: float
@@ -43,7 +43,7 @@ class Outcome:
 class Runner:
     """``address`` and ``port`` are where the endpoint listens; port 0 is any free one."""
 
-    device: Device
+    device: DeviceUnderTest
     chains: Chains
     address: str = "127.0.0.1"
     port: int = 0
@@ -53,14 +53,14 @@ class Runner:
 
     def run(
         self, chosen: Iterable[Case], *, repeat: int = 1, on_start: Callable[[Case], None] = lambda _: None
-    ) -> Iterable[Outcome]:
+    ) -> Iterable[CaseResult]:
         """Run each case ``repeat`` times, with seeds that follow on ``seed``; yields outcomes as they come."""
         for one in chosen:
             for repetition in range(repeat):
                 on_start(one)
                 yield asyncio.run(self._run(one, repetition))
 
-    async def _run(self, one: Case, repetition: int) -> Outcome:
+    async def _run(self, one: Case, repetition: int) -> CaseResult:
         speed = self.speed if self.device.virtual and one.timed else 1
         clock = Clock(speed)
         timeline = Timeline(clock.now, speed)
@@ -70,9 +70,9 @@ class Runner:
         else:
             verdict = await self._play(one, repetition, clock, timeline)
         took = time.monotonic() - began
-        return Outcome(one, verdict, timeline.events, repetition, speed, took, list(self.device.lines))
+        return CaseResult(one, verdict, timeline.events, repetition, speed, took, list(self.device.lines))
 
-    async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> Verdict:
+    async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> CaseVerdict:
         endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock, lambda: self.device.alive)
         async with TimeServer() as time_server, endpoint:
             extra = {"clock": time.time(), **one.environment}
@@ -138,7 +138,7 @@ def _in_suite(one: Case, suite: str) -> bool:
     return one.long == (suite == "long")
 
 
-def worst(outcomes: Iterable[Outcome]) -> Result:
+def worst(outcomes: Iterable[CaseResult]) -> Result:
     """The worst of the results; NOT_RUN where there are none."""
     order = [Result.FAIL, Result.WARN, Result.PASS, Result.NOT_RUN]
     return min((outcome.verdict.result for outcome in outcomes), key=order.index, default=Result.NOT_RUN)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.advisor.chains import KINDS, Chains
-from rootlet.advisor.devices import Device, Environment
+from rootlet.advisor.devices import DeviceUnderTest, Environment
 from rootlet.board import console, redirect
 from rootlet.board.repl import Repl
 from rootlet.errors import RootletError
@@ -24,7 +24,7 @@ _HOPELESS = re.compile(r"^\d+ fault: (config|credentials|key-mismatch): ")
 Lines = Callable[[Callable[[], bool]], Iterator[str]]
 
 
-class SerialDevice(Device):
+class SerialDevice(DeviceUnderTest):
     """A board that runs ``leaf``, sent to the endpoint until close(), and restarted for each case.
 
     It is reset by the port's RTS line, as by its button, where that resets it; else by a soft reset at its prompt, and then

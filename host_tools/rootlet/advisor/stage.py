@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from rootlet.advisor.chains import Chains
 from rootlet.advisor.client import Behaviour, Client, Clock, Timeout
-from rootlet.advisor.devices import Device, Environment
+from rootlet.advisor.devices import DeviceUnderTest, Environment
 from rootlet.advisor.endpoint import Endpoint
 from rootlet.advisor.grading import Grade
 from rootlet.advisor.packets import Connect, Subscribe
@@ -26,7 +26,7 @@ class NotRun(Exception):  # noqa: N818 - reads as what it is
 class Stage:
     """One run of one case. All times are seconds of the device's."""
 
-    device: Device
+    device: DeviceUnderTest
     endpoint: Endpoint
     timeline: Timeline
     clock: Clock

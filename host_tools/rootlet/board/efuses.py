@@ -37,7 +37,7 @@ STOCK = {
 
 
 @dataclass(frozen=True)
-class Step:
+class BurnStep:
     """One thing to burn. ``undone`` says what can no longer be undone afterwards."""
 
     feature: Feature
@@ -48,21 +48,21 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BurnPlan:
     """What would burn on a chip, in order, and what to know before."""
 
     chip: str
-    steps: tuple[Step, ...]
+    steps: tuple[BurnStep, ...]
     warnings: tuple[str, ...]
 
 
-def plan(chip: str, features: tuple[Feature, ...]) -> Plan:
+def plan(chip: str, features: tuple[Feature, ...]) -> BurnPlan:
     """The steps for ``features`` on ``chip``. Raises BadInput for a feature that the chip lacks."""
     if chip not in CHIPS:
         raise BadInput(f"no plan for {chip}", hint=f"known chips: {', '.join(CHIPS)}")
     if chip == "esp32" and "ds" in features:
         raise BadInput("the ESP32 has no DS peripheral", hint="leave ds out, or choose an ESP32-S3, C3 or C6")
-    steps: list[Step] = []
+    steps: list[BurnStep] = []
     for feature in FEATURES:
         if feature in features:
             steps += (_ESP32 if chip == "esp32" else _later(chip))[feature]
@@ -71,31 +71,41 @@ def plan(chip: str, features: tuple[Feature, ...]) -> Plan:
         warnings.append("secure boot v2 needs an ESP32 of revision 3 or later")
     if "flash-encryption" in features:
         warnings.append("afterwards rootlet flash, verify, info and repair refuse the board: plain bytes mean nothing to it")
-    return Plan(chip, tuple(steps), tuple(warnings))
+    return BurnPlan(chip, tuple(steps), tuple(warnings))
 
 
 _NEVER_OFF = "the feature can never be turned off again"
 _DEBUGGING = "this way of debugging the chip is gone"
 
-_ESP32: dict[str, list[Step]] = {
+_ESP32: dict[str, list[BurnStep]] = {
     "flash-encryption": [
-        Step("flash-encryption", "key", "BLOCK1", "flash_encryption", "the block can be neither read nor changed again"),
-        Step("flash-encryption", "efuse", "FLASH_CRYPT_CONFIG", "15", "how the key is mixed with the address is fixed"),
-        Step("flash-encryption", "efuse", "DISABLE_DL_ENCRYPT", "1", "the bootloader in ROM no longer encrypts for a host"),
-        Step("flash-encryption", "efuse", "DISABLE_DL_DECRYPT", "1", "the bootloader in ROM no longer decrypts for a host"),
-        Step("flash-encryption", "efuse", "DISABLE_DL_CACHE", "1", "the bootloader in ROM no longer reads flash decrypted"),
-        Step("flash-encryption", "efuse", "JTAG_DISABLE", "1", _DEBUGGING),
-        Step("flash-encryption", "efuse", "FLASH_CRYPT_CNT", "127", _NEVER_OFF + "; plain bytes written later do not run"),
+        BurnStep("flash-encryption", "key", "BLOCK1", "flash_encryption", "the block can be neither read nor changed again"),
+        BurnStep("flash-encryption", "efuse", "FLASH_CRYPT_CONFIG", "15", "how the key is mixed with the address is fixed"),
+        BurnStep(
+            "flash-encryption", "efuse", "DISABLE_DL_ENCRYPT", "1", "the bootloader in ROM no longer encrypts for a host"
+        ),
+        BurnStep(
+            "flash-encryption", "efuse", "DISABLE_DL_DECRYPT", "1", "the bootloader in ROM no longer decrypts for a host"
+        ),
+        BurnStep(
+            "flash-encryption", "efuse", "DISABLE_DL_CACHE", "1", "the bootloader in ROM no longer reads flash decrypted"
+        ),
+        BurnStep("flash-encryption", "efuse", "JTAG_DISABLE", "1", _DEBUGGING),
+        BurnStep(
+            "flash-encryption", "efuse", "FLASH_CRYPT_CNT", "127", _NEVER_OFF + "; plain bytes written later do not run"
+        ),
     ],
     "secure-boot": [
-        Step("secure-boot", "digest", "BLOCK2", "secure_boot_v2", "this signing key is the only one, without a successor"),
-        Step("secure-boot", "efuse", "JTAG_DISABLE", "1", _DEBUGGING),
-        Step("secure-boot", "efuse", "ABS_DONE_1", "1", _NEVER_OFF + "; nothing unsigned boots"),
+        BurnStep(
+            "secure-boot", "digest", "BLOCK2", "secure_boot_v2", "this signing key is the only one, without a successor"
+        ),
+        BurnStep("secure-boot", "efuse", "JTAG_DISABLE", "1", _DEBUGGING),
+        BurnStep("secure-boot", "efuse", "ABS_DONE_1", "1", _NEVER_OFF + "; nothing unsigned boots"),
     ],
 }
 
 
-def _later(chip: str) -> dict[str, list[Step]]:
+def _later(chip: str) -> dict[str, list[BurnStep]]:
     caches = ["DIS_DOWNLOAD_ICACHE"] + (["DIS_DOWNLOAD_DCACHE"] if chip == "esp32s3" else [])
     debugging = [("DIS_PAD_JTAG", _DEBUGGING), ("DIS_USB_JTAG", _DEBUGGING)]
     encryption = [
@@ -107,22 +117,22 @@ def _later(chip: str) -> dict[str, list[Step]]:
     revoked = "a second signing key can never be added"
     return {
         "flash-encryption": [
-            Step(
+            BurnStep(
                 "flash-encryption", "key", "BLOCK_KEY0", "XTS_AES_128_KEY", "the block can be neither read nor changed again"
             ),
-            *(Step("flash-encryption", "efuse", name, "1", undone) for name, undone in encryption),
-            Step(
+            *(BurnStep("flash-encryption", "efuse", name, "1", undone) for name, undone in encryption),
+            BurnStep(
                 "flash-encryption", "efuse", "SPI_BOOT_CRYPT_CNT", "7", _NEVER_OFF + "; plain bytes written later do not run"
             ),
         ],
         "secure-boot": [
-            Step("secure-boot", "digest", "BLOCK_KEY1", "SECURE_BOOT_DIGEST0", "this signing key cannot be exchanged"),
-            *(Step("secure-boot", "efuse", f"SECURE_BOOT_KEY_REVOKE{slot}", "1", revoked) for slot in (1, 2)),
-            *(Step("secure-boot", "efuse", name, "1", undone) for name, undone in debugging),
-            Step("secure-boot", "efuse", "SECURE_BOOT_EN", "1", _NEVER_OFF + "; nothing unsigned boots"),
+            BurnStep("secure-boot", "digest", "BLOCK_KEY1", "SECURE_BOOT_DIGEST0", "this signing key cannot be exchanged"),
+            *(BurnStep("secure-boot", "efuse", f"SECURE_BOOT_KEY_REVOKE{slot}", "1", revoked) for slot in (1, 2)),
+            *(BurnStep("secure-boot", "efuse", name, "1", undone) for name, undone in debugging),
+            BurnStep("secure-boot", "efuse", "SECURE_BOOT_EN", "1", _NEVER_OFF + "; nothing unsigned boots"),
         ],
         "ds": [
-            Step(
+            BurnStep(
                 "ds", "key", "BLOCK_KEY2", "HMAC_DOWN_DIGITAL_SIGNATURE", "the block can be neither read nor changed again"
             ),
         ],
@@ -144,14 +154,14 @@ class Fuses:
         self.chip = str(self._commands.esp.CHIP_NAME).lower().replace("-", "")
         self.mac = str(self._commands.efuses["MAC"].get()).split()[0]
 
-    def is_done(self, step: Step) -> bool:
+    def is_done(self, step: BurnStep) -> bool:
         """Whether the step's fuse is burned already. Of a key only that there is one: it cannot be read."""
         fuse = self._commands.efuses[step.target]
         if step.action == "efuse":
             return int(fuse.get_raw()) == int(step.value)
         return not fuse.is_writeable()
 
-    def in_the_way(self, step: Step) -> str | None:
+    def in_the_way(self, step: BurnStep) -> str | None:
         """Why the step cannot be burned any more; None where it can."""
         fuse = self._commands.efuses[step.target]
         if step.action == "digest" and self.chip == "esp32" and (revision := self._commands.esp.get_chip_revision()) < 300:
@@ -162,7 +172,7 @@ class Fuses:
             return f"{step.target} holds another key"
         return None
 
-    def burn(self, step: Step, key: bytes | None) -> None:
+    def burn(self, step: BurnStep, key: bytes | None) -> None:
         """Burn one step. ``key``: 32 bytes, or for a digest the signing key's PEM. Raises RootletError where it failed."""
         try:
             if step.action == "efuse":
@@ -184,13 +194,13 @@ class Fuses:
 
 def apply(
     fuses: Fuses,
-    wanted: Plan,
+    wanted: BurnPlan,
     *,
     confirm: str,
     own_build: bool,
     records: Path,
     signing_key: Path | None = None,
-    on_step: Callable[[Step, bool], None] = lambda *_: None,
+    on_step: Callable[[BurnStep, bool], None] = lambda *_: None,
 ) -> Path:
     """Burn a plan; return the directory with its record and keys (0700, files 0600), written before anything burns.
 
@@ -229,7 +239,7 @@ def apply(
     return directory
 
 
-def _record(directory: Path, wanted: Plan) -> dict[str, bytes]:
+def _record(directory: Path, wanted: BurnPlan) -> dict[str, bytes]:
     """Write the plan and its keys down first: what is burned can never be read again."""
     make_private_directory(directory)
     keys = {}
@@ -243,5 +253,5 @@ def _record(directory: Path, wanted: Plan) -> dict[str, bytes]:
     return keys
 
 
-def _key_file(directory: Path, step: Step) -> Path:
+def _key_file(directory: Path, step: BurnStep) -> Path:
     return directory / f"{step.feature}.key"

@@ -36,7 +36,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WriteResult:
     """What a run did. ``written`` and ``total`` are bytes of flash; ``sent`` and ``received`` bytes on the wire."""
 
     written: int
@@ -83,7 +83,7 @@ def check_fit(chip: Chip, flash: bytes) -> None:
         )
 
 
-def burn(chip: Chip, wanted: Sequence[Region], progress: Progress | None = None) -> Outcome:
+def burn(chip: Chip, wanted: Sequence[Region], progress: Progress | None = None) -> WriteResult:
     """Make the chip's flash hold ``wanted``. A second run after an interruption sends only what is still missing.
 
     Raises RootletError where a region differs after writing.
@@ -101,7 +101,7 @@ def burn(chip: Chip, wanted: Sequence[Region], progress: Progress | None = None)
         confirm(chip, region)
     sent, received = chip.wire.sent - before[0], chip.wire.received - before[1]
     total = sum(len(region.data) for region in wanted)
-    return Outcome(written, total, tuple(touched), sent, received, time.monotonic() - began)
+    return WriteResult(written, total, tuple(touched), sent, received, time.monotonic() - began)
 
 
 def write_region(chip: Chip, region: Region, progress: Progress | None = None) -> int:
@@ -198,7 +198,7 @@ def guard_identity(chip: Chip, expected: DeviceIdentity | None, replace: bool) -
     )
 
 
-def write_identity(chip: Chip, identity: DeviceIdentity, progress: Progress | None = None) -> Outcome:
+def write_identity(chip: Chip, identity: DeviceIdentity, progress: Progress | None = None) -> WriteResult:
     """Write one device's credentials, at most 8 KiB, to a board that carries the golden image. Raises RootletError."""
     began, before = time.monotonic(), (chip.wire.sent, chip.wire.received)
     table = read_table(chip)
@@ -208,7 +208,7 @@ def write_identity(chip: Chip, identity: DeviceIdentity, progress: Progress | No
     check_identity(chip, identity, table)
     touched = (region.name,) if written else ()
     sent, received = chip.wire.sent - before[0], chip.wire.received - before[1]
-    return Outcome(written, len(region.data), touched, sent, received, time.monotonic() - began)
+    return WriteResult(written, len(region.data), touched, sent, received, time.monotonic() - began)
 
 
 def files(chip: Chip, table: Sequence[Partition], wanted: Callable[[str], bool]) -> dict[str, bytes]:

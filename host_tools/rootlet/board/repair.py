@@ -14,7 +14,7 @@ import platformdirs
 
 from rootlet.board import filesystem, firmware, flasher, inspect_board, inspect_image, partitions
 from rootlet.board.chip import Chip, Progress
-from rootlet.board.flasher import Outcome, Region
+from rootlet.board.flasher import Region, WriteResult
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import make_private_directory, write_secret
 from rootlet.pki.identity import DeviceIdentity
@@ -27,7 +27,7 @@ class Repaired:
     identity: DeviceIdentity
     kept: tuple[str, ...]
     resumed: bool
-    outcome: Outcome
+    outcome: WriteResult
 
 
 def backup_directory() -> Path:

@@ -72,7 +72,7 @@ def paced(limits: Mapping[str, float] = LIMITS) -> "IoTClient":
 
 
 @dataclass(frozen=True)
-class Step:
+class DeviceResult:
     """One device's result; ``problem`` is empty where it is registered."""
 
     thing: str
@@ -85,8 +85,8 @@ def register_all(
     iot: "IoTClient",
     identities: Iterable[Certified],
     journal: Path,
-    register: Callable[["IoTClient", Certified], registration.Registration],
-) -> Iterator[Step]:
+    register: Callable[["IoTClient", Certified], registration.RegistrationResult],
+) -> Iterator[DeviceResult]:
     """Register one after another, noting each in ``journal``; what the journal has already is not asked about again.
 
     A device that AWS refuses is reported and the next one is taken.
@@ -99,10 +99,10 @@ def register_all(
             try:
                 result = register(iot, identity)
             except RootletError as error:
-                yield Step(identity.thing, identity.certificate_id, False, error.what)
+                yield DeviceResult(identity.thing, identity.certificate_id, False, error.what)
                 continue
             note({"certificate": identity.certificate_id, "thing": identity.thing})
-            yield Step(identity.thing, identity.certificate_id, bool(result.changes))
+            yield DeviceResult(identity.thing, identity.certificate_id, bool(result.changes))
 
 
 def read_journal(journal: Path) -> set[str]:

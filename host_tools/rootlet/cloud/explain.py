@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ConnectionCheck:
     """One question and its answer; ``ok`` None: it decides nothing here. ``hint`` where it is not well."""
 
     name: str
@@ -32,7 +32,7 @@ class Explanation:
     """``accepted``: the connection would be let in. ``first_time``: dropped once and registered, and then let in."""
 
     certificate_id: str
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[ConnectionCheck] = field(default_factory=list)
     first_time: bool = False
 
     @property
@@ -79,22 +79,24 @@ def _unregistered(found: Explanation, authority: Any) -> None:
     if waits:
         found.first_time = True
         text = "not yet: its first connection is dropped and registers it, for its CA is registered with auto-registration"
-        found.rules.append(Rule("registered", None, text))
+        found.rules.append(ConnectionCheck("registered", None, text))
     else:
         hint = "rootlet cloud register DIRECTORY, or register its CA with auto-registration"
-        found.rules.append(Rule("registered", False, f"the account does not know certificate {found.certificate_id}", hint))
+        found.rules.append(
+            ConnectionCheck("registered", False, f"the account does not know certificate {found.certificate_id}", hint)
+        )
 
 
 def _registered(iot: "IoTClient", found: Explanation, description: Any, certificate: x509.Certificate) -> None:
     mode = description.get("certificateMode", "DEFAULT")
     how = f"under CA {description['caCertificateId'][:16]}…" if description.get("caCertificateId") else "without a CA"
     sni = "; the device must send SNI" if mode == "SNI_ONLY" else ""
-    found.rules.append(Rule("registered", True, f"{how}{sni}"))
+    found.rules.append(ConnectionCheck("registered", True, f"{how}{sni}"))
     status = description["status"]
     hint = (
         "rootlet cloud register DIRECTORY --activate" if status in ("INACTIVE", "PENDING_ACTIVATION") else "issue a new one"
     )
-    found.rules.append(Rule("status", status == "ACTIVE", status, "" if status == "ACTIVE" else hint))
+    found.rules.append(ConnectionCheck("status", status == "ACTIVE", status, "" if status == "ACTIVE" else hint))
     arn = description["certificateArn"]
     things = iot.list_principal_things(principal=arn)["things"]
     names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
@@ -103,21 +105,23 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
         text = "no thing is attached: a policy that asks for iot:Connection.Thing.IsAttached denies it"
     else:
         text = f"{', '.join(things)} attached" + ("" if names and names[0] in things else f"; the certificate names {names}")
-    found.rules.append(Rule("thing", bool(things) or None, text, "" if things else "rootlet cloud register DIRECTORY"))
+    found.rules.append(
+        ConnectionCheck("thing", bool(things) or None, text, "" if things else "rootlet cloud register DIRECTORY")
+    )
     found.rules += _policies(iot, arn, thing)
     if status == "ACTIVE":
         found.rules.append(_connect(iot, found.certificate_id, names[0] if names else thing))
 
 
-def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> Rule:
+def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> ConnectionCheck:
     """What the policies decide for the client id that ``leaf`` uses: the certificate's common name."""
     decision = simulate(from_aws(iot, certificate_id, client_id=client_id), "connect", client_id).decision
     text = f"as {client_id}: {decision.by.title if decision.by else 'no statement allows iot:Connect'}"
     hint = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
-    return Rule("connect", decision.allowed, text, hint)
+    return ConnectionCheck("connect", decision.allowed, text, hint)
 
 
-def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:
+def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[ConnectionCheck]:
     attached = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
     sources = dict.fromkeys(attached, "")
     if thing:
@@ -125,26 +129,30 @@ def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[Rule]:
             for policy in iot.list_attached_policies(target=group["groupArn"])["policies"]:
                 sources.setdefault(policy["policyName"], f" (by group {group['groupName']})")
     if not sources:
-        yield Rule("policies", False, "none is attached: everything is denied", "rootlet cloud register DIRECTORY")
+        yield ConnectionCheck(
+            "policies", False, "none is attached: everything is denied", "rootlet cloud register DIRECTORY"
+        )
         return
-    yield Rule("policies", True, ", ".join(name + where for name, where in sources.items()))
+    yield ConnectionCheck("policies", True, ", ".join(name + where for name, where in sources.items()))
 
 
-def _dates(certificate: x509.Certificate, at: dt.datetime) -> Rule:
+def _dates(certificate: x509.Certificate, at: dt.datetime) -> ConnectionCheck:
     if at > certificate.not_valid_after_utc:
-        return Rule("dates", False, f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}", "issue and register a new one")
+        return ConnectionCheck(
+            "dates", False, f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}", "issue and register a new one"
+        )
     if at < certificate.not_valid_before_utc:
-        return Rule(
+        return ConnectionCheck(
             "dates", False, f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}Z", "wait, or check clocks"
         )
-    return Rule("dates", True, f"until {certificate.not_valid_after_utc:%Y-%m-%d}")
+    return ConnectionCheck("dates", True, f"until {certificate.not_valid_after_utc:%Y-%m-%d}")
 
 
-def _issuer(certificate: x509.Certificate, authority: Any) -> Rule:
+def _issuer(certificate: x509.Certificate, authority: Any) -> ConnectionCheck:
     name = certificate.issuer.rfc4514_string()
     if authority is None:
-        return Rule(
+        return ConnectionCheck(
             "issuer", None, f"{name}: not among the account's registered CAs, which a certificate of its own needs not"
         )
     auto = authority.get("autoRegistrationStatus", "DISABLE")
-    return Rule("issuer", None, f"{name}: registered, {authority['status']}, auto-registration {auto}")
+    return ConnectionCheck("issuer", None, f"{name}: registered, {authority['status']}, auto-registration {auto}")

@@ -123,7 +123,7 @@ def describe(iot: "IoTClient", certificate_id: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Finding:
+class AccountFinding:
     """One thing in the account that somebody should look at."""
 
     kind: str
@@ -131,7 +131,7 @@ class Finding:
     text: str
 
 
-def audit(iot: "IoTClient", *, within: int, at: dt.datetime) -> Iterator[Finding]:
+def audit(iot: "IoTClient", *, within: int, at: dt.datetime) -> Iterator[AccountFinding]:
     """Look at every certificate of the account: expired or soon to be (``within`` days), without thing or policy, pending,
     several to a thing, with a policy that has wildcards.
     """
@@ -143,33 +143,35 @@ def audit(iot: "IoTClient", *, within: int, at: dt.datetime) -> Iterator[Finding
                 yield from _look(iot, entry["certificateId"], within, at, holders, seen)
         for thing, certificates in holders.items():
             if len(certificates) > 1:
-                yield Finding("several", certificates[0], f"thing {thing} has {len(certificates)} active certificates")
+                yield AccountFinding(
+                    "several", certificates[0], f"thing {thing} has {len(certificates)} active certificates"
+                )
 
 
 def _look(
     iot: "IoTClient", identifier: str, within: int, at: dt.datetime, holders: dict[str, list[str]], seen: dict[str, str]
-) -> Iterator[Finding]:
+) -> Iterator[AccountFinding]:
     known = describe(iot, identifier)
     if known["status"] == "PENDING_ACTIVATION":
-        yield Finding("pending", identifier, "waits for its activation: rootlet cloud jitr run")
+        yield AccountFinding("pending", identifier, "waits for its activation: rootlet cloud jitr run")
     if known["status"] != "ACTIVE":
         return
     certificate = x509.load_pem_x509_certificate(known["certificatePem"].encode())
     left = (certificate.not_valid_after_utc - at).days
     if left < within:
         when = "expired" if left < 0 else f"expires in {left} days:"
-        yield Finding("expiry", identifier, f"{when} {certificate.not_valid_after_utc:%Y-%m-%d}")
+        yield AccountFinding("expiry", identifier, f"{when} {certificate.not_valid_after_utc:%Y-%m-%d}")
     arn = known["certificateArn"]
     things = iot.list_principal_things(principal=arn)["things"]
     for thing in things:
         holders.setdefault(thing, []).append(identifier)
     if not things:
-        yield Finding("no-thing", identifier, "is ACTIVE and attached to no thing")
+        yield AccountFinding("no-thing", identifier, "is ACTIVE and attached to no thing")
     policies = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
     if not policies:
-        yield Finding("no-policy", identifier, "is ACTIVE and has no policy of its own")
+        yield AccountFinding("no-policy", identifier, "is ACTIVE and has no policy of its own")
     for name in policies:
         if name not in seen:
             seen[name] = iot.get_policy(policyName=name)["policyDocument"]
         if '"*"' in seen[name] or '"iot:*"' in seen[name]:
-            yield Finding("wildcard", identifier, f"policy {name} allows everything somewhere")
+            yield AccountFinding("wildcard", identifier, f"policy {name} allows everything somewhere")

@@ -36,7 +36,7 @@ _JOB = re.compile(re.escape(f"$aws/things/{variables.THING_NAME}/jobs/") + r"[*+
 
 
 @dataclass(frozen=True)
-class Finding:
+class PolicyFinding:
     """``level``: error is what lets a device do too much, or what never works; warning is what deserves a look."""
 
     level: Literal["error", "warning"]
@@ -47,25 +47,25 @@ class Finding:
     """Of those that Device Advisor and Device Defender look for."""
 
 
-def check(name: str, given: str | Mapping[str, Any]) -> list[Finding]:
+def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
     """The findings about a policy; none is well. Raises BadInput where it is malformed."""
     policy = document.parse(name, given)
     found = [finding for statement in policy.statements for finding in _statement(statement)]
     size = document.characters(given if isinstance(given, Mapping) else document.load(name, given))
     if size > document.MAX_CHARACTERS:
         what = f"{size} characters without white space; AWS IoT takes {document.MAX_CHARACTERS}"
-        found.append(Finding("error", "the document", what, "use policy variables instead of names, or split it"))
+        found.append(PolicyFinding("error", "the document", what, "use policy variables instead of names, or split it"))
     return found
 
 
-def _statement(statement: Statement) -> Iterator[Finding]:
+def _statement(statement: Statement) -> Iterator[PolicyFinding]:
     yield from _unknown_variables(statement)
     if statement.effect == "Deny":
         return  # what a Deny names too widely keeps out, and lets nobody in
     for what, inverted in (("NotAction", statement.not_actions), ("NotResource", statement.not_resources)):
         if inverted:
             told = f"it allows all but what {what} names"
-            yield Finding("error", statement.title, told, f"name what is allowed, not {what}", wildcard=True)
+            yield PolicyFinding("error", statement.title, told, f"name what is allowed, not {what}", wildcard=True)
     if not statement.not_actions:
         yield from _actions(statement)
     if not statement.not_resources:
@@ -73,40 +73,44 @@ def _statement(statement: Statement) -> Iterator[Finding]:
             yield from _resource(statement, resource)
 
 
-def _actions(statement: Statement) -> Iterator[Finding]:
+def _actions(statement: Statement) -> Iterator[PolicyFinding]:
     for action in statement.actions:
         service, _, verb = action.lower().partition(":")
         if "*" in action or "?" in action:
-            yield Finding("error", statement.title, f"the action {action} has a wildcard", "name each action", wildcard=True)
+            yield PolicyFinding(
+                "error", statement.title, f"the action {action} has a wildcard", "name each action", wildcard=True
+            )
         elif service != "iot" or verb not in {*DATA_PLANE, *SERVICES}:
-            yield Finding(
+            yield PolicyFinding(
                 "warning", statement.title, f"{action} is nothing that a device does", "leave it to roles of the back end"
             )
 
 
-def _resource(statement: Statement, resource: str) -> Iterator[Finding]:
+def _resource(statement: Statement, resource: str) -> Iterator[PolicyFinding]:
     if resource == "*":
         hint = "name topics, with a policy variable for the thing"
-        yield Finding("error", statement.title, "the resource * is everything", hint, wildcard=True)
+        yield PolicyFinding("error", statement.title, "the resource * is everything", hint, wildcard=True)
         return
     parts = _ARN.fullmatch(resource)
     if parts is None:
-        yield Finding("error", statement.title, f"{resource} is no ARN of AWS IoT", "arn:aws:iot:REGION:ACCOUNT:topic/…")
+        yield PolicyFinding(
+            "error", statement.title, f"{resource} is no ARN of AWS IoT", "arn:aws:iot:REGION:ACCOUNT:topic/…"
+        )
         return
     if "*" in parts["region"] + parts["account"]:
-        yield Finding("warning", statement.title, f"{resource} is any region or account", "name both")
+        yield PolicyFinding("warning", statement.title, f"{resource} is any region or account", "name both")
     yield from _wrong_type(statement, parts["type"], resource)
     yield from _name(statement, parts["type"], parts["name"], resource)
 
 
-def _wrong_type(statement: Statement, kind: str, resource: str) -> Iterator[Finding]:
+def _wrong_type(statement: Statement, kind: str, resource: str) -> Iterator[PolicyFinding]:
     """A resource that none of the statement's actions is about."""
     verbs = [action.lower().removeprefix("iot:") for action in statement.actions]
     if statement.not_actions or not all(verb in DATA_PLANE for verb in verbs):
         return
     types = sorted({DATA_PLANE[verb] for verb in verbs})
     if kind not in types:
-        yield Finding(
+        yield PolicyFinding(
             "error", statement.title, f"{resource} is never asked about by {', '.join(statement.actions)}", _types(types)
         )
 
@@ -115,7 +119,7 @@ def _types(types: list[str]) -> str:
     return f"use {' or '.join(f'{kind}/…' for kind in types)}"
 
 
-def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator[Finding]:
+def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator[PolicyFinding]:
     if _JOB.fullmatch(name) and not (kind == "topic" and "+" in name):
         return
     used = patterns.names(name)
@@ -125,9 +129,9 @@ def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator
         level: Literal["error", "warning"] = "warning" if own else "error"
         whose = "more topics of the device than it needs" if own else "what belongs to other devices"
         what = f"{resource} has a wildcard, and so reaches {whose}"
-        yield Finding(level, statement.title, what, "name each topic", wildcard=True)
+        yield PolicyFinding(level, statement.title, what, "name each topic", wildcard=True)
     elif not own and kind in ("topic", "client"):
-        yield Finding(
+        yield PolicyFinding(
             "warning",
             statement.title,
             f"{resource} is the same for every device that has this policy",
@@ -135,23 +139,25 @@ def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator
         )
     mqtt = "+" in plain or "#" in plain
     if mqtt and kind == "topicfilter":
-        yield Finding("warning", statement.title, f"{resource} subscribes to many topics at once", "name each topic")
+        yield PolicyFinding("warning", statement.title, f"{resource} subscribes to many topics at once", "name each topic")
     elif mqtt:
-        yield Finding(
+        yield PolicyFinding(
             "error", statement.title, f"+ and # are no wildcards in {resource}", "name the topic; AWS IoT's wildcard is *"
         )
     if kind == "client" and [variable.lower() for variable in used] == ["iot:clientid"]:
-        yield Finding("error", statement.title, f"{resource} lets it connect as any client", f"use {variables.THING_NAME}")
+        yield PolicyFinding(
+            "error", statement.title, f"{resource} lets it connect as any client", f"use {variables.THING_NAME}"
+        )
 
 
-def _unknown_variables(statement: Statement) -> Iterator[Finding]:
+def _unknown_variables(statement: Statement) -> Iterator[PolicyFinding]:
     names = [name for resource in statement.resources for name in patterns.names(resource)]
     for keys in statement.conditions.values():
         names += keys
         names += [name for values in keys.values() for value in values for name in patterns.names(value)]
     for name in dict.fromkeys(names):
         if name.lower().startswith("iot:") and not variables.is_known(name):
-            yield Finding(
+            yield PolicyFinding(
                 "error",
                 statement.title,
                 f"AWS IoT has no variable {name}",

@@ -29,7 +29,7 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Device:
+class SimulatedConnection:
     """A connection that might be. ``thing`` is the one that the client id names, where the certificate is attached to it."""
 
     certificate: x509.Certificate
@@ -75,7 +75,7 @@ class Simulation:
         }
 
 
-def simulate(device: Device, action: str, target: str) -> Simulation:
+def simulate(device: SimulatedConnection, action: str, target: str) -> Simulation:
     """``action`` as in ``iot:Publish`` or ``publish``; ``target`` a topic, a topic filter, a client id, or an ARN.
 
     Raises BadInput for an action that is none of an MQTT session's.
@@ -101,7 +101,7 @@ def from_files(
     thing: str | None = None,
     attributes: Mapping[str, str] | None = None,
     prefix: str | None = None,
-) -> Device:
+) -> SimulatedConnection:
     """Nothing is asked of AWS: the thing is called as ``thing``, or as the certificate's common name.
 
     ``prefix`` is taken from the policies where none is given. Raises BadInput.
@@ -114,10 +114,10 @@ def from_files(
     name = thing or common_name(leaf)
     client_id = client_id or name
     known = Thing(name, attributes=attributes or {}) if name == client_id else None
-    return Device(leaf, client_id, known, parsed, prefix)
+    return SimulatedConnection(leaf, client_id, known, parsed, prefix)
 
 
-def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None) -> Device:
+def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None) -> SimulatedConnection:
     """What AWS has about a certificate: its id, or a path. ``client_id`` is its thing's name where none is given."""
     wanted = certificate if _ID.fullmatch(certificate) else certificate_id(read_certificate(Path(certificate)))
     with aws_errors():
@@ -133,7 +133,7 @@ def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None
             targets += _groups(iot, client_id)
         names = dict.fromkeys(name for target in targets for name in _attached(iot, target))
         parsed = [document.parse(name, iot.get_policy(policyName=name)["policyDocument"]) for name in names]
-    return Device(leaf, client_id, thing, tuple(parsed), arn.rpartition(":")[0], found["status"])
+    return SimulatedConnection(leaf, client_id, thing, tuple(parsed), arn.rpartition(":")[0], found["status"])
 
 
 def read_certificate(path: Path) -> x509.Certificate:

@@ -32,7 +32,7 @@ class Certified(Protocol):
 
 
 @dataclass(frozen=True)
-class Thing:
+class ThingProperties:
     """What the thing should be beside its name. Types and groups that do not exist are made."""
 
     type: str | None = None
@@ -40,11 +40,11 @@ class Thing:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-PLAIN = Thing()
+PLAIN = ThingProperties()
 
 
 @dataclass
-class Registration:
+class RegistrationResult:
     """What is registered now, and what this run had to change for it."""
 
     thing: str
@@ -71,15 +71,15 @@ def register(
     policy: str | None = None,
     with_ca: bool = False,
     activate: bool = False,
-    thing: Thing = PLAIN,
-) -> Registration:
+    thing: ThingProperties = PLAIN,
+) -> RegistrationResult:
     """Register the identity's certificate, its thing and a policy, and tie them together.
 
     ``with_ca`` registers under the issuing CA, which must be registered itself. ``policy`` names an existing policy to
     attach as it is; by default ``rootlet-<application>`` is made. Each of ``services`` adds a policy. A certificate that
     was deactivated stays so unless ``activate`` is set. Raises RootletError.
     """
-    done = Registration(identity.thing, identity.certificate_id)
+    done = RegistrationResult(identity.thing, identity.certificate_id)
     with aws_errors():
         try:
             _register(iot, identity, done, application, streams, services, policy, with_ca, activate, thing)
@@ -94,14 +94,14 @@ def register(
 def _register(
     iot: "IoTClient",
     identity: Certified,
-    done: Registration,
+    done: RegistrationResult,
     application: str,
     streams: Sequence[str],
     services: Sequence[str],
     policy: str | None,
     with_ca: bool,
     activate: bool,
-    thing: Thing,
+    thing: ThingProperties,
 ) -> None:
     done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
     _thing(iot, identity.thing, thing, done.changes)
@@ -140,7 +140,7 @@ def _certificate(iot: "IoTClient", identity: Certified, with_ca: bool, activate:
     return arn
 
 
-def _thing(iot: "IoTClient", name: str, wanted: Thing, changes: list[str]) -> None:
+def _thing(iot: "IoTClient", name: str, wanted: ThingProperties, changes: list[str]) -> None:
     if wanted.type:
         _type(iot, wanted.type, changes)
     described = None
@@ -163,7 +163,7 @@ def _thing(iot: "IoTClient", name: str, wanted: Thing, changes: list[str]) -> No
                 changes.append(f"added thing {name} to group {group}")
 
 
-def _adjust(iot: "IoTClient", name: str, wanted: Thing, described: Any, changes: list[str]) -> None:
+def _adjust(iot: "IoTClient", name: str, wanted: ThingProperties, described: Any, changes: list[str]) -> None:
     has = described.get("thingTypeName")
     if wanted.type and has not in (None, wanted.type):
         raise RootletError(
@@ -206,7 +206,7 @@ def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: lis
     changes.append(f"created policy {name}")
 
 
-def _attach(iot: "IoTClient", done: Registration) -> None:
+def _attach(iot: "IoTClient", done: RegistrationResult) -> None:
     attached = {entry.get("policyName") for entry in iot.list_attached_policies(target=done.certificate_arn)["policies"]}
     for policy in done.policies:
         if policy not in attached:

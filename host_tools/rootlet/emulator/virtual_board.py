@@ -37,7 +37,7 @@ FLASH_SIZES = tuple(mebibytes << 20 for mebibytes in (2, 4, 8, 16, 32))
 
 
 @dataclass(frozen=True)
-class Settings:
+class BoardSettings:
     """What the world around the chip looks like.
 
     ``resolve`` is the network's DNS (host name to address); ``extra`` goes to the shims as it is (faults for tests).
@@ -58,8 +58,8 @@ class VirtualBoard:
     Every line that the board prints is kept in ``lines`` and given to ``on_line``.
     """
 
-    def __init__(self, image: Path, settings: Settings | None = None, on_line: Callable[[str], None] | None = None):
-        self.settings = settings or Settings()
+    def __init__(self, image: Path, settings: BoardSettings | None = None, on_line: Callable[[str], None] | None = None):
+        self.settings = settings or BoardSettings()
         self.lines: list[str] = []
         self.resets = 0
         self.exit_code: int | None = None

@@ -22,7 +22,7 @@ class AlreadyDone(RootletError):  # noqa: N818 - reads as what it is
 
 
 @dataclass(frozen=True)
-class Board:
+class ConnectedBoard:
     """``carried`` is the id of the certificate in its flash; None where there is none, or none that can be read.
 
     ``whole``: all that is there can be read, and the key belongs to the certificate.
@@ -37,7 +37,7 @@ class Board:
         return self.whole and self.carried is not None and self.carried == certificate_id
 
 
-def check(board: Board, batch: str, batch_id: int, held: sa.Row[Any] | None, owner: sa.Row[Any] | None) -> None:
+def check(board: ConnectedBoard, batch: str, batch_id: int, held: sa.Row[Any] | None, owner: sa.Row[Any] | None) -> None:
     """Raise Refused or AlreadyDone, or let the board pass.
 
     ``held`` is the identity that the ledger gave this MAC address; ``owner`` the one that ``board.carried`` is of.
@@ -63,7 +63,7 @@ def check(board: Board, batch: str, batch_id: int, held: sa.Row[Any] | None, own
         _check_unlike(board, held, owner)
 
 
-def _check_new(board: Board, owner: sa.Row[Any] | None) -> None:
+def _check_new(board: ConnectedBoard, owner: sa.Row[Any] | None) -> None:
     if board.carried is None and not board.whole:
         raise Refused(
             f"the board {board.mac} has something in its credential partition that cannot be read",
@@ -82,7 +82,7 @@ def _check_new(board: Board, owner: sa.Row[Any] | None) -> None:
     )
 
 
-def _check_unlike(board: Board, held: sa.Row[Any], owner: sa.Row[Any] | None) -> None:
+def _check_unlike(board: ConnectedBoard, held: sa.Row[Any], owner: sa.Row[Any] | None) -> None:
     """The MAC address is known, and the board does not carry what that identity was issued last."""
     own_or_none = board.carried is None or (owner is not None and owner.thing == held.thing)
     leftover = owner is not None and owner.state == State.SCRAPPED

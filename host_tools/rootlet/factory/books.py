@@ -1,7 +1,7 @@
 """Verify the books: the chain is whole, and what the ledger says now is what its entries led to.
 
 The chain has no secret in it. Who can write the whole database can also write a whole new chain; that is found only by
-comparing with a head that was kept elsewhere (``Report.head``, to print with the day's papers; ``kept`` here).
+comparing with a head that was kept elsewhere (``LedgerReport.head``, to print with the day's papers; ``kept`` here).
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Head:
 
 
 @dataclass
-class Report:
+class LedgerReport:
     """What was found; no findings means that the books are in order."""
 
     head: Head
@@ -60,18 +60,18 @@ class _Story:
     batches: dict[str, Any] = field(default_factory=dict)
 
 
-def verify_books(database: Database, *, kept: Head | None = None) -> Report:
+def verify_books(database: Database, *, kept: Head | None = None) -> LedgerReport:
     """Read the whole ledger at one moment and report what does not add up."""
     with database.reading() as connection:
         head = connection.execute(sa.select(HEAD)).one_or_none()
-        report = Report(head=Head(head.seq, head.hash) if head else Head(0, ""))
+        report = LedgerReport(head=Head(head.seq, head.hash) if head else Head(0, ""))
         story = _verify_chain(connection, report, kept)
         _verify_batches(connection, report, story)
         _verify_identities(connection, report, story.things)
     return report
 
 
-def _verify_chain(connection: sa.Connection, report: Report, kept: Head | None) -> _Story:
+def _verify_chain(connection: sa.Connection, report: LedgerReport, kept: Head | None) -> _Story:
     story = _Story()
     seq, previous, found_kept = 0, _START, kept is None or kept == Head(0, _START)
     rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(sa.select(ENTRIES).order_by(ENTRIES.c.seq))
@@ -108,7 +108,7 @@ def _tell(story: _Story, row: sa.RowMapping) -> None:
     one.in_progress = row["step"] if row["phase"] == "begin" else ""
 
 
-def _verify_batches(connection: sa.Connection, report: Report, story: _Story) -> None:
+def _verify_batches(connection: sa.Connection, report: LedgerReport, story: _Story) -> None:
     for row in connection.execute(sa.select(BATCHES)).mappings():
         told = story.batches.get(row["name"])
         if told is None and not row["board"]:
@@ -117,7 +117,7 @@ def _verify_batches(connection: sa.Connection, report: Report, story: _Story) ->
             report.findings.append(f"batch {row['name']}: what it is, is not what its entry says")
 
 
-def _verify_identities(connection: sa.Connection, report: Report, told: dict[str, _Told]) -> None:
+def _verify_identities(connection: sa.Connection, report: LedgerReport, told: dict[str, _Told]) -> None:
     query = sa.select(IDENTITIES, BATCHES.c.name.label("batch")).join(BATCHES, isouter=True)
     for row in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query).mappings():
         report.identities += 1

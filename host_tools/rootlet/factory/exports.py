@@ -10,7 +10,7 @@ from rootlet.errors import BadInput
 from rootlet.factory import views
 from rootlet.factory.database import Database
 from rootlet.factory.schema import AFTER_PROOF
-from rootlet.factory.views import Line
+from rootlet.factory.views import IdentityRow
 
 Kind = Literal["csv", "json", "aws"]
 _COLUMNS = ("thing", "serial", "batch", "customer", "state", "mac", "certificate_id", "trouble")
@@ -28,7 +28,7 @@ def render(database: Database, batch: str, kind: str, *, proved: bool = False, w
     return {"csv": _csv, "json": _json, "aws": _aws}[kind](lines)
 
 
-def _csv(lines: Iterator[Line]) -> str:
+def _csv(lines: Iterator[IdentityRow]) -> str:
     found = list(lines)
     attributes = sorted({name for line in found for name in line.attributes})
     stream = io.StringIO()
@@ -41,11 +41,11 @@ def _csv(lines: Iterator[Line]) -> str:
     return stream.getvalue()
 
 
-def _json(lines: Iterator[Line]) -> str:
+def _json(lines: Iterator[IdentityRow]) -> str:
     return json.dumps([vars(line) for line in lines], indent=2) + "\n"
 
 
-def _aws(lines: Iterator[Line]) -> str:
+def _aws(lines: Iterator[IdentityRow]) -> str:
     """JSON Lines of template parameters (AWS IoT: bulk registration)."""
     texts = []
     for line in lines:

@@ -21,7 +21,7 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory.ledger import Record
+from rootlet.factory.ledger import IdentityRecord
 from rootlet.files import write_atomic
 
 FIELDS = ("thing", "serial", "mac", "batch", "customer", "certificate_id")
@@ -71,7 +71,7 @@ class Template:
         for part in (code, *self._lines):
             _fields(part)
 
-    def fill(self, record: Record, customer: str) -> Content:
+    def fill(self, record: IdentityRecord, customer: str) -> Content:
         values = {name: getattr(record, name, None) or "" for name in FIELDS} | {"customer": customer}
         every: dict[str, Any] = {**values, "attributes": _Attributes(record.attributes)}
         lines = []
@@ -184,7 +184,7 @@ class Printer:
         if urlsplit(place).scheme == "tcp" and not urlsplit(place).hostname:
             raise BadInput(f"{place} names no printer", hint="tcp://printer:9100")
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: IdentityRecord) -> None:
         """Print the label of ``record``. Raises RootletError or OSError where it did not come out."""
         content = self._template.fill(record, self._customer)
         data = png(content, self._size) if self._kind == "png" else zpl(content, self._size).encode()

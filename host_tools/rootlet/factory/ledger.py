@@ -17,16 +17,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory import admission
-from rootlet.factory.admission import Board
+from rootlet.factory.admission import ConnectedBoard
 from rootlet.factory.database import Database
-from rootlet.factory.plan import NewIdentity, Plan, Registration
+from rootlet.factory.plan import BatchPlan, NewIdentity, RegistrationMode
 from rootlet.factory.schema import BATCHES, BEFORE_PROOF, ENTRIES, HEAD, IDENTITIES, STEPS, State, Step
 
 _CHAINED = ("seq", "at", "thing", "step", "phase", "state", "mac", "certificate_id", "station", "detail", "previous")
 
 
 @dataclass(frozen=True)
-class Record:
+class IdentityRecord:
     """An identity as the ledger knows it. ``in_progress`` is the step that was begun and not finished, or ''.
 
     ``trouble`` is why its last step failed. ``claim`` lets its holder write, until somebody else takes over.
@@ -65,7 +65,7 @@ class Ledger:
         self._database = database
         self._station = station
 
-    def open_batch(self, name: str, identities: Sequence[NewIdentity], plan: Plan) -> None:
+    def open_batch(self, name: str, identities: Sequence[NewIdentity], plan: BatchPlan) -> None:
         """Enter a whole batch, or nothing. Raises BadInput for a name that is already in the ledger."""
         if not identities:
             raise BadInput(f"batch {name} is empty", hint="give it at least one thing")
@@ -84,7 +84,7 @@ class Ledger:
                 f"batch {name}, or one of its things, is already in the ledger", hint="choose names not used before"
             ) from None
 
-    def assign(self, batch: str, board: Board) -> Record | None:
+    def assign(self, batch: str, board: ConnectedBoard) -> IdentityRecord | None:
         """Give ``board`` an identity of ``batch`` that no other board has; None if none is left.
 
         A board whose identity is unfinished gets the same
@@ -119,14 +119,14 @@ class Ledger:
         with self._database.writing() as connection:
             _append(connection, [self._entry("", "refuse", "failed", "", mac, None, {"cause": cause})])
 
-    def take_over(self, thing: str) -> Record:
+    def take_over(self, thing: str) -> IdentityRecord:
         """Claim an identity without its board: whoever worked on it before can no longer write."""
         with self._database.writing() as connection:
             _lock_head(connection)
             _update(connection, _row(connection, thing).thing, claim=_new_claim(self._station))
             return _record(connection, thing)
 
-    def begin(self, record: Record, step: Step) -> None:
+    def begin(self, record: IdentityRecord, step: Step) -> None:
         """Write that ``step`` is about to act. Raises RootletError if it may not, from here."""
         with self._database.writing() as connection:
             _lock_head(connection)
@@ -138,7 +138,7 @@ class Ledger:
             _update(connection, row.thing, in_progress=step)
             _append(connection, [self._entry(row.thing, step, "begin", row.state, row.mac, row.certificate_id, {})])
 
-    def finish(self, record: Record, step: Step, *, certificate: x509.Certificate | None = None) -> Record:
+    def finish(self, record: IdentityRecord, step: Step, *, certificate: x509.Certificate | None = None) -> IdentityRecord:
         """Write that ``step`` has acted; ISSUE brings the ``certificate``. Raises RootletError if it was not begun."""
         if (certificate is not None) != (step is Step.ISSUE):
             raise ValueError("a certificate comes with the issue step, and with no other")
@@ -154,7 +154,7 @@ class Ledger:
             _append(connection, [self._entry(row.thing, step, "done", changes["state"], row.mac, certificate_id, {})])
             return _record(connection, row.thing)
 
-    def fail(self, record: Record, step: Step, cause: str) -> None:
+    def fail(self, record: IdentityRecord, step: Step, cause: str) -> None:
         """Write that ``step`` failed; the identity stays where it was, with its board, to be tried again."""
         with self._database.writing() as connection:
             _lock_head(connection)
@@ -163,7 +163,7 @@ class Ledger:
             detail = {"cause": cause}
             _append(connection, [self._entry(row.thing, step, "failed", row.state, row.mac, row.certificate_id, detail)])
 
-    def restart(self, thing: str, *, release: bool = False) -> Record:
+    def restart(self, thing: str, *, release: bool = False) -> IdentityRecord:
         """Begin an unproved identity anew; with ``release`` on any board, not only on the one it was given to.
 
         Raises RootletError where its certificate may be trusted already, or could become so on the old board.
@@ -176,7 +176,11 @@ class Ledger:
                     f"{thing} is {row.state}: there is nothing to begin anew",
                     hint="if its board is lost: rootlet factory scrap",
                 )
-            if release and _plan(connection, row).registration is Registration.JITP and _was(connection, thing, Step.BURN):
+            if (
+                release
+                and _plan(connection, row).registration is RegistrationMode.JITP
+                and _was(connection, thing, Step.BURN)
+            ):
                 raise RootletError(
                     f"the old board of {thing} may carry a certificate that AWS would accept on sight (JITP)",
                     hint=f"rootlet factory scrap {thing}: it is revoked first",
@@ -218,7 +222,7 @@ class Ledger:
             )
             return [str(row.certificate_id) for row in rows]
 
-    def plan(self, batch: str) -> Plan:
+    def plan(self, batch: str) -> BatchPlan:
         """What the batch's identities share. Raises BadInput where there is no such batch, or it is too old to have it."""
         with self._database.reading() as connection:
             row = connection.execute(sa.select(BATCHES).where(BATCHES.c.name == batch)).mappings().one_or_none()
@@ -226,9 +230,9 @@ class Ledger:
             raise BadInput(f"there is no batch {batch}", hint="open it first: rootlet factory open")
         if not row["board"]:
             raise BadInput(f"batch {batch} was opened without a board type", hint="open a new batch")
-        return Plan.from_columns(dict(row))
+        return BatchPlan.from_columns(dict(row))
 
-    def record(self, thing: str) -> Record:
+    def record(self, thing: str) -> IdentityRecord:
         """What the ledger knows of ``thing``. Raises BadInput if it does not know it."""
         with self._database.reading() as connection:
             return _record(connection, thing)
@@ -309,7 +313,7 @@ def _row(connection: sa.Connection, thing: str) -> sa.Row[Any]:
     return row
 
 
-def _claimed(connection: sa.Connection, record: Record) -> sa.Row[Any]:
+def _claimed(connection: sa.Connection, record: IdentityRecord) -> sa.Row[Any]:
     row = _row(connection, record.thing)
     if row.mac != record.mac or row.claim != record.claim:
         raise RootletError(
@@ -319,7 +323,7 @@ def _claimed(connection: sa.Connection, record: Record) -> sa.Row[Any]:
     return row
 
 
-def _begun(connection: sa.Connection, record: Record, step: Step) -> sa.Row[Any]:
+def _begun(connection: sa.Connection, record: IdentityRecord, step: Step) -> sa.Row[Any]:
     row = _claimed(connection, record)
     if row.in_progress != step:
         raise RootletError(f"{record.thing}: {step} was not begun", hint="run the station again")
@@ -337,12 +341,12 @@ def _needs_revoking(connection: sa.Connection, row: sa.Row[Any]) -> bool:
         return False
     if _was(connection, row.thing, Step.REGISTER):
         return True
-    return _plan(connection, row).registration is Registration.JITP and _was(connection, row.thing, Step.BURN)
+    return _plan(connection, row).registration is RegistrationMode.JITP and _was(connection, row.thing, Step.BURN)
 
 
-def _plan(connection: sa.Connection, identity: sa.Row[Any]) -> Plan:
+def _plan(connection: sa.Connection, identity: sa.Row[Any]) -> BatchPlan:
     row = connection.execute(sa.select(BATCHES).where(BATCHES.c.id == identity.batch_id)).mappings().one()
-    return Plan.from_columns(dict(row))
+    return BatchPlan.from_columns(dict(row))
 
 
 def _owner(connection: sa.Connection, certificate_id: str) -> sa.Row[Any] | None:
@@ -357,7 +361,7 @@ def _new_claim(station: str) -> str:
     return f"{station[:100]}/{secrets.token_hex(8)}"
 
 
-def _record(connection: sa.Connection, thing: str) -> Record:
+def _record(connection: sa.Connection, thing: str) -> IdentityRecord:
     row = connection.execute(
         sa.select(IDENTITIES, BATCHES.c.name.label("batch"))
         .join(BATCHES, BATCHES.c.id == IDENTITIES.c.batch_id)
@@ -365,7 +369,7 @@ def _record(connection: sa.Connection, thing: str) -> Record:
     ).one_or_none()
     if row is None:
         raise BadInput(f"the ledger does not know {thing}", hint="look for the name in the batch")
-    return Record(
+    return IdentityRecord(
         thing=row.thing,
         batch=row.batch,
         serial=row.serial,

@@ -49,7 +49,7 @@ class Summary:
         return sum(self.ended.get(phase, 0) for phase in phases)
 
 
-class Line:
+class ProductionLine:
     """Runs until ``stop`` is called, or in a ``once`` setup until every port has had its board.
 
     ``on_status`` is given everything that a port says; it must be quick, since the ports' questions wait meanwhile.

@@ -24,7 +24,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchOrder:
     """What a batch's file asks for. ``shared`` holds those of SHARED that it names; ``rows`` each identity's row."""
 
     identities: tuple[NewIdentity, ...]
@@ -72,13 +72,13 @@ class _Problems:
         )
 
 
-def from_pattern(pattern: str, count: int, first: int = 1) -> Order:
+def from_pattern(pattern: str, count: int, first: int = 1) -> BatchOrder:
     """``count`` numbered things. Raises BadInput."""
     entries = names.from_pattern(pattern, count, first)
-    return Order(tuple(NewIdentity(thing) for thing, _ in entries), tuple(range(1, count + 1)))
+    return BatchOrder(tuple(NewIdentity(thing) for thing, _ in entries), tuple(range(1, count + 1)))
 
 
-def from_csv(path: Path) -> Order:
+def from_csv(path: Path) -> BatchOrder:
     """Read a batch's file: a header with ``thing`` or ``serial`` (without a ``thing``, the serial number names it), those of
     SHARED that it likes, and any other column as an attribute. Rows are counted as a spreadsheet counts them.
 
@@ -95,7 +95,7 @@ def from_csv(path: Path) -> Order:
     problems.refuse()
     if not read.identities:
         raise BadInput(f"{path} names no thing", hint="give it a row for each board")
-    return Order(tuple(read.identities), tuple(read.rows), read.shared)
+    return BatchOrder(tuple(read.identities), tuple(read.rows), read.shared)
 
 
 class _Reader:

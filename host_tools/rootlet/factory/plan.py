@@ -10,7 +10,7 @@ from rootlet.pki.keys import KeyType
 from rootlet.pki.subject import Subject
 
 
-class Registration(StrEnum):
+class RegistrationMode(StrEnum):
     """How a batch's certificates come to be trusted by AWS."""
 
     NOW = "now"  # by the station, before the board leaves it
@@ -28,7 +28,7 @@ class NewIdentity:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """What a batch's identities share. ``board`` is a board's id; ``ca_sha256`` the fingerprint of the issuing CA.
 
     ``ca`` is the CA's directory as the batch's opener named it; another station may keep the same CA elsewhere.
@@ -38,7 +38,7 @@ class Plan:
     board: str
     customer: str
     ca_sha256: str
-    registration: Registration = Registration.NOW
+    registration: RegistrationMode = RegistrationMode.NOW
     ca: str = ""
     key_type: KeyType = "ec-p256"
     days: int = DEVICE_DAYS
@@ -62,14 +62,14 @@ class Plan:
         return {**apart, "details": values}
 
     @classmethod
-    def from_columns(cls, row: Mapping[str, Any]) -> "Plan":
+    def from_columns(cls, row: Mapping[str, Any]) -> "BatchPlan":
         """What ``columns`` made."""
         details = dict(row["details"])
         details["streams"] = tuple(details["streams"])
         details["services"] = tuple(details.get("services", ()))  # batches of before had none
         return cls(
             **{name: row[name] for name in _APART if name != "registration"},
-            registration=Registration(row["registration"]),
+            registration=RegistrationMode(row["registration"]),
             **details,
         )
 

@@ -15,8 +15,8 @@ from rootlet.cloud.bulk import TokenBucket
 from rootlet.errors import RootletError
 from rootlet.factory import views
 from rootlet.factory.database import Database, LedgerUnavailable
-from rootlet.factory.ledger import Ledger, Record
-from rootlet.factory.plan import Plan, Registration
+from rootlet.factory.ledger import IdentityRecord, Ledger
+from rootlet.factory.plan import BatchPlan, RegistrationMode
 from rootlet.factory.schema import State, Step
 from rootlet.pki.authority import read_certificates
 from rootlet.pki.identity import PublicIdentity
@@ -39,13 +39,13 @@ _THREADS = 8
 class Registrar:
     """Registers proved identities. Call it with a record; it raises RootletError where AWS did not do it."""
 
-    def __init__(self, iot: "IoTClient", plan: Plan, issuers: tuple[x509.Certificate, ...]) -> None:
+    def __init__(self, iot: "IoTClient", plan: BatchPlan, issuers: tuple[x509.Certificate, ...]) -> None:
         self._iot = iot
         self._plan = plan
         self._issuers = issuers
         self._resume_at = 0.0
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: IdentityRecord) -> None:
         if time.monotonic() < self._resume_at:
             raise RootletError("AWS did not answer a moment ago", hint="register later: rootlet factory register")
         began = time.monotonic()
@@ -56,7 +56,7 @@ class Registrar:
                 self._resume_at = time.monotonic() + PAUSE
             raise
 
-    def _register(self, record: Record) -> None:
+    def _register(self, record: IdentityRecord) -> None:
         assert record.certificate_id is not None
         registration.register(
             self._iot,
@@ -66,7 +66,7 @@ class Registrar:
             services=self._plan.services,
             policy=self._plan.policy,
             with_ca=self._plan.with_ca,
-            thing=registration.Thing(attributes=dict(record.attributes)),
+            thing=registration.ThingProperties(attributes=dict(record.attributes)),
         )
 
 
@@ -83,7 +83,7 @@ def drain(
     database: Database,
     ledger: Ledger,
     batch: str,
-    register: Callable[[Record], None],
+    register: Callable[[IdentityRecord], None],
     *,
     rate: float = RATE,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -132,7 +132,7 @@ def drain(
     return drained
 
 
-def _register_one(ledger: Ledger, register: Callable[[Record], None], thing: str) -> None:
+def _register_one(ledger: Ledger, register: Callable[[IdentityRecord], None], thing: str) -> None:
     record = ledger.take_over(thing)
     ledger.begin(record, Step.REGISTER)
     try:
@@ -157,7 +157,7 @@ def scrap(ledger: Ledger, iot: Callable[[], "IoTClient"], thing: str, reason: st
             cloud = iot()
             known = {one: lifecycle.withdraw(cloud, one) for one in ledger.certificates(thing)}
             current = record.certificate_id
-            if plan.registration is Registration.JITP and current is not None and not known.get(current):
+            if plan.registration is RegistrationMode.JITP and current is not None and not known.get(current):
                 lifecycle.block(cloud, record.certificate, read_certificates(Path(plan.ca))[0])
                 lifecycle.withdraw(cloud, current)
         except RootletError as error:
@@ -169,7 +169,7 @@ def scrap(ledger: Ledger, iot: Callable[[], "IoTClient"], thing: str, reason: st
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """Where ledger and AWS disagree. ``mend`` says whether ``reconcile`` may write the ledger's side of it itself."""
 
     thing: str
@@ -177,7 +177,9 @@ class Finding:
     mend: bool = False
 
 
-def reconcile(database: Database, ledger: Ledger, iot: "IoTClient", batch: str, *, mend: bool = False) -> Iterator[Finding]:
+def reconcile(
+    database: Database, ledger: Ledger, iot: "IoTClient", batch: str, *, mend: bool = False
+) -> Iterator[Discrepancy]:
     """Compare every identity of ``batch`` with AWS. ``mend`` enters what AWS did and the ledger has not heard of.
 
     That is a certificate that AWS provisioned on first connect (JITP), or a registration whose answer was lost. Nothing
@@ -188,18 +190,18 @@ def reconcile(database: Database, ledger: Ledger, iot: "IoTClient", batch: str, 
         if line.certificate_id is None:
             continue
         if line.state in (State.QUEUED, State.WAITING) and known.get(line.certificate_id) == "ACTIVE":
-            yield Finding(line.thing, "is active in AWS, and the ledger still waits for it", mend=True)
+            yield Discrepancy(line.thing, "is active in AWS, and the ledger still waits for it", mend=True)
             if mend:
                 _register_one(ledger, lambda _: None, line.thing)
             continue
         if (what := _disagreement(line, known.get(line.certificate_id))) is not None:
-            yield Finding(line.thing, what)
+            yield Discrepancy(line.thing, what)
     for thing, old in views.superseded(database, batch):
         if known.get(old) == "ACTIVE":
-            yield Finding(thing, f"an earlier certificate of it, {old}, is active in AWS: revoke it")
+            yield Discrepancy(thing, f"an earlier certificate of it, {old}, is active in AWS: revoke it")
 
 
-def _disagreement(line: views.Line, status: str | None) -> str | None:
+def _disagreement(line: views.IdentityRow, status: str | None) -> str | None:
     if line.state in (State.REGISTERED, State.DONE):
         return None if status == "ACTIVE" else f"is {status or 'unknown'} in AWS, and {line.state} in the ledger"
     if status == "ACTIVE":

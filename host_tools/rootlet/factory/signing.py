@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory.plan import Plan
+from rootlet.factory.plan import BatchPlan
 from rootlet.pki.authority import Authority, read_certificates
 from rootlet.pki.certificates import PublicKey
 from rootlet.pki.identity import common_name
@@ -74,7 +74,7 @@ def check_clock(now: dt.datetime, last_entry: str | None) -> None:
 class SigningDesk:
     """Signs what a batch's plan allows. ``opener`` opens the CA, again if need be: a token may go and come back."""
 
-    def __init__(self, opener: Callable[[], Authority], plan: Plan, *, clock: Clock = utc_now) -> None:
+    def __init__(self, opener: Callable[[], Authority], plan: BatchPlan, *, clock: Clock = utc_now) -> None:
         self._opener = opener
         self._plan = plan
         self._clock = clock

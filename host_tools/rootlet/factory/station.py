@@ -13,10 +13,10 @@ from rootlet.board import flasher, partitions, secure_cert
 from rootlet.board.chip import Chip
 from rootlet.board.images import ImageFile
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory.admission import AlreadyDone, Board, Refused
+from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
 from rootlet.factory.database import LedgerUnavailable
-from rootlet.factory.ledger import Ledger, Record
-from rootlet.factory.plan import Plan, Registration
+from rootlet.factory.ledger import IdentityRecord, Ledger
+from rootlet.factory.plan import BatchPlan, RegistrationMode
 from rootlet.factory.schema import BEFORE_PROOF, State, Step
 from rootlet.pki import keys
 from rootlet.pki.certificates import PublicKey, supported_public_key
@@ -76,16 +76,16 @@ class Tools:
     """
 
     ledger: Ledger
-    plan: Plan
+    plan: BatchPlan
     batch: str
     chip: str
     image: ImageFile | None
     baud: int
     certify: Callable[[str, str | None, PublicKey], tuple[x509.Certificate, tuple[x509.Certificate, ...]]]
     claim_mac: Callable[[str], str | None]
-    register: Callable[[Record], None] | None
+    register: Callable[[IdentityRecord], None] | None
     connect: Callable[[Chip], None] | None
-    label: Callable[[Record], None]
+    label: Callable[[IdentityRecord], None]
     keep_key: Callable[[DeviceIdentity], None] | None
     tell: Callable[[PortStatus], None]
 
@@ -145,7 +145,7 @@ class Station:
             done = "proved; it will be registered later" if queued else "proved and registered"
             return self._status(Phase.DONE, what=f"{record.thing} is {done}", hint="take the next board")
 
-    def _make(self, chip: Chip, record: Record, found: Board) -> Record:
+    def _make(self, chip: Chip, record: IdentityRecord, found: ConnectedBoard) -> IdentityRecord:
         if record.state in BEFORE_PROOF:
             identity = None
             # A board that carries the very certificate of the ledger has its key, too, and nobody else has.
@@ -160,7 +160,7 @@ class Station:
             record = self._do(record, Step.PROVE, lambda: prove(chip, certificate))
         return self._finish(chip, record)
 
-    def _finish(self, chip: Chip, record: Record) -> Record:
+    def _finish(self, chip: Chip, record: IdentityRecord) -> IdentityRecord:
         """What comes after the proof: nothing here touches the board's flash."""
         if record.state in (State.PROVED, State.QUEUED) and self._tools.register is not None:
             record = self._register(record)
@@ -172,7 +172,7 @@ class Station:
         labelled = record
         return self._do(record, Step.LABEL, lambda: self._tools.label(labelled))
 
-    def _register(self, record: Record) -> Record:
+    def _register(self, record: IdentityRecord) -> IdentityRecord:
         """Registered, or as it was: AWS that does not answer holds up no board."""
         register = self._tools.register
         assert register is not None
@@ -184,7 +184,7 @@ class Station:
             self._say(Phase.QUEUE, what=error.what)
             return record
 
-    def _issue(self, record: Record) -> tuple[Record, DeviceIdentity]:
+    def _issue(self, record: IdentityRecord) -> tuple[IdentityRecord, DeviceIdentity]:
         """A key that exists in this process alone, and its certificate."""
         made: list[DeviceIdentity] = []
 
@@ -215,7 +215,7 @@ class Station:
         if identity is not None:
             flasher.write_identity(chip, identity)
 
-    def _do(self, record: Record, step: Step, act: Callable[[], x509.Certificate | None]) -> Record:
+    def _do(self, record: IdentityRecord, step: Step, act: Callable[[], x509.Certificate | None]) -> IdentityRecord:
         """One step, written before and after it acts; a failure is written, too."""
         self._tools.ledger.begin(record, step)
         self._say(Phase(step))
@@ -251,30 +251,30 @@ def prove(chip: Chip, certificate: x509.Certificate) -> None:
         raise RootletError("the key on the board does not sign for its certificate", hint=flasher.AGAIN)
 
 
-def registers_now(plan: Plan) -> bool:
+def registers_now(plan: BatchPlan) -> bool:
     """Whether the station itself registers."""
-    return plan.registration is Registration.NOW
+    return plan.registration is RegistrationMode.NOW
 
 
-def recognize(chip: Chip) -> Board:
+def recognize(chip: Chip) -> ConnectedBoard:
     """Who the board is: its MAC address, and what its credential partition holds. Raises RootletError for a lost board."""
     try:
         place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
     except BadInput:
-        return Board(chip.mac)  # no table, or no place for credentials: fresh from its maker
+        return ConnectedBoard(chip.mac)  # no table, or no place for credentials: fresh from its maker
     if chip.md5(place.offset, place.size) == flasher.erased_md5(place.size):
-        return Board(chip.mac)
+        return ConnectedBoard(chip.mac)
     data = _credentials(chip, place)
     try:
         certificate, _ = secure_cert.to_certificates(data)
     except RootletError:
-        return Board(chip.mac, whole=False)
+        return ConnectedBoard(chip.mac, whole=False)
     carried = certificate_id(certificate)
     try:
         secure_cert.to_identity(data)
     except RootletError:
-        return Board(chip.mac, carried, whole=False)
-    return Board(chip.mac, carried)
+        return ConnectedBoard(chip.mac, carried, whole=False)
+    return ConnectedBoard(chip.mac, carried)
 
 
 def _credentials(chip: Chip, place: partitions.Partition) -> bytes:

@@ -13,7 +13,7 @@ _AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class Line:
+class IdentityRow:
     """An identity, as lists and exports show it."""
 
     thing: str
@@ -81,7 +81,7 @@ def lines(
     word: str = "",
     limit: int | None = None,
     offset: int = 0,
-) -> Iterator[Line]:
+) -> Iterator[IdentityRow]:
     """Identities of ``batch``, in order; ``begun`` are those with a step that was not finished.
 
     ``word`` is part of a name, serial number, MAC address or certificate id.
@@ -105,8 +105,8 @@ def lines(
         query = query.limit(limit).offset(offset)
     with database.reading() as connection:
         for row in connection.execution_options(yield_per=_AT_ONCE).execute(query).mappings():
-            values = {name: row[name] for name in Line.__dataclass_fields__}
-            yield Line(**values | {"state": State(row["state"])})
+            values = {name: row[name] for name in IdentityRow.__dataclass_fields__}
+            yield IdentityRow(**values | {"state": State(row["state"])})
 
 
 def known(database: Database, things: Sequence[str]) -> set[str]:
@@ -127,12 +127,12 @@ def past(database: Database, thing: str) -> list[dict[str, Any]]:
         return [dict(row) for row in rows]
 
 
-def by_mac(database: Database, mac: str) -> Line | None:
+def by_mac(database: Database, mac: str) -> IdentityRow | None:
     """The identity that the board ``mac`` has, if any."""
     return _one(database, IDENTITIES.c.mac == mac)
 
 
-def by_certificate(database: Database, certificate_id: str) -> Line | None:
+def by_certificate(database: Database, certificate_id: str) -> IdentityRow | None:
     """The identity that a certificate is, or once was, issued for, if any."""
     issued = sa.select(ENTRIES.c.thing).where(ENTRIES.c.certificate_id == certificate_id, ENTRIES.c.step == "issue").limit(1)
     return _one(database, IDENTITIES.c.thing == issued.scalar_subquery())
@@ -158,10 +158,10 @@ def last_entry_at(database: Database) -> str | None:
         return connection.scalar(sa.select(ENTRIES.c.at).order_by(ENTRIES.c.seq.desc()).limit(1))
 
 
-def _one(database: Database, condition: sa.ColumnElement[bool]) -> Line | None:
+def _one(database: Database, condition: sa.ColumnElement[bool]) -> IdentityRow | None:
     query = sa.select(IDENTITIES, BATCHES.c.name.label("batch"), BATCHES.c.customer).join(BATCHES).where(condition)
     with database.reading() as connection:
         row = connection.execute(query).mappings().one_or_none()
     if row is None:
         return None
-    return Line(**{name: row[name] for name in Line.__dataclass_fields__} | {"state": State(row["state"])})
+    return IdentityRow(**{name: row[name] for name in IdentityRow.__dataclass_fields__} | {"state": State(row["state"])})

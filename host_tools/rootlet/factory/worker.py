@@ -26,7 +26,7 @@ from rootlet.errors import RootletError
 from rootlet.factory.database import Database, LedgerUnavailable
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
-from rootlet.factory.plan import Plan
+from rootlet.factory.plan import BatchPlan
 from rootlet.factory.station import LineTrouble, Phase, PortStatus, Station, Tools, registers_now, until_connected
 from rootlet.factory.watch import mac_at, presence
 from rootlet.files import make_private_directory, write_secret
@@ -67,7 +67,7 @@ class Setup:
     ledger: str
     station: str
     batch: str
-    plan: Plan
+    plan: BatchPlan
     chip: str
     image: ImageFile | None
     issuers: tuple[bytes, ...] = field(repr=False)

@@ -35,7 +35,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CertificateFinding:
     """One fault: which kind, whose certificate, where it lies, and what exactly."""
 
     kind: Kind
@@ -45,14 +45,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class AuditReport:
     """How many different certificates were looked at, and what was found."""
 
     certificates: int
-    findings: tuple[Finding, ...]
+    findings: tuple[CertificateFinding, ...]
 
 
-def audit(paths: Sequence[Path], *, within: int, now: dt.datetime | None = None) -> Report:
+def audit(paths: Sequence[Path], *, within: int, now: dt.datetime | None = None) -> AuditReport:
     """Look at every certificate in ``paths`` (files, or directories and all below them; batches too).
 
     ``within`` is how many days ahead an expiry counts as a finding. A file that claims to hold certificates and does
@@ -60,20 +60,20 @@ def audit(paths: Sequence[Path], *, within: int, now: dt.datetime | None = None)
     """
     now = now or dt.datetime.now(dt.UTC)
     found: dict[bytes, Found] = {}
-    findings: list[Finding] = []
+    findings: list[CertificateFinding] = []
     for file in itertools.chain.from_iterable(map(_files, paths)):
         try:
             for certificate in _certificates(file):
                 found.setdefault(certificate.fingerprint(hashes.SHA256()), Found(certificate, file))
         except (*UNREADABLE, KeyError, OSError, BadInput) as error:
             reason = error.what if isinstance(error, BadInput) else "no certificate can be read from it"
-            findings.append(Finding("unreadable", "-", str(file), reason))
+            findings.append(CertificateFinding("unreadable", "-", str(file), reason))
     everything = list(found.values())
     for one in everything:
         findings.extend(_alone(one, now, dt.timedelta(days=within)))
     findings.extend(_reused_keys(everything))
     findings.extend(_duplicate_serials(everything))
-    return Report(len(everything), tuple(findings))
+    return AuditReport(len(everything), tuple(findings))
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -96,7 +96,7 @@ def _certificates(file: Path) -> Iterable[x509.Certificate]:
     return list(map(whole, x509.load_pem_x509_certificates(data)))
 
 
-def _alone(found: Found, now: dt.datetime, within: dt.timedelta) -> Iterator[Finding]:
+def _alone(found: Found, now: dt.datetime, within: dt.timedelta) -> Iterator[CertificateFinding]:
     certificate = found.certificate
     ends = certificate.not_valid_after_utc
     if ends < now:
@@ -133,7 +133,7 @@ def _signature_hash(certificate: x509.Certificate) -> str:
     return algorithm.name if algorithm else ""
 
 
-def _reused_keys(everything: Sequence[Found]) -> Iterator[Finding]:
+def _reused_keys(everything: Sequence[Found]) -> Iterator[CertificateFinding]:
     for group in _groups(everything, _public_key_bytes):
         subjects = {show_name(one.certificate.subject) for one in group}
         how = "a renewal with the same key" if len(subjects) == 1 else "different subjects"
@@ -141,7 +141,7 @@ def _reused_keys(everything: Sequence[Found]) -> Iterator[Finding]:
             yield _finding("reused-key", one, f"{len(group)} certificates share this key ({how})")
 
 
-def _duplicate_serials(everything: Sequence[Found]) -> Iterator[Finding]:
+def _duplicate_serials(everything: Sequence[Found]) -> Iterator[CertificateFinding]:
     def serial(one: Found) -> bytes:
         return one.certificate.issuer.public_bytes() + one.certificate.serial_number.to_bytes(32, "big", signed=True)
 
@@ -166,5 +166,5 @@ def _public_key_bytes(found: Found) -> bytes | None:
         return None
 
 
-def _finding(kind: Kind, found: Found, detail: str) -> Finding:
-    return Finding(kind, show_name(found.certificate.subject), str(found.where), detail)
+def _finding(kind: Kind, found: Found, detail: str) -> CertificateFinding:
+    return CertificateFinding(kind, show_name(found.certificate.subject), str(found.where), detail)

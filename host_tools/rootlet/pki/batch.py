@@ -45,7 +45,7 @@ Entry = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchRequest:
     """What is to be issued. Raises BadInput for a name that cannot be used or comes twice."""
 
     entries: Sequence[Entry]
@@ -88,7 +88,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchResult:
     """How many devices this run issued, and how many an earlier one had."""
 
     issued: int
@@ -98,11 +98,11 @@ class Outcome:
 def issue(
     authority: Authority,
     directory: Path,
-    order: Order,
+    order: BatchRequest,
     *,
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> Outcome:
+) -> BatchResult:
     """Issue what is ordered into ``directory``, on all cores unless ``workers`` says otherwise; resume what is there.
 
     ``progress`` is called with the number of devices done so far. A key that a token or a service holds signs in this
@@ -123,7 +123,7 @@ def issue(
         for count in results:
             done += count
             progress(done)
-    return Outcome(done - kept, kept)
+    return BatchResult(done - kept, kept)
 
 
 def read(directory: Path) -> Iterator[DeviceIdentity]:
@@ -150,7 +150,7 @@ def certificates_in(part: Path) -> Iterator[x509.Certificate]:
         yield x509.load_der_x509_certificate(base64.b64decode(line["certificate"]))
 
 
-def _begin(authority: Authority, directory: Path, order: Order) -> None:
+def _begin(authority: Authority, directory: Path, order: BatchRequest) -> None:
     record = order.record(authority.certificate)
     if (directory / ORDER).exists():
         there = _read_order(directory)
@@ -183,7 +183,7 @@ def _part(directory: Path, number: int) -> Path:
 
 
 def _here(
-    authority: Authority, directory: Path, order: Order, missing: Sequence[tuple[int, Sequence[Entry]]]
+    authority: Authority, directory: Path, order: BatchRequest, missing: Sequence[tuple[int, Sequence[Entry]]]
 ) -> Iterator[int]:
     for number, part in missing:
         yield _issue_part(authority.issuer, order, _part(directory, number), part)
@@ -192,7 +192,7 @@ def _here(
 def _in_processes(
     authority: Authority,
     directory: Path,
-    order: Order,
+    order: BatchRequest,
     missing: Sequence[tuple[int, Sequence[Entry]]],
     workers: int,
 ) -> Iterator[int]:
@@ -220,10 +220,10 @@ def _in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-_worker: tuple[Issuer, Order]
+_worker: tuple[Issuer, BatchRequest]
 
 
-def _start_worker(certificate: bytes, key: bytes, order: Order) -> None:
+def _start_worker(certificate: bytes, key: bytes, order: BatchRequest) -> None:
     global _worker
     # Ctrl-C reaches the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -238,7 +238,7 @@ def _work(path: Path, part: Sequence[Entry]) -> int:
     return _issue_part(*_worker, path, part)
 
 
-def _issue_part(issuer: Issuer, order: Order, path: Path, part: Sequence[Entry]) -> int:
+def _issue_part(issuer: Issuer, order: BatchRequest, path: Path, part: Sequence[Entry]) -> int:
     lines = []
     profile = certificates.Devices(issuer, days=order.days)
     for thing, serial in part:

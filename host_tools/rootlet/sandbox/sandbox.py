@@ -12,14 +12,14 @@ from typing import Self
 
 from rootlet.errors import RootletError
 from rootlet.processes import PARENT
-from rootlet.sandbox.server import Facts, Settings
+from rootlet.sandbox.server import Facts, SandboxSettings
 
 
 class Sandbox:
     """Starts on entering the context, and is gone, process and keys, on leaving it."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings or Settings()
+    def __init__(self, settings: SandboxSettings | None = None) -> None:
+        self._settings = settings or SandboxSettings()
         self._process: subprocess.Popen[bytes] | None = None
         self._facts: Facts | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process

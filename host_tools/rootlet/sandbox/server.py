@@ -28,7 +28,7 @@ DOMAIN = "localhost"
 
 
 @dataclass(frozen=True)
-class Settings:
+class SandboxSettings:
     """Ports: 0 takes any free one. ``state`` keeps registry and chain across restarts."""
 
     region: str = "us-east-1"
@@ -53,7 +53,7 @@ class Facts:
         return asdict(self)
 
 
-def serve(settings: Settings, ready: Callable[[Facts], None]) -> None:
+def serve(settings: SandboxSettings, ready: Callable[[Facts], None]) -> None:
     """Run a sandbox until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once it serves.
 
     Raises BadInput for a taken port.
@@ -155,7 +155,7 @@ def _main() -> None:
             json.dump(facts.as_dict(), stream)
 
     try:
-        serve(Settings(**settings), ready)
+        serve(SandboxSettings(**settings), ready)
     except BadInput as error:
         sys.exit(f"{error.what} ({error.hint})")
 

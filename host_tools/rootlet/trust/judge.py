@@ -34,7 +34,7 @@ _ANY_POLICY = "2.5.29.32.0"
 
 
 @dataclass(frozen=True)
-class Rule:
+class ChainCheck:
     """One question and its answer. ``word`` is the fault that the device would name where ``ok`` is false."""
 
     name: str
@@ -44,10 +44,10 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ChainVerdict:
     """``path`` is how the device would climb; ``anchor`` the embedded root it ends at, or None."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[ChainCheck, ...]
     path: tuple[Certificate, ...]
     anchor: Certificate | None
 
@@ -57,7 +57,7 @@ class Verdict:
         return all(rule.ok for rule in self.rules)
 
     @property
-    def broken(self) -> list[Rule]:
+    def broken(self) -> list[ChainCheck]:
         return [rule for rule in self.rules if not rule.ok]
 
 
@@ -68,24 +68,24 @@ def judge(
     at: dt.datetime,
     size: int = 0,
     unreadable: int = 0,
-) -> Verdict:
+) -> ChainVerdict:
     """Judge the certificates in the order sent. ``host`` None: not asked; ``size`` is that of the TLS message, in bytes.
 
     ``unreadable`` others were sent, which no parser here reads: then no verdict can be a good one.
     """
     if unreadable and not sent:
-        return Verdict((_parses(sent, unreadable),), (), None)
+        return ChainVerdict((_parses(sent, unreadable),), (), None)
     if not sent:
-        return Verdict((Rule("chain", False, "no certificate was shown", "tls-no-tls"),), (), None)
+        return ChainVerdict((ChainCheck("chain", False, "no certificate was shown", "tls-no-tls"),), (), None)
     path, anchor, why = _climb(sent, roots, at)
     whole = [*path, anchor] if anchor and anchor not in path else [*path]
     rules = [
         _parses(sent, unreadable),
-        Rule("chain", anchor is not None, why, "tls-failed" if len(path) >= MAX_CHAIN - 1 else "tls-untrusted-root"),
+        ChainCheck("chain", anchor is not None, why, "tls-failed" if len(path) >= MAX_CHAIN - 1 else "tls-untrusted-root"),
         *_dates(whole, at),
         _strength(path, anchor),
         _purpose(sent[0]),
-        Rule(
+        ChainCheck(
             "size",
             size <= MAX_MESSAGE,
             f"the certificates take {size or sum(len(c.der) + 3 for c in sent) + 7} of {MAX_MESSAGE} bytes",
@@ -94,7 +94,7 @@ def judge(
     ]
     if host is not None:
         rules.insert(3, _host(sent[0], host))
-    return Verdict(tuple(rules), tuple(path), anchor)
+    return ChainVerdict(tuple(rules), tuple(path), anchor)
 
 
 def _climb(
@@ -173,38 +173,38 @@ def _why_not(
     return f"{child.issuer}, the issuer of {child.common_name}, was not sent and is no embedded root"
 
 
-def _parses(sent: Sequence[Certificate], unreadable: int) -> Rule:
+def _parses(sent: Sequence[Certificate], unreadable: int) -> ChainCheck:
     if unreadable:
-        return Rule("extensions", False, f"{unreadable} certificates cannot be read: they are no X.509", "tls-failed")
+        return ChainCheck("extensions", False, f"{unreadable} certificates cannot be read: they are no X.509", "tls-failed")
     for certificate in sent:
         for extension in certificate.critical_extensions:
             if extension not in _UNDERSTOOD:
                 text = f"{certificate.common_name} has a critical {extension}, which the device does not know"
-                return Rule("extensions", False, text, "tls-failed")
+                return ChainCheck("extensions", False, text, "tls-failed")
         if "certificatePolicies" in certificate.critical_extensions and set(certificate.policies) - {_ANY_POLICY}:
             text = f"{certificate.common_name} has a critical certificate policy, which the device does not know"
-            return Rule("extensions", False, text, "tls-failed")
-    return Rule("extensions", True, "nothing critical that the device does not know")
+            return ChainCheck("extensions", False, text, "tls-failed")
+    return ChainCheck("extensions", True, "nothing critical that the device does not know")
 
 
-def _dates(whole: Sequence[Certificate], at: dt.datetime) -> list[Rule]:
+def _dates(whole: Sequence[Certificate], at: dt.datetime) -> list[ChainCheck]:
     for certificate in whole:
         if at > certificate.not_after:
             text = f"{certificate.common_name} expired on {certificate.not_after:%Y-%m-%d %H:%M}Z"
-            return [Rule("dates", False, text, "tls-expired")]
+            return [ChainCheck("dates", False, text, "tls-expired")]
         if at < certificate.not_before:
             text = f"{certificate.common_name} is not valid before {certificate.not_before:%Y-%m-%d %H:%M}Z"
-            return [Rule("dates", False, text, "tls-not-yet-valid")]
+            return [ChainCheck("dates", False, text, "tls-not-yet-valid")]
     first = min(whole, key=lambda certificate: certificate.not_after)
     days = first.days_left(at)
-    return [Rule("dates", True, f"valid; the first to end is {first.common_name}, in {days} days")]
+    return [ChainCheck("dates", True, f"valid; the first to end is {first.common_name}, in {days} days")]
 
 
-def _host(server: Certificate, host: str) -> Rule:
+def _host(server: Certificate, host: str) -> ChainCheck:
     names = server.names if server.has_names else server.common_names
     if any(_matches(name, host) for name in names):
-        return Rule("host", True, f"{host} is one of: {', '.join(names)}")
-    return Rule("host", False, f"{host} is none of: {', '.join(names) or '(no name at all)'}", "tls-hostname")
+        return ChainCheck("host", True, f"{host} is one of: {', '.join(names)}")
+    return ChainCheck("host", False, f"{host} is none of: {', '.join(names) or '(no name at all)'}", "tls-hostname")
 
 
 def _matches(name: str, host: str) -> bool:
@@ -221,32 +221,32 @@ def _matches(name: str, host: str) -> bool:
     return name == host
 
 
-def _strength(path: Sequence[Certificate], anchor: Certificate | None) -> Rule:
+def _strength(path: Sequence[Certificate], anchor: Certificate | None) -> ChainCheck:
     for certificate in path:
         if certificate == anchor:
             continue  # a root's own signature proves nothing, and is not looked at
         if certificate.parsed.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS:
             text = f"{certificate.common_name} is signed with RSASSA-PSS, which MicroPython's Mbed TLS is built without"
-            return Rule("strength", False, text, "tls-failed")
+            return ChainCheck("strength", False, text, "tls-failed")
         if certificate.hash_name not in _HASHES:
             text = f"{certificate.common_name} is signed with {certificate.hash_name or certificate.signature}"
-            return Rule("strength", False, text, "tls-failed")
+            return ChainCheck("strength", False, text, "tls-failed")
     for certificate in [*path, *([anchor] if anchor else [])]:
         public = certificate.parsed.public_key()
         weak = isinstance(public, rsa.RSAPublicKey) and public.key_size < _RSA_BITS
         strange = isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name not in _CURVES
         if weak or strange or not isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
             text = f"the key of {certificate.common_name} is {certificate.key}, which the device refuses"
-            return Rule("strength", False, text, "tls-failed")
+            return ChainCheck("strength", False, text, "tls-failed")
     keys = ", ".join(dict.fromkeys(certificate.key for certificate in path))
-    return Rule("strength", True, f"keys {keys}; hashes SHA-256 or longer")
+    return ChainCheck("strength", True, f"keys {keys}; hashes SHA-256 or longer")
 
 
-def _purpose(server: Certificate) -> Rule:
+def _purpose(server: Certificate) -> ChainCheck:
     usages = server.extended_key_usage
     if usages and not {"serverAuth", "anyExtendedKeyUsage"} & set(usages):
         text = f"{server.common_name} is for {', '.join(usages)}, not for a server"
-        return Rule("purpose", False, text, "tls-failed")
+        return ChainCheck("purpose", False, text, "tls-failed")
     if server.key_usage and "digital signature" not in server.key_usage:
-        return Rule("purpose", False, f"{server.common_name} may not make digital signatures", "tls-failed")
-    return Rule("purpose", True, "the server's certificate may be used for a server")
+        return ChainCheck("purpose", False, f"{server.common_name} may not make digital signatures", "tls-failed")
+    return ChainCheck("purpose", True, "the server's certificate may be used for a server")

@@ -24,7 +24,7 @@ class Path:
 
 
 @dataclass(frozen=True)
-class Finding:
+class LinkFinding:
     """Something about the links worth a line. ``kind``: missing, broken, reordered, superfluous, repeated, cross-signed."""
 
     kind: str
@@ -36,7 +36,7 @@ class Links:
     """``paths`` are all ways up, those that end at a root first, then the longer; ``findings`` what is odd about them."""
 
     paths: tuple[Path, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[LinkFinding, ...]
 
     @property
     def best(self) -> Path:
@@ -46,7 +46,7 @@ class Links:
 def link(sent: Sequence[Certificate], roots: Sequence[Certificate]) -> Links:
     """Connect what was sent (the server's own certificate first) with each other and with the trusted roots."""
     if not sent:
-        return Links((Path((), None),), (Finding("missing", "no certificate that could be read was sent"),))
+        return Links((Path((), None),), (LinkFinding("missing", "no certificate that could be read was sent"),))
     distinct = list(dict.fromkeys(sent))
     paths = sorted(_climb([distinct[0]], distinct[1:], roots), key=lambda p: (p.anchor is None, len(p.whole)))
     best = paths[0]
@@ -54,7 +54,7 @@ def link(sent: Sequence[Certificate], roots: Sequence[Certificate]) -> Links:
     anchored = [path for path in paths if path.anchor is not None]
     if len(anchored) > 1:
         ends = ", ".join(dict.fromkeys(path.anchor.common_name for path in anchored if path.anchor))
-        findings.append(Finding("cross-signed", f"{len(anchored)} ways lead up to embedded roots: {ends}"))
+        findings.append(LinkFinding("cross-signed", f"{len(anchored)} ways lead up to embedded roots: {ends}"))
     return Links(tuple(paths), tuple(findings))
 
 
@@ -77,13 +77,13 @@ def _climb(below: list[Certificate], others: Sequence[Certificate], roots: Seque
     return found or [Path(tuple(below), None)]
 
 
-def _top(best: Path, sent: Sequence[Certificate], roots: Sequence[Certificate]) -> list[Finding]:
+def _top(best: Path, sent: Sequence[Certificate], roots: Sequence[Certificate]) -> list[LinkFinding]:
     last = best.certificates[-1]
     if best.anchor is not None:
         return []
     if last.self_issued and last.signed(last):
         what = "signed itself" if len(best.certificates) == 1 else "is a root that is not embedded"
-        return [Finding("missing", f"{last.common_name} {what}")]
+        return [LinkFinding("missing", f"{last.common_name} {what}")]
     same_name = [other for other in (*sent, *roots) if other != last and other.parsed.subject == last.parsed.issuer]
     if same_name:
         other = same_name[0]
@@ -91,30 +91,32 @@ def _top(best: Path, sent: Sequence[Certificate], roots: Sequence[Certificate]) 
             why = f"its AKI is {last.aki}, the SKI of the one at hand {other.ski}"
         else:
             why = "the key of the one at hand did not make its signature"
-        return [Finding("broken", f"{last.common_name} names {other.common_name} as its issuer, but {why}")]
+        return [LinkFinding("broken", f"{last.common_name} names {other.common_name} as its issuer, but {why}")]
     aki = f" (AKI {last.aki})" if last.aki else ""
     text = f"{last.issuer}{aki}, the issuer of {last.common_name}, was not sent and is no embedded root"
-    return [Finding("missing", text)]
+    return [LinkFinding("missing", text)]
 
 
-def _order(sent: Sequence[Certificate], distinct: Sequence[Certificate], best: Path) -> list[Finding]:
+def _order(sent: Sequence[Certificate], distinct: Sequence[Certificate], best: Path) -> list[LinkFinding]:
     findings = []
     if len(sent) > len(distinct):
-        findings.append(Finding("repeated", f"{len(sent) - len(distinct)} certificates were sent more than once"))
+        findings.append(LinkFinding("repeated", f"{len(sent) - len(distinct)} certificates were sent more than once"))
     places = [distinct.index(certificate) for certificate in best.certificates]
     if places != sorted(places):
         names = ", ".join(certificate.common_name for certificate in distinct)
-        findings.append(Finding("reordered", f"sent out of order (RFC 5246 section 7.4.2): {names}"))
+        findings.append(LinkFinding("reordered", f"sent out of order (RFC 5246 section 7.4.2): {names}"))
     return findings
 
 
-def _extras(distinct: Sequence[Certificate], paths: Sequence[Path]) -> list[Finding]:
+def _extras(distinct: Sequence[Certificate], paths: Sequence[Path]) -> list[LinkFinding]:
     used = {certificate for path in paths for certificate in path.whole}
     findings = []
     for certificate in distinct:
         if certificate not in used:
-            findings.append(Finding("superfluous", f"{certificate.common_name} leads nowhere from the server's certificate"))
+            findings.append(
+                LinkFinding("superfluous", f"{certificate.common_name} leads nowhere from the server's certificate")
+            )
         elif certificate.self_issued and certificate != distinct[0] and certificate.signed(certificate):
             text = f"{certificate.common_name} is a root: who trusts it has it, who does not learns nothing"
-            findings.append(Finding("superfluous", text))
+            findings.append(LinkFinding("superfluous", text))
     return findings

@@ -4,7 +4,7 @@ import datetime as dt
 from html import escape
 
 from rootlet.trust.model import Certificate
-from rootlet.trust.report import End, Report, fields
+from rootlet.trust.report import ChainReport, End, fields
 
 _BOX, _HEIGHT, _GAP, _MARGIN = 340, 92, 58, 24
 
@@ -29,7 +29,7 @@ summary { cursor: pointer; font-weight: 600; overflow-wrap: anywhere; }
 """
 
 
-def render(report: Report) -> str:
+def render(report: ChainReport) -> str:
     """The page. It loads nothing and runs no script."""
     badge = {
         True: ("yes", "a device would connect"),
@@ -71,7 +71,7 @@ def _block(certificate: Certificate, at: dt.datetime, how: str) -> str:
     return f"<details><summary>{name} <span class=soft>({how})</span></summary><table>{rows}</table></details>"
 
 
-def _picture(report: Report) -> str:
+def _picture(report: ChainReport) -> str:
     columns = [end for end in report.ends if end.sent][:3]
     if not columns:
         return ""
@@ -88,7 +88,7 @@ def _picture(report: Report) -> str:
     )
 
 
-def _column(end: End, report: Report, x: int, tallest: int) -> str:
+def _column(end: End, report: ChainReport, x: int, tallest: int) -> str:
     chain = end.drawn
     top = _MARGIN + 30 + (tallest - len(chain)) * (_HEIGHT + _GAP)
     # the ends of all columns stand on one line
@@ -117,7 +117,7 @@ def _ghost(child: Certificate, x: int, y: int) -> str:
     )
 
 
-def _card(certificate: Certificate, end: End, report: Report, x: int, y: int) -> str:
+def _card(certificate: Certificate, end: End, report: ChainReport, x: int, y: int) -> str:
     is_anchor = certificate == end.anchor
     dated = certificate.not_before <= report.at <= certificate.not_after
     refused = {rule.name for rule in end.verdict.broken} if end.verdict else set()

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rootlet.trust.fetch import KeyType, Served
-from rootlet.trust.judge import Verdict, judge
-from rootlet.trust.links import Finding, Links, link
+from rootlet.trust.judge import ChainVerdict, judge
+from rootlet.trust.links import LinkFinding, Links, link
 from rootlet.trust.model import Certificate
 from rootlet.trust.stores import whereabouts
 
@@ -20,7 +20,7 @@ class End:
     facts: tuple[tuple[str, str], ...]
     sent: tuple[Certificate, ...]
     links: Links
-    verdict: Verdict | None
+    verdict: ChainVerdict | None
     anchor: Certificate | None
     anchor_text: str
 
@@ -33,7 +33,7 @@ class End:
 
 
 @dataclass
-class Report:
+class ChainReport:
     """What ``rootlet chain`` found. ``ok``: a device with these roots would connect; None: nothing was judged."""
 
     target: str
@@ -65,7 +65,9 @@ def server_end(title: str, served: Served, roots: Sequence[Certificate], at: dt.
     return _end(title, tuple(facts), served.chain, roots, verdict)
 
 
-def chain_end(title: str, chain: Sequence[Certificate], roots: Sequence[Certificate], verdict: Verdict | None = None) -> End:
+def chain_end(
+    title: str, chain: Sequence[Certificate], roots: Sequence[Certificate], verdict: ChainVerdict | None = None
+) -> End:
     """A chain from a file, an image or a board."""
     return _end(title, (), tuple(chain), roots, verdict)
 
@@ -75,7 +77,7 @@ def _end(
     facts: tuple[tuple[str, str], ...],
     sent: tuple[Certificate, ...],
     roots: Sequence[Certificate],
-    verdict: Verdict | None,
+    verdict: ChainVerdict | None,
 ) -> End:
     links = link(sent, roots)
     if verdict is None:  # a device's own store, or a file: there a root is where it belongs
@@ -88,13 +90,13 @@ def _end(
     return End(title, facts, sent, links, verdict, anchor, text)
 
 
-def _other_way(links: Links) -> Finding:
+def _other_way(links: Links) -> LinkFinding:
     names = " → ".join(certificate.common_name for certificate in links.best.whole)
     text = f"a way up is there ({names}), but the device does not take it; it follows the first fitting issuer and no other"
-    return Finding("cross-signed", text)
+    return LinkFinding("cross-signed", text)
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: ChainReport) -> dict[str, Any]:
     """The report for machines."""
     return {
         "target": report.target,
@@ -118,7 +120,7 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
+def verdict_json(verdict: ChainVerdict | None) -> dict[str, Any] | None:
     if verdict is None:
         return None
     rules = [{"rule": rule.name, "ok": rule.ok, "text": rule.text, "fault": rule.word or None} for rule in verdict.rules]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rootlet.advisor import grading
 from rootlet.advisor.cases import connect, messages, services, tls
-from rootlet.advisor.grading import Backoff, Result, Verdict, classify
+from rootlet.advisor.grading import Backoff, CaseVerdict, Result, classify
 from rootlet.advisor.packets import Connack, Connect, Packet, Publish, Subscribe
 from rootlet.advisor.timeline import Timeline
 
@@ -222,7 +222,7 @@ def test_a_policy_with_wildcards_is_found_out(action: str, resource: object, res
     assert judged({"Effect": "Allow", "Action": action, "Resource": resource}).result is result
 
 
-def judged(statement: dict[str, object]) -> Verdict:
+def judged(statement: dict[str, object]) -> CaseVerdict:
     tape = Tape()
     tape.at(0, "note", policy={"Version": "2012-10-17", "Statement": [statement]})
     return services.least_privilege(tape)

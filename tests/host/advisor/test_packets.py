@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rootlet.advisor import packets
-from rootlet.advisor.packets import Connect, Decoder, Malformed, Packet, Publish, Will, encode
+from rootlet.advisor.packets import Connect, Decoder, MalformedPacket, Packet, Publish, Will, encode
 
 identifiers = st.integers(1, 65535)
 text = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
@@ -75,7 +75,7 @@ def test_any_bytes_are_packets_or_malformed_and_what_is_read_is_written_the_same
     decoder = Decoder(longest=1000)
     try:
         read = decoder.feed(data)
-    except Malformed:
+    except MalformedPacket:
         return
     assert Decoder().feed(b"".join(map(encode, read))) == read
 
@@ -110,10 +110,10 @@ def test_any_bytes_are_packets_or_malformed_and_what_is_read_is_written_the_same
     ],
 )
 def test_what_the_standard_forbids_is_refused_with_its_cause(data: str, why: str) -> None:
-    with pytest.raises(Malformed, match=why):
+    with pytest.raises(MalformedPacket, match=why):
         Decoder().feed(bytes.fromhex(data))
 
 
 def test_a_packet_beyond_the_limit_is_refused_before_it_has_arrived() -> None:
-    with pytest.raises(Malformed, match="the limit is 100"):
+    with pytest.raises(MalformedPacket, match="the limit is 100"):
         Decoder(longest=100).feed(encode(Publish("t", bytes(200)))[:5])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rootlet.advisor import cases, page, report
 from rootlet.advisor.packets import Connack, Connect, Publish
-from rootlet.advisor.runner import Outcome
+from rootlet.advisor.runner import CaseResult
 from rootlet.advisor.timeline import Timeline
 from support.browser import CHROMIUM, Browser
 
@@ -35,7 +35,9 @@ def html(tmp_path: Path) -> Path:
         timeline.add("closed", number, "reset", by="server")
         now += wait
     case = cases.catalogue()["MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect"]
-    outcome = Outcome(case, case.grade(timeline), timeline.events, 0, 10, 1.0, ["<script>document.title = 'run'</script>"])
+    outcome = CaseResult(
+        case, case.grade(timeline), timeline.events, 0, 10, 1.0, ["<script>document.title = 'run'</script>"]
+    )
     path = tmp_path / "report.html"
     path.write_text(page.render(report.facts([outcome], "a device", 10, 0)))
     return path

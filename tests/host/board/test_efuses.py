@@ -108,10 +108,10 @@ def test_a_plan_for_another_chip_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chip", efuses.CHIPS)
 def test_a_second_run_completes_an_interrupted_one(chip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    burned: list[efuses.Step] = []
+    burned: list[efuses.BurnStep] = []
     plain = efuses.Fuses.burn
 
-    def interrupted(fuses: efuses.Fuses, step: efuses.Step, key: bytes | None) -> None:
+    def interrupted(fuses: efuses.Fuses, step: efuses.BurnStep, key: bytes | None) -> None:
         if len(burned) == 2:
             raise RootletError("pulled out")
         plain(fuses, step, key)

@@ -12,7 +12,7 @@ from flashkit import mint
 from rootlet.board import inspect_image
 from rootlet.cli.main import rootlet
 from rootlet.emulator.download_mode import DownloadMode
-from rootlet.emulator.virtual_board import Settings, VirtualBoard
+from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity
@@ -46,7 +46,7 @@ class TestFlash:
         assert "is sensor-1, certificate" in result.stdout and "bytes sent" in result.stdout
         # what the bootloader received is what the virtual board boots
         (tmp_path / "received.bin").write_bytes(board.flash)
-        with VirtualBoard(tmp_path / "received.bin", Settings(max_resets=0)) as booted:
+        with VirtualBoard(tmp_path / "received.bin", BoardSettings(max_resets=0)) as booted:
             booted.wait_for("application runs")
 
     def test_a_second_run_sends_next_to_nothing(self, full: bytes) -> None:

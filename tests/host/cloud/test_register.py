@@ -127,16 +127,16 @@ def test_a_sandbox_that_is_not_up_is_one_clear_error(no_aws: None, monkeypatch: 
 
 def test_type_group_and_attributes_are_made_once_and_adjusted_after(aws: IoTClient, authority: Authority) -> None:
     identity = authority.issue("typed-1")
-    thing = registration.Thing("sensor", ("north",), {"site": "shed"})
+    thing = registration.ThingProperties("sensor", ("north",), {"site": "shed"})
     first = registration.register(aws, identity, application="leaf", streams=["climate"], thing=thing)
     assert "added thing typed-1 to group north" in first.changes
     again = registration.register(aws, identity, application="leaf", streams=["climate"], thing=thing)
     assert again.changes == []
-    moved = registration.Thing("sensor", ("north",), {"site": "barn"})
+    moved = registration.ThingProperties("sensor", ("north",), {"site": "barn"})
     third = registration.register(aws, identity, application="leaf", streams=["climate"], thing=moved)
     assert third.changes == ["set attributes of thing typed-1: site"]
     described = aws.describe_thing(thingName="typed-1")
     assert (described["thingTypeName"], described["attributes"]) == ("sensor", {"site": "barn"})
     with pytest.raises(RootletError, match="is of type sensor, not valve"):
-        other = registration.Thing("valve")
+        other = registration.ThingProperties("valve")
         registration.register(aws, identity, application="leaf", streams=["climate"], thing=other)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rootlet.board import filesystem, partitions
 from rootlet.board.definition import load_board
-from rootlet.emulator.virtual_board import Settings, VirtualBoard, parse_resolve
+from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard, parse_resolve
 from rootlet.errors import BadInput, RootletError
 
 BOARD = load_board("esp32_generic")
@@ -51,7 +51,7 @@ def test_a_snapshot_leaves_the_flash_as_it_is(flash: Path) -> None:
     write(flash, COUNTS)
     before = flash.read_bytes()
     for _ in range(2):
-        with VirtualBoard(flash, Settings(snapshot=True)) as board:
+        with VirtualBoard(flash, BoardSettings(snapshot=True)) as board:
             board.wait()
         assert board.lines == ["boot 1"]
     assert flash.read_bytes() == before

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from rootlet.factory.admission import Board
+from rootlet.factory.admission import ConnectedBoard
 from rootlet.factory.console import floor_view
 from rootlet.factory.floor import Floor, tiles
-from rootlet.factory.plan import NewIdentity, Plan
+from rootlet.factory.plan import BatchPlan, NewIdentity
 from rootlet.factory.schema import Step
 from rootlet.factory.station import Phase, PortStatus
 from support.browser import CHROMIUM, Browser
-from support.factory_line import Line, mac
+from support.factory_line import FactoryLine, mac
 
-PLAN = Plan(board="esp32_generic", customer="Example <Water>", ca_sha256="00" * 32)
+PLAN = BatchPlan(board="esp32_generic", customer="Example <Water>", ca_sha256="00" * 32)
 
 
 @pytest.fixture
-def day(line: Line) -> Line:
+def day(line: FactoryLine) -> FactoryLine:
     """A batch of 120 things, one of them in trouble."""
     line.ledger.open_batch("monday", [NewIdentity(f"meter-{n:03}", {}, f"SN-{n:03}") for n in range(120)], PLAN)
-    record = line.ledger.assign("monday", Board(mac(1)))
+    record = line.ledger.assign("monday", ConnectedBoard(mac(1)))
     assert record is not None
     line.ledger.begin(record, Step.ISSUE)
     line.ledger.fail(record, Step.ISSUE, "the CA <is> locked")
@@ -34,7 +34,7 @@ def day(line: Line) -> Line:
 
 
 @pytest.fixture
-def floor(day: Line) -> Floor:
+def floor(day: FactoryLine) -> Floor:
     made = Floor(day.database, "bench-1", "monday")
     for port in range(8):
         made.note(f"/dev/ttyUSB{port}", PortStatus(Phase.EMPTY), ended=False)
@@ -61,7 +61,7 @@ def publish(floor: Floor) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: nothing was shown about the page")
-def test_the_floor_is_live_and_whole_on_desktop_and_tablet(day: Line, floor: Floor, tmp_path: Path) -> None:
+def test_the_floor_is_live_and_whole_on_desktop_and_tablet(day: FactoryLine, floor: Floor, tmp_path: Path) -> None:
     publish(floor)
     with console(day.where) as url, Browser() as page:
         page.open(url)
@@ -95,7 +95,7 @@ def test_the_floor_is_live_and_whole_on_desktop_and_tablet(day: Line, floor: Flo
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: nothing was shown about the page")
-def test_a_page_whose_server_is_gone_says_so(day: Line, floor: Floor) -> None:
+def test_a_page_whose_server_is_gone_says_so(day: FactoryLine, floor: Floor) -> None:
     publish(floor)
     with Browser() as page:
         with console(day.where) as url:
@@ -105,7 +105,7 @@ def test_a_page_whose_server_is_gone_says_so(day: Line, floor: Floor) -> None:
         page.wait_for("!document.getElementById('lost').hidden")
 
 
-def test_search_pages_exports_and_histories(day: Line) -> None:
+def test_search_pages_exports_and_histories(day: FactoryLine) -> None:
     with console(day.where) as url, httpx.Client(base_url=url) as visitor:
         first = visitor.get("/batches/monday").text
         assert first.count("<tr><td>") == 50 and "page=1" in first
@@ -124,7 +124,7 @@ def test_search_pages_exports_and_histories(day: Line) -> None:
         assert visitor.get("/", headers={"host": "evil.example"}).status_code == 400
 
 
-def test_whoever_comes_over_the_network_needs_the_token(day: Line, tmp_path: Path) -> None:
+def test_whoever_comes_over_the_network_needs_the_token(day: FactoryLine, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     with console(day.where, "--token-file", str(token_file), address="0.0.0.0") as url:
         assert token_file.stat().st_mode & 0o077 == 0
@@ -143,7 +143,7 @@ def test_whoever_comes_over_the_network_needs_the_token(day: Line, tmp_path: Pat
         assert httpx.get(f"http://127.0.0.1:{port}/batches", headers=bearer).status_code == 200
 
 
-def test_it_listens_on_loopback_and_a_taken_port_is_told(day: Line) -> None:
+def test_it_listens_on_loopback_and_a_taken_port_is_told(day: FactoryLine) -> None:
     with console(day.where) as url:
         assert url.startswith("http://localhost:")
         port = int(url.rstrip("/").rpartition(":")[2])
@@ -165,7 +165,7 @@ def test_it_listens_on_loopback_and_a_taken_port_is_told(day: Line) -> None:
                 socket.create_connection((address, port), 2).close()
 
 
-def test_a_station_that_falls_silent_is_seen(day: Line, floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_station_that_falls_silent_is_seen(day: FactoryLine, floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(floor)
     assert not any(tile.silent for tile in tiles(day.database))
     now = time.time()

@@ -15,12 +15,12 @@ from rootlet.cli.factory.group import command
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory import labels
 from rootlet.factory.labels import Content, Printer, Size, Template
-from rootlet.factory.ledger import Record
-from rootlet.factory.plan import NewIdentity, Plan
+from rootlet.factory.ledger import IdentityRecord
+from rootlet.factory.plan import BatchPlan, NewIdentity
 from rootlet.factory.schema import State
-from support.factory_line import Line
+from support.factory_line import FactoryLine
 
-RECORD = Record(
+RECORD = IdentityRecord(
     thing="sensor-1",
     batch="monday",
     serial="SN-1",
@@ -52,7 +52,7 @@ def test_the_template_names_fields_and_nothing_else() -> None:
     made = Template("https://x/{thing}", "{thing}\\n{customer}, {attributes[line]}\nSN {serial}").fill(RECORD, "Water")
     assert made == Content("https://x/sensor-1", ("sensor-1", "Water, a", "SN SN-1"))
     without = Template(text="{thing}\nSN {serial}\nlot {attributes[lot]}").fill(
-        Record(**{**vars(RECORD), "serial": None}), "Water"
+        IdentityRecord(**{**vars(RECORD), "serial": None}), "Water"
     )
     assert without.lines == ("sensor-1",)
     for bad in ("{thing.__class__}", "{state}", "{0}", "{claim}", "{attributes}", "{"):
@@ -110,8 +110,8 @@ def test_a_printer_on_the_network_gets_the_label_and_one_that_is_off_is_told() -
         Printer(f"tcp://127.0.0.1:{port}", "zpl", Template(), "Water", Size())(RECORD)
 
 
-def test_labels_are_printed_again_by_command(line: Line, tmp_path: Path) -> None:
-    line.ledger.open_batch("b", [NewIdentity("x-1", {}, "S1")], Plan(board="esp32_generic", customer="W", ca_sha256=""))
+def test_labels_are_printed_again_by_command(line: FactoryLine, tmp_path: Path) -> None:
+    line.ledger.open_batch("b", [NewIdentity("x-1", {}, "S1")], BatchPlan(board="esp32_generic", customer="W", ca_sha256=""))
 
     def run(*arguments: str) -> None:
         result = CliRunner().invoke(command, ["label", "b", "--ledger", line.where, *arguments])

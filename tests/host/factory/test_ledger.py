@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory.admission import AlreadyDone, Board, Refused
+from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
 from rootlet.factory.books import Head, verify_books
 from rootlet.factory.database import Database
-from rootlet.factory.ledger import Ledger, Record, entry_hash
-from rootlet.factory.plan import NewIdentity, Plan, Registration
+from rootlet.factory.ledger import IdentityRecord, Ledger, entry_hash
+from rootlet.factory.plan import BatchPlan, NewIdentity, RegistrationMode
 from rootlet.factory.schema import BATCHES, ENTRIES, HEAD, IDENTITIES, State, Step
 
 T = TypeVar("T")
@@ -34,22 +34,22 @@ def certificate(thing: str) -> x509.Certificate:
     return builder.not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
 
 
-PLAN = Plan(board="esp32_generic", customer="Tests", ca_sha256="00" * 32)
+PLAN = BatchPlan(board="esp32_generic", customer="Tests", ca_sha256="00" * 32)
 
 
-def ledger_with(database: Database, count: int, batch: str = "monday", plan: Plan = PLAN) -> Ledger:
+def ledger_with(database: Database, count: int, batch: str = "monday", plan: BatchPlan = PLAN) -> Ledger:
     ledger = Ledger(database, station="station-1")
     ledger.open_batch(batch, [NewIdentity(f"{batch}-{n:04}", {"line": "a"}) for n in range(count)], plan)
     return ledger
 
 
-def assigned(ledger: Ledger, mac: str = MAC, carried: str | None = None, batch: str = "monday") -> Record:
-    record = ledger.assign(batch, Board(mac, carried))
+def assigned(ledger: Ledger, mac: str = MAC, carried: str | None = None, batch: str = "monday") -> IdentityRecord:
+    record = ledger.assign(batch, ConnectedBoard(mac, carried))
     assert record is not None
     return record
 
 
-def take(ledger: Ledger, record: Record, *steps: Step) -> Record:
+def take(ledger: Ledger, record: IdentityRecord, *steps: Step) -> IdentityRecord:
     for step in steps:
         ledger.begin(record, step)
         record = ledger.finish(record, step, certificate=certificate(record.thing) if step is Step.ISSUE else None)
@@ -66,7 +66,7 @@ def open_and_take_all(where: str, station: int) -> list[str]:
     database = Database(where)
     ledger, taken = Ledger(database, station=f"station-{station}"), []
     ready.wait(60)
-    while record := ledger.assign("monday", Board(f"24:0a:c4:{station:02x}:00:{len(taken):02x}")):
+    while record := ledger.assign("monday", ConnectedBoard(f"24:0a:c4:{station:02x}:00:{len(taken):02x}")):
         taken.append(record.thing)
         if len(taken) == 1:
             ready.wait(60)
@@ -108,7 +108,7 @@ def test_a_board_goes_through_every_step_and_the_books_are_in_order(database: Da
     assert ledger.status("monday") == {State.OPEN: 1, State.DONE: 1}
     assert verify_books(database).findings == []
     with pytest.raises(AlreadyDone, match="is done: it is monday-0000"):
-        ledger.assign("monday", Board(MAC, done.certificate_id))
+        ledger.assign("monday", ConnectedBoard(MAC, done.certificate_id))
 
 
 def test_a_board_that_comes_back_gets_the_same_identity_and_one_of_another_batch_is_refused(database: Database) -> None:
@@ -116,7 +116,7 @@ def test_a_board_that_comes_back_gets_the_same_identity_and_one_of_another_batch
     assert assigned(ledger).thing == assigned(ledger).thing
     ledger_with(database, 1, "tuesday")
     with pytest.raises(Refused, match="another batch"):
-        ledger.assign("tuesday", Board(MAC))
+        ledger.assign("tuesday", ConnectedBoard(MAC))
 
 
 def test_whoever_lost_its_claim_can_write_no_more(database: Database) -> None:
@@ -139,14 +139,14 @@ def test_a_second_board_with_the_same_mac_is_told_apart_by_its_certificate(datab
     ledger = ledger_with(database, 3)
     done = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN)
     with pytest.raises(Refused, match="carries no certificate") as refused:
-        ledger.assign("monday", Board(MAC))
+        ledger.assign("monday", ConnectedBoard(MAC))
     assert "factory retry monday-0000" in refused.value.hint
     done = take(ledger, assigned(ledger, carried=done.certificate_id), Step.PROVE, Step.REGISTER, Step.LABEL)
     with pytest.raises(Refused, match="was made monday-0000, and this board carries no certificate") as refused:
-        ledger.assign("monday", Board(MAC))
+        ledger.assign("monday", ConnectedBoard(MAC))
     assert "two boards have the same MAC" in refused.value.hint
     with pytest.raises(AlreadyDone):
-        ledger.assign("monday", Board(MAC, done.certificate_id))
+        ledger.assign("monday", ConnectedBoard(MAC, done.certificate_id))
     assert ledger.status("monday") == {State.OPEN: 2, State.DONE: 1}
 
 
@@ -154,9 +154,9 @@ def test_a_copied_flash_and_a_foreign_identity_are_refused(database: Database) -
     ledger = ledger_with(database, 2)
     done = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN, Step.PROVE, Step.REGISTER, Step.LABEL)
     with pytest.raises(Refused, match="carries the identity of monday-0000, which belongs to the board " + MAC):
-        ledger.assign("monday", Board("24:0a:c4:00:00:02", done.certificate_id))
+        ledger.assign("monday", ConnectedBoard("24:0a:c4:00:00:02", done.certificate_id))
     with pytest.raises(Refused, match="not in this ledger"):
-        ledger.assign("monday", Board("24:0a:c4:00:00:02", "ab" * 32))
+        ledger.assign("monday", ConnectedBoard("24:0a:c4:00:00:02", "ab" * 32))
     assert ledger.status("monday")[State.OPEN] == 1
 
 
@@ -187,7 +187,7 @@ def test_a_deferred_board_leaves_the_station_and_is_registered_later(database: D
     record = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN, Step.PROVE, Step.QUEUE, Step.LABEL)
     assert ledger.status("monday") == {State.WAITING: 1}
     with pytest.raises(AlreadyDone):
-        ledger.assign("monday", Board(MAC, record.certificate_id))
+        ledger.assign("monday", ConnectedBoard(MAC, record.certificate_id))
     take(ledger, ledger.take_over(record.thing), Step.REGISTER)
     assert ledger.status("monday") == {State.DONE: 1}
 
@@ -218,14 +218,14 @@ def test_scrap_frees_the_board_but_not_what_the_cloud_may_trust(database: Databa
         ledger.scrap("monday-0001", "too late")
     take(ledger, ledger.take_over("monday-0001"), Step.REVOKE)
     with pytest.raises(Refused, match="revoked"):
-        ledger.assign("monday", Board(MAC, second.certificate_id))
+        ledger.assign("monday", ConnectedBoard(MAC, second.certificate_id))
     ledger.scrap("monday-0001", "the board is dead, too")
     assert assigned(ledger, carried=second.certificate_id).thing == "monday-0002"
     assert verify_books(database).findings == []
 
 
 def test_under_jitp_a_written_certificate_is_revoked_before_it_is_given_up(database: Database) -> None:
-    plan = Plan(board="esp32_generic", customer="Tests", ca_sha256="00" * 32, registration=Registration.JITP)
+    plan = BatchPlan(board="esp32_generic", customer="Tests", ca_sha256="00" * 32, registration=RegistrationMode.JITP)
     ledger = ledger_with(database, 1, plan=plan)
     take(ledger, assigned(ledger), Step.ISSUE, Step.BURN)
     with pytest.raises(RootletError, match="JITP"):

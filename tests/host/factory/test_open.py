@@ -18,7 +18,7 @@ from rootlet.factory import orders, views
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger
-from rootlet.factory.plan import Registration
+from rootlet.factory.plan import RegistrationMode
 from rootlet.pki.authority import Authority
 
 Run = Callable[..., str]
@@ -57,7 +57,7 @@ def test_a_batch_is_opened_as_its_file_says(run: Run, tmp_path: Path, authority:
     plan = Ledger(database, station="x").plan("monday")
     assert (plan.board, plan.registration, plan.subject) == (
         "esp32_generic_c3",
-        Registration.DEFERRED,
+        RegistrationMode.DEFERRED,
         {"organization": "Tests"},
     )
     lines = list(views.lines(database, "monday"))

@@ -17,13 +17,13 @@ from rootlet.cli.factory.group import command
 from rootlet.errors import RootletError
 from rootlet.factory import views
 from rootlet.factory.floor import tiles
-from rootlet.factory.plan import Registration
+from rootlet.factory.plan import RegistrationMode
 from rootlet.factory.schema import State
 from rootlet.factory.station import Phase, until_connected
 from rootlet.pki import keys
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
-from support.factory_line import PASSPHRASE, Line, mac
+from support.factory_line import PASSPHRASE, FactoryLine, mac
 
 
 @contextlib.contextmanager
@@ -34,14 +34,14 @@ def killed_at_the_end(process: "subprocess.Popen[str]") -> Iterator[None]:
         process.kill()
 
 
-def cli(line: Line, *arguments: str) -> str:
+def cli(line: FactoryLine, *arguments: str) -> str:
     result = CliRunner().invoke(command, [*arguments, "--ledger", line.where])
     if result.exception is not None:
         raise result.exception
     return result.output
 
 
-def test_eight_boards_at_once_have_eight_identities_and_their_keys_are_nowhere_else(line: Line) -> None:
+def test_eight_boards_at_once_have_eight_identities_and_their_keys_are_nowhere_else(line: FactoryLine) -> None:
     line.open(9)
     line.plug(8)
     told = line.run("--labels", "labels")
@@ -63,7 +63,7 @@ def test_eight_boards_at_once_have_eight_identities_and_their_keys_are_nowhere_e
 
 
 def test_a_fresh_board_gets_the_golden_image_first(tmp_path: Path, ca: Path, golden: bytes) -> None:
-    with Line(tmp_path, ca, golden, b"\xff" * len(golden)) as line:
+    with FactoryLine(tmp_path, ca, golden, b"\xff" * len(golden)) as line:
         line.open(1)
         (board,) = line.plug(1)
         told = line.run()
@@ -78,9 +78,9 @@ def test_a_fresh_board_gets_the_golden_image_first(tmp_path: Path, ca: Path, gol
 
 
 def test_a_station_registers_and_every_active_certificate_has_a_proved_board(
-    line: Line, aws: IoTClient, sandbox: object
+    line: FactoryLine, aws: IoTClient, sandbox: object
 ) -> None:
-    line.registration = Registration.NOW
+    line.registration = RegistrationMode.NOW
     line.environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     line.open(2, prefix="now")
     line.plug(2)
@@ -112,7 +112,7 @@ def test_a_station_registers_and_every_active_certificate_has_a_proved_board(
         cli(line, "reconcile", "monday")
 
 
-def test_deferred_boards_are_registered_later_and_attributes_come_along(line: Line, aws: IoTClient) -> None:
+def test_deferred_boards_are_registered_later_and_attributes_come_along(line: FactoryLine, aws: IoTClient) -> None:
     line.open(2, prefix="later")
     line.plug(2)
     assert line.run()["ended"] == {"done": 2}
@@ -124,7 +124,7 @@ def test_deferred_boards_are_registered_later_and_attributes_come_along(line: Li
     line.invariants()
 
 
-def test_a_board_that_comes_again_is_told_and_nothing_changes(line: Line) -> None:
+def test_a_board_that_comes_again_is_told_and_nothing_changes(line: FactoryLine) -> None:
     line.open(2)
     (board,) = line.plug(1)
     assert line.make(board).phase is Phase.DONE
@@ -134,7 +134,7 @@ def test_a_board_that_comes_again_is_told_and_nothing_changes(line: Line) -> Non
     assert "is thing-0" in cli(line, "reconcile", "monday", "--port", board.port)
 
 
-def test_without_an_identity_left_a_board_stays_as_it_was(line: Line) -> None:
+def test_without_an_identity_left_a_board_stays_as_it_was(line: FactoryLine) -> None:
     line.open(1)
     line.plug(2)
     told = line.run()
@@ -143,7 +143,7 @@ def test_without_an_identity_left_a_board_stays_as_it_was(line: Line) -> None:
     line.invariants()
 
 
-def test_keys_are_kept_only_when_asked_and_encrypted(line: Line) -> None:
+def test_keys_are_kept_only_when_asked_and_encrypted(line: FactoryLine) -> None:
     line.open(1)
     line.plug(1)
     line.environment = {"ROOTLET_KEYS_PASSPHRASE": "keep them well"}
@@ -156,7 +156,7 @@ def test_keys_are_kept_only_when_asked_and_encrypted(line: Line) -> None:
     assert keys.load(kept, b"keep them well").public_key() == identity.key.public_key()
 
 
-def test_boards_are_swapped_while_the_station_runs(line: Line) -> None:
+def test_boards_are_swapped_while_the_station_runs(line: FactoryLine) -> None:
     line.open(3)
     first = line.plug_one(mac(1))
     port = first.port
@@ -173,7 +173,7 @@ def test_boards_are_swapped_while_the_station_runs(line: Line) -> None:
     line.invariants()
 
 
-def test_in_a_jig_the_next_board_is_known_by_its_mac_address(line: Line, golden: bytes) -> None:
+def test_in_a_jig_the_next_board_is_known_by_its_mac_address(line: FactoryLine, golden: bytes) -> None:
     line.open(3)
     jig = line.plug_one(mac(1))
     with line.start("--jig", once=False) as running, killed_at_the_end(running):
@@ -195,7 +195,7 @@ def test_a_board_that_boots_is_seen_to_connect_or_its_fault_is_told() -> None:
 
 
 def test_the_station_refuses_what_is_not_set_up(
-    line: Line, tmp_path: Path, golden: bytes, monkeypatch: pytest.MonkeyPatch
+    line: FactoryLine, tmp_path: Path, golden: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.open(1)
     (tmp_path / "golden.bin").write_bytes(golden)

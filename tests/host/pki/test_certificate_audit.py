@@ -37,7 +37,7 @@ def look(tmp_path: Path, *certificates: x509.Certificate, within: int = 90) -> l
 def test_a_good_fleet_has_no_findings(authority: Authority, tmp_path: Path) -> None:
     authority.issue("sensor-1").save(tmp_path / "sensor-1")
     authority.issue("sensor-2").save(tmp_path / "sensor-2")
-    batch.issue(authority, tmp_path / "batch", batch.Order([("sensor-3", None)]))
+    batch.issue(authority, tmp_path / "batch", batch.BatchRequest([("sensor-3", None)]))
     report = audit([authority.directory, tmp_path], within=90)
     assert report.findings == ()
     assert report.certificates == 4  # the CA's is in five places and counts once

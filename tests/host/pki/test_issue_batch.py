@@ -14,7 +14,7 @@ from pki_kit import PASSPHRASE, Rootlet
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki import batch, names
 from rootlet.pki.authority import Authority
-from rootlet.pki.batch import Order, Outcome
+from rootlet.pki.batch import BatchRequest, BatchResult
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
 
@@ -24,8 +24,8 @@ ENTRIES = names.from_pattern("sensor-####", 1200)
 @pytest.fixture(scope="module")
 def made(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("batch") / "batch-7"
-    order = Order(ENTRIES, Subject(organization="Example", organizational_unit="Batch 7"))
-    assert batch.issue(authority, directory, order, workers=2) == Outcome(issued=1200, kept=0)
+    order = BatchRequest(ENTRIES, Subject(organization="Example", organizational_unit="Batch 7"))
+    assert batch.issue(authority, directory, order, workers=2) == BatchResult(issued=1200, kept=0)
     return directory
 
 
@@ -47,14 +47,16 @@ def test_only_its_owner_can_read_a_batch(made: Path) -> None:
 
 
 def test_a_second_run_keeps_what_is_there_and_makes_what_is_missing(authority: Authority, tmp_path: Path) -> None:
-    order = Order(ENTRIES)
+    order = BatchRequest(ENTRIES)
     batch.issue(authority, tmp_path / "b", order, workers=2)
     first = {identity.thing: identity.certificate for identity in batch.read(tmp_path / "b")}
     (tmp_path / "b/part-00001.jsonl").unlink()
     with pytest.raises(BadInput, match="1 of 3 parts are missing"):
         list(batch.read(tmp_path / "b"))
     seen: list[int] = []
-    assert batch.issue(authority, tmp_path / "b", order, workers=2, progress=seen.append) == Outcome(issued=500, kept=700)
+    assert batch.issue(authority, tmp_path / "b", order, workers=2, progress=seen.append) == BatchResult(
+        issued=500, kept=700
+    )
     assert seen == [700, 1200]
     second = {identity.thing: identity.certificate for identity in batch.read(tmp_path / "b")}
     assert sum(first[thing] == second[thing] for thing in first) == 700
@@ -91,13 +93,17 @@ def test_an_interrupted_run_is_resumed_by_the_same_command(
 
 
 def test_another_order_is_not_mixed_in(made: Path, authority: Authority) -> None:
-    for order in (Order(ENTRIES[:-1]), Order(ENTRIES, days=30), Order(ENTRIES, Subject(organization="Other"))):
+    for order in (
+        BatchRequest(ENTRIES[:-1]),
+        BatchRequest(ENTRIES, days=30),
+        BatchRequest(ENTRIES, Subject(organization="Other")),
+    ):
         with pytest.raises(BadInput, match="holds another batch"):
             batch.issue(authority, made, order)
 
 
 def test_two_runs_do_not_work_on_one_batch(made: Path, authority: Authority) -> None:
-    order = Order(ENTRIES, Subject(organization="Example", organizational_unit="Batch 7"))
+    order = BatchRequest(ENTRIES, Subject(organization="Example", organizational_unit="Batch 7"))
     with batch._alone(made), pytest.raises(BadInput, match="another run is at work"):
         batch.issue(authority, made, order)
 
@@ -108,7 +114,7 @@ def test_a_full_disk_is_named(authority: Authority, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(batch, "write_secret", full)  # inherited by the forked workers
     with pytest.raises(RootletError, match="No space left on device") as refused:
-        batch.issue(authority, tmp_path / "b", Order(ENTRIES), workers=2)
+        batch.issue(authority, tmp_path / "b", BatchRequest(ENTRIES), workers=2)
     assert "repeat the command" in refused.value.hint
 
 

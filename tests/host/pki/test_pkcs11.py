@@ -70,7 +70,7 @@ def test_the_key_never_leaves_the_token(softhsm: SoftHsm, tmp_path: Path) -> Non
     library = binding.lib(str(softhsm.module.resolve()))
     with library.get_token(token_label=softhsm.label).open(user_pin=softhsm.pin) as session:
         key = session.get_key(object_class=binding.ObjectClass.PRIVATE_KEY, label="stays")
-        assert key[binding.Attribute.SENSITIVE] and not key[pkcs11.Attribute.EXTRACTABLE]
+        assert key[binding.Attribute.SENSITIVE] and not key[binding.Attribute.EXTRACTABLE]
         with pytest.raises(binding.AttributeSensitive):
             _ = key[binding.Attribute.VALUE]
 
@@ -100,7 +100,7 @@ def test_parent_and_child_may_live_in_one_token(
 
 def test_a_token_issues_a_batch(softhsm: SoftHsm, tmp_path: Path) -> None:
     with create(softhsm, tmp_path / "ca", "batches") as authority:
-        outcome = batch.issue(authority, tmp_path / "batch", batch.Order([(f"s-{n}", None) for n in range(30)]))
+        outcome = batch.issue(authority, tmp_path / "batch", batch.BatchRequest([(f"s-{n}", None) for n in range(30)]))
     assert outcome.issued == 30
     for identity in batch.read(tmp_path / "batch"):
         identity.certificate.verify_directly_issued_by(authority.certificate)

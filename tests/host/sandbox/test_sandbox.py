@@ -14,7 +14,7 @@ from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
 from rootlet.sandbox.sandbox import Sandbox
-from rootlet.sandbox.server import Settings
+from rootlet.sandbox.server import SandboxSettings
 from support.processes import survivors
 
 
@@ -71,7 +71,7 @@ def test_a_client_without_a_certificate_is_refused(sandbox: Sandbox) -> None:
 def test_a_port_that_is_taken_is_named_and_nothing_starts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(RootletError, match=f"127.0.0.1:{port}"), Sandbox(Settings(mqtt_port=port)):
+        with pytest.raises(RootletError, match=f"127.0.0.1:{port}"), Sandbox(SandboxSettings(mqtt_port=port)):
             pass
 
 
@@ -100,7 +100,7 @@ def test_a_sandbox_dies_with_the_process_that_started_it() -> None:
 def test_state_survives_a_restart_and_its_key_is_private(tmp_path: Path, authority: Authority) -> None:
     import boto3
 
-    settings = Settings(state=str(tmp_path / "state"))
+    settings = SandboxSettings(state=str(tmp_path / "state"))
     with Sandbox(settings) as first:
         root = first.root_pem.read_bytes()
         boto3.client("iot", **client_settings(first)).create_thing(thingName="remembered")
@@ -116,7 +116,7 @@ def test_state_survives_a_restart_and_its_key_is_private(tmp_path: Path, authori
 def test_state_is_kept_where_the_terminal_is_closed(tmp_path: Path) -> None:
     import boto3
 
-    settings = Settings(state=str(tmp_path / "state"))
+    settings = SandboxSettings(state=str(tmp_path / "state"))
     with Sandbox(settings) as first:
         boto3.client("iot", **client_settings(first)).create_thing(thingName="remembered")
         assert first._process

@@ -15,9 +15,9 @@ from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
-from rootlet.sandbox.server import Settings
+from rootlet.sandbox.server import SandboxSettings
 from support import provisioning
-from support.mqtt import Client
+from support.mqtt import MqttClient
 
 ARN = "arn:aws:iot:us-east-1:000000000000"
 THING = "${iot:Connection.Thing.ThingName}"
@@ -60,14 +60,14 @@ def register(aws: IoTClient, authority: Authority) -> Register:
 
 
 def test_a_certificate_without_a_policy_stays_out(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
-    with Client(sandbox, register("bare"), tmp_path) as client:
+    with MqttClient(sandbox, register("bare"), tmp_path) as client:
         assert not client.is_on()
 
 
 def test_a_thing_attribute_in_a_resource_is_the_things(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
     topic = "topic/${iot:Connection.Thing.Attributes[site]}/x"
     identity = register("located", CONNECT, allow("iot:Publish", topic), site="north")
-    with Client(sandbox, identity, tmp_path) as client:
+    with MqttClient(sandbox, identity, tmp_path) as client:
         assert client.is_on()
         assert client.may("publish", "north/x")
         assert not client.may("publish", "south/x")
@@ -76,9 +76,9 @@ def test_a_thing_attribute_in_a_resource_is_the_things(sandbox: Sandbox, registe
 def test_another_client_id_has_no_thing(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
     attached = {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}
     identity = register("owner", allow("iot:Connect", "client/*", Condition=attached))
-    with Client(sandbox, identity, tmp_path) as client:
+    with MqttClient(sandbox, identity, tmp_path) as client:
         assert client.is_on()
-    with Client(sandbox, identity, tmp_path, client_id="stranger") as client:
+    with MqttClient(sandbox, identity, tmp_path, client_id="stranger") as client:
         assert not client.is_on()
 
 
@@ -86,7 +86,7 @@ def test_a_wildcard_in_the_client_id_is_no_wildcard_in_the_policy(
     sandbox: Sandbox, register: Register, tmp_path: Path
 ) -> None:
     identity = register("joker", CONNECT, allow("iot:Publish", "topic/${iot:ClientId}/x"))
-    with Client(sandbox, identity, tmp_path, client_id="*") as client:
+    with MqttClient(sandbox, identity, tmp_path, client_id="*") as client:
         assert client.is_on()
         assert not client.may("publish", "victim/x")
 
@@ -101,14 +101,14 @@ def test_a_policy_of_a_thing_group_counts_and_so_does_its_parents(
     child = aws.create_thing_group(thingGroupName="child", parentGroupName="parent")["thingGroupArn"]
     aws.attach_policy(policyName="of-parent", target=parent)
     aws.attach_policy(policyName="of-group", target=child)
-    with Client(sandbox, identity, tmp_path) as client:
+    with MqttClient(sandbox, identity, tmp_path) as client:
         assert not client.is_on()
     aws.add_thing_to_thing_group(thingGroupName="child", thingName="member")
-    with Client(sandbox, identity, tmp_path) as client:
+    with MqttClient(sandbox, identity, tmp_path) as client:
         assert client.is_on()
         assert client.may("publish", "member")
         assert not client.may("publish", "other")
-    with Client(sandbox, identity, tmp_path, client_id="not-its-thing") as client:
+    with MqttClient(sandbox, identity, tmp_path, client_id="not-its-thing") as client:
         assert not client.is_on(), "the client id names the thing, and so its groups"
 
 
@@ -117,16 +117,16 @@ def test_a_deny_on_the_issuer_keeps_a_whole_ca_out(sandbox: Sandbox, register: R
         tmp_path / "ca", b"correct horse battery", name="CA", subject=Subject(organization="Gone, Inc")
     )
     deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"StringEquals": {ISSUER: "Gone\\, Inc"}}}
-    with Client(sandbox, register("kept-out", CONNECT, deny, ca=unwanted), tmp_path) as client:
+    with MqttClient(sandbox, register("kept-out", CONNECT, deny, ca=unwanted), tmp_path) as client:
         assert not client.is_on()
-    with Client(sandbox, register("let-in", CONNECT, deny), tmp_path) as client:
+    with MqttClient(sandbox, register("let-in", CONNECT, deny), tmp_path) as client:
         assert client.is_on()
 
 
 def test_a_payload_of_128_kib_is_taken_and_one_byte_more_is_not(
     sandbox: Sandbox, register: Register, tmp_path: Path
 ) -> None:
-    with Client(sandbox, register("large", ANY), tmp_path) as client:
+    with MqttClient(sandbox, register("large", ANY), tmp_path) as client:
         assert client.is_on()
         assert client.may("publish", "a", bytes(128 * 1024))
         assert not client.may("publish", "a", bytes(128 * 1024 + 1))
@@ -140,7 +140,7 @@ def test_the_limit_holds_over_http_too(aws: IoTClient) -> None:
 
 
 def test_quality_of_service_2_ends_the_connection(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
-    with Client(sandbox, register("twice", ANY), tmp_path) as client:
+    with MqttClient(sandbox, register("twice", ANY), tmp_path) as client:
         assert client.is_on()
         client.paho.publish("a", b"x", qos=2)
         assert client.gone.wait(5)
@@ -150,9 +150,9 @@ def test_a_certificate_registered_without_ca_needs_the_server_name(
     sandbox: Sandbox, register: Register, tmp_path: Path
 ) -> None:
     identity = register("nameless", ANY)
-    with Client(sandbox, identity, tmp_path, sni=False) as client:
+    with MqttClient(sandbox, identity, tmp_path, sni=False) as client:
         assert not client.is_on()
-    with Client(sandbox, identity, tmp_path) as client:
+    with MqttClient(sandbox, identity, tmp_path) as client:
         assert client.is_on()
 
 
@@ -168,7 +168,7 @@ def test_a_certificate_of_a_ca_in_default_mode_needs_no_server_name(
         certificatePem=identity.certificate.public_bytes(Encoding.PEM).decode(), caCertificatePem=pem(ca), status="ACTIVE"
     )
     aws.attach_policy(policyName="old-stack", target=arn(identity))
-    with Client(sandbox, identity, tmp_path, sni=False) as client:
+    with MqttClient(sandbox, identity, tmp_path, sni=False) as client:
         assert client.is_on()
 
 
@@ -176,13 +176,13 @@ def test_a_refused_subscription_is_not_in_the_session(
     sandbox: Sandbox, register: Register, aws: IoTClient, tmp_path: Path
 ) -> None:
     identity = register("resumes", CONNECT, allow(["iot:Subscribe", "iot:Receive"], "*/yes", "*/later"))
-    with Client(sandbox, identity, tmp_path, clean=False) as client:
+    with MqttClient(sandbox, identity, tmp_path, clean=False) as client:
         assert client.is_on()
         assert client.may("subscribe", "yes")
         client.paho.subscribe([("later", 1), ("no", 1)])
         assert client.gone.wait(5)
     publisher = boto3.client("iot-data")
-    with Client(sandbox, identity, tmp_path, clean=False) as client:
+    with MqttClient(sandbox, identity, tmp_path, clean=False) as client:
         assert client.is_on()
         assert client.session_present
         for topic in ("no", "later", "yes"):
@@ -196,7 +196,7 @@ def test_a_subscription_that_is_no_longer_allowed_leaves_the_session(
 ) -> None:
     receive = allow("iot:Receive", "topic/*")
     identity = register("demoted", CONNECT, receive, allow("iot:Subscribe", "topicfilter/was", "topicfilter/is"))
-    with Client(sandbox, identity, tmp_path, clean=False) as client:
+    with MqttClient(sandbox, identity, tmp_path, clean=False) as client:
         assert client.is_on()
         assert client.may("subscribe", "was")
         assert client.may("subscribe", "is")
@@ -204,7 +204,7 @@ def test_a_subscription_that_is_no_longer_allowed_leaves_the_session(
     aws.attach_policy(policyName="less", target=arn(identity))
     aws.detach_policy(policyName="demoted", target=arn(identity))
     publisher = boto3.client("iot-data")
-    with Client(sandbox, identity, tmp_path, clean=False) as client:
+    with MqttClient(sandbox, identity, tmp_path, clean=False) as client:
         assert client.is_on()
         for topic in ("was", "is"):
             publisher.publish(topic=topic, payload=b"1", qos=1)
@@ -217,7 +217,7 @@ def test_a_certificate_that_is_switched_off_loses_its_connection(
     sandbox: Sandbox, register: Register, aws: IoTClient, tmp_path: Path, status: Any
 ) -> None:
     identity = register(f"off-{status}", ANY)
-    with Client(sandbox, identity, tmp_path) as client:
+    with MqttClient(sandbox, identity, tmp_path) as client:
         assert client.is_on()
         aws.update_certificate(certificateId=identity.certificate_id, newStatus=status)
         assert client.gone.wait(5)
@@ -258,16 +258,16 @@ def test_a_template_that_cannot_be_applied_leaves_the_certificate_pending_and_sa
     create_policy(aws, "of-template", ANY)
     provisioning.register_ca(aws, ca, provisioning.template("of-template"))
     identity = ca.issue("no-organization")
-    with Client(sandbox, identity, tmp_path) as client:
+    with MqttClient(sandbox, identity, tmp_path) as client:
         assert not client.is_on()
     found = aws.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
     assert found["status"] == "PENDING_ACTIVATION"
     assert "the certificate has nothing for AWS::IoT::Certificate::Organization" in sandbox.log()
     aws.delete_certificate(certificateId=identity.certificate_id)  # other tests look at all that wait
     whole = ca.issue("organized", subject=Subject(organization="Acme"))
-    with Client(sandbox, whole, tmp_path) as client:
+    with MqttClient(sandbox, whole, tmp_path) as client:
         assert not client.is_on(), "the first connection is dropped"
-    with Client(sandbox, whole, tmp_path) as client:
+    with MqttClient(sandbox, whole, tmp_path) as client:
         assert client.is_on()
 
 
@@ -276,7 +276,7 @@ def test_a_signing_request_over_mqtt_is_answered_with_a_certificate_and_a_token(
 ) -> None:
     topic = "$aws/certificates/create-from-csr/json"
     key = keys.generate()
-    with Client(sandbox, register("claimant", ANY), tmp_path) as client:
+    with MqttClient(sandbox, register("claimant", ANY), tmp_path) as client:
         assert client.is_on()
         assert client.may("subscribe", f"{topic}/accepted")
         assert client.may("subscribe", f"{topic}/rejected")
@@ -300,7 +300,7 @@ def csr(key: certificates.PrivateKey) -> str:
 
 
 def test_a_restart_keeps_certificates_policies_and_cas(tmp_path: Path, authority: Authority) -> None:
-    settings = Settings(state=str(tmp_path / "state"))
+    settings = SandboxSettings(state=str(tmp_path / "state"))
     identity = authority.issue("remembered")
     with Sandbox(settings) as first:
         iot = client_of(first)
@@ -313,7 +313,7 @@ def test_a_restart_keeps_certificates_policies_and_cas(tmp_path: Path, authority
         iot.register_ca_certificate(caCertificate=pem(authority), verificationCertificate=verification(authority, code))
     with Sandbox(settings) as second:
         assert len(client_of(second).list_ca_certificates()["certificates"]) == 1
-        with Client(second, identity, tmp_path) as client:
+        with MqttClient(second, identity, tmp_path) as client:
             assert client.is_on()
 
 

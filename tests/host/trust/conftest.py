@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet.cli.trust import chain as cli
-from support.defects import CASES, Case
+from support.defects import CASES, DefectCase
 from support.impostor import Impostor
 
 Look = Callable[..., Result]
@@ -19,7 +19,7 @@ def look(tmp_path: Path) -> Iterator[Look]:
     """Run ``rootlet chain`` against the server of a case, judged by its roots; more arguments go to the command."""
     running: list[Impostor] = []
 
-    def run(case: Case | str, *arguments: Any) -> Result:
+    def run(case: DefectCase | str, *arguments: Any) -> Result:
         case = CASES[case]() if isinstance(case, str) else case
         server = Impostor(list(case.sent), case.key)
         running.append(server)

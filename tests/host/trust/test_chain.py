@@ -22,8 +22,8 @@ from rootlet.trust.model import Certificate
 from rootlet.trust.stores import pinned
 from support import odd_chains
 from support.chains import HOST
-from support.defects import CASES, Case, root, sign
-from support.device import Device
+from support.defects import CASES, DefectCase, root, sign
+from support.device import BuiltDevice
 
 Look = Callable[..., Result]
 
@@ -154,13 +154,13 @@ def test_an_image_brings_its_roots_and_its_devices_chain(tmp_path: Path, look: L
     case = CASES["sound"]()
     root = tmp_path / "root.crt"
     root.write_bytes(case.roots[0].public_bytes(Encoding.PEM))
-    device = Device(tmp_path, authority.issue("chain-1"), {"endpoint": HOST}, root)
+    device = BuiltDevice(tmp_path, authority.issue("chain-1"), {"endpoint": HOST}, root)
     device.build()
     report = json.loads(CliRunner().invoke(cli.command, ["--image", str(device.flash), "--json"]).stdout)
     assert sorted(report["roots"]) == ["amazon-root-ca-1", "amazon-root-ca-3", "sandbox"]
     assert report["chains"][0]["certificates"][0]["subject"] == "CN=chain-1"
     assert report["would_connect"] is None
-    server = Case(case.sent, case.key, case.roots, case.host, "", True)
+    server = DefectCase(case.sent, case.key, case.roots, case.host, "", True)
     from support.impostor import Impostor
 
     with Impostor(list(server.sent), server.key) as running:
@@ -308,7 +308,7 @@ def test_a_way_up_that_the_device_does_not_take_is_named(look: Look) -> None:
 
 def test_a_name_in_a_certificate_cannot_steer_the_terminal(look: Look) -> None:
     evil = sign("nice\x1b[2J\u202e", root(), names=[HOST])
-    output = look(Case((evil.certificate,), evil.key, (root().certificate,), HOST, "", True)).output
+    output = look(DefectCase((evil.certificate,), evil.key, (root().certificate,), HOST, "", True)).output
     assert "\x1b" not in output
     assert "\u202e" not in output
     assert "nice\\x1b" in output

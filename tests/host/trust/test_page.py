@@ -14,7 +14,7 @@ from rootlet.cli.trust import chain as cli
 from rootlet.pki.authority import Authority
 from support.chains import HOST
 from support.defects import CASES
-from support.device import Device
+from support.device import BuiltDevice
 from support.impostor import Impostor
 
 Look = Callable[..., Result]
@@ -35,10 +35,10 @@ def test_the_page_loads_nothing_and_runs_nothing(look: Look, tmp_path: Path) -> 
 
 
 def test_names_from_a_certificate_cannot_become_markup(tmp_path: Path, look: Look) -> None:
-    from support.defects import Case, root, sign
+    from support.defects import DefectCase, root, sign
 
     evil = sign("<script>alert(1)</script>", root(), names=[HOST])
-    case = Case((evil.certificate,), evil.key, (root().certificate,), HOST, "", True)
+    case = DefectCase((evil.certificate,), evil.key, (root().certificate,), HOST, "", True)
     look(case, "--html", tmp_path / "chain.html")
     text = (tmp_path / "chain.html").read_text()
     assert "<script>" not in text
@@ -52,7 +52,7 @@ def test_a_browser_draws_both_ends_in_their_colours(tmp_path: Path, authority: A
     case = CASES["sound"]()
     root = tmp_path / "root.crt"
     root.write_bytes(case.roots[0].public_bytes(Encoding.PEM))
-    device = Device(tmp_path, authority.issue("page-1"), {"endpoint": HOST}, root)
+    device = BuiltDevice(tmp_path, authority.issue("page-1"), {"endpoint": HOST}, root)
     device.build()
     html = tmp_path / "chain.html"
     with Impostor(list(case.sent), case.key) as server:

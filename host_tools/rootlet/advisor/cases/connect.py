@@ -4,7 +4,7 @@ import itertools
 
 from rootlet.advisor import grading
 from rootlet.advisor.cases.tls import acknowledges, why_no_connect
-from rootlet.advisor.grading import Backoff, Grade, Verdict, failed, passed, warned
+from rootlet.advisor.grading import Backoff, CaseVerdict, Grade, failed, passed, warned
 from rootlet.advisor.packets import Connect, Puback, Publish
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
@@ -20,7 +20,7 @@ SHORT_BY = 0.05
 NO_CONNACK = Behaviour(withhold=frozenset({Connect}))
 
 
-def sends_connect(timeline: Timeline) -> Verdict:
+def sends_connect(timeline: Timeline) -> CaseVerdict:
     connects = timeline.received(Connect)
     if not connects:
         malformed = timeline.of("malformed")
@@ -34,7 +34,7 @@ def sends_connect(timeline: Timeline) -> Verdict:
 def backs_off(needed: int, *, jitter: bool) -> Grade:
     """Constant and linear waits fail. Strictly exponential ones warn where jitter is wanted; so does what never grows."""
 
-    def grade(timeline: Timeline) -> Verdict:
+    def grade(timeline: Timeline) -> CaseVerdict:
         attempts, found = timeline.attempts(), rounds(timeline)
         if len(attempts) < needed:
             return failed(f"{len(attempts)} connections, {needed} are needed; waits {_shown(found)}")
@@ -43,7 +43,7 @@ def backs_off(needed: int, *, jitter: bool) -> Grade:
     return grade
 
 
-def judge_backoff(found: list[list[float]], noise: float, *, jitter: bool) -> Verdict:
+def judge_backoff(found: list[list[float]], noise: float, *, jitter: bool) -> CaseVerdict:
     """The verdict on rounds of waits; fewer than seven in all leave too much to a jittered device's luck."""
     kind = grading.classify(found, noise)
     evidence = f"{kind}: waits {_shown(found)}"
@@ -74,7 +74,7 @@ def rounds(timeline: Timeline) -> list[list[float]]:
 ACCEPTED = "CONNACK: this one is allowed"
 
 
-def waits_a_second(timeline: Timeline) -> Verdict:
+def waits_a_second(timeline: Timeline) -> CaseVerdict:
     found = grading.waits(timeline)
     if not found:
         return failed("it never reconnected" if timeline.attempts() else "it never connected")

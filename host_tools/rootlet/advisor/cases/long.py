@@ -6,7 +6,7 @@ from rootlet.advisor import grading
 from rootlet.advisor.cases.connect import judge_backoff
 from rootlet.advisor.cases.messages import MESSAGE, describe, identifier
 from rootlet.advisor.cases.tls import why_no_connect
-from rootlet.advisor.grading import Result, Verdict, failed
+from rootlet.advisor.grading import CaseVerdict, Result, failed
 from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
@@ -23,7 +23,7 @@ BACKOFF = "reconnect backoff"
 LONG_DISCONNECT = "long disconnect"
 
 
-def all_requirements(timeline: Timeline) -> Verdict:
+def all_requirements(timeline: Timeline) -> CaseVerdict:
     """The worst of the requirements; the evidence names each that failed or warned."""
     if not timeline.received(Connect):
         return failed(why_no_connect(timeline))
@@ -40,11 +40,11 @@ def all_requirements(timeline: Timeline) -> Verdict:
     for result in (Result.FAIL, Result.WARN):
         found = [f"{name}: {verdict.evidence}" for name, verdict in verdicts.items() if verdict.result is result]
         if found:
-            return Verdict(result, "; ".join(found))
-    return Verdict(Result.PASS, "; ".join(f"{name}: {verdict.evidence}" for name, verdict in verdicts.items()))
+            return CaseVerdict(result, "; ".join(found))
+    return CaseVerdict(Result.PASS, "; ".join(f"{name}: {verdict.evidence}" for name, verdict in verdicts.items()))
 
 
-def _retried(timeline: Timeline, kind: type[Packet]) -> Verdict:
+def _retried(timeline: Timeline, kind: type[Packet]) -> CaseVerdict:
     numbered = [event for event in timeline.received(kind) if identifier(event)]
     if not numbered:
         return failed("none was sent")
@@ -56,12 +56,12 @@ def _retried(timeline: Timeline, kind: type[Packet]) -> Verdict:
     return _judged(waited <= RETRY_WITHIN, f"again after {waited:.1f} s")
 
 
-def _acknowledged(timeline: Timeline, number: int) -> Verdict:
+def _acknowledged(timeline: Timeline, number: int) -> CaseVerdict:
     answers = [event for event in timeline.received(Puback) if identifier(event) == number]
     return _judged(bool(answers), f"PUBACK at {answers[0].at:.1f} s" if answers else "no PUBACK")
 
 
-def _session_kept(timeline: Timeline) -> Verdict:
+def _session_kept(timeline: Timeline) -> CaseVerdict:
     stored = [event for event in timeline.sent(Publish) if identifier(event) == MESSAGE]
     if not stored:
         return failed("it never came so far")
@@ -70,7 +70,7 @@ def _session_kept(timeline: Timeline) -> Verdict:
     return _acknowledged(timeline, MESSAGE)
 
 
-def _pinged(timeline: Timeline) -> Verdict:
+def _pinged(timeline: Timeline) -> CaseVerdict:
     idle = _mark(timeline, KEEP_ALIVE_IDLE)
     if idle is None:
         return failed("it never came so far")
@@ -78,7 +78,7 @@ def _pinged(timeline: Timeline) -> Verdict:
     return _judged(bool(kept), f"{describe(kept[0])} after {kept[0].at - idle.at:.0f} s" if kept else "not a word")
 
 
-def _came_back(timeline: Timeline, mark: str, times: int) -> Verdict:
+def _came_back(timeline: Timeline, mark: str, times: int) -> CaseVerdict:
     began = _mark(timeline, mark)
     if began is None:
         return failed("it never came so far")
@@ -88,7 +88,7 @@ def _came_back(timeline: Timeline, mark: str, times: int) -> Verdict:
     return _judged(len(back) >= times, f"came back {len(back)} times")
 
 
-def _backed_off(timeline: Timeline) -> Verdict:
+def _backed_off(timeline: Timeline) -> CaseVerdict:
     began = _mark(timeline, BACKOFF)
     if began is None:
         return failed("it never came so far")
@@ -102,8 +102,8 @@ def _mark(timeline: Timeline, text: str) -> Event | None:
     return next((event for event in timeline.of("note") if event.text == text), None)
 
 
-def _judged(good: bool, evidence: str) -> Verdict:
-    return Verdict(Result.PASS if good else Result.FAIL, evidence)
+def _judged(good: bool, evidence: str) -> CaseVerdict:
+    return CaseVerdict(Result.PASS if good else Result.FAIL, evidence)
 
 
 @case("Long_Duration", "Long duration", all_requirements, 26, timed=True, long=True, limit=6000)

@@ -1,7 +1,7 @@
 """Device Advisor's cases of PUBLISH, SUBSCRIBE, PINGREQ and the persistent session."""
 
 from rootlet.advisor.cases.tls import why_no_connect
-from rootlet.advisor.grading import Grade, Verdict, failed, not_run, passed, warned
+from rootlet.advisor.grading import CaseVerdict, Grade, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe, name_of
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
@@ -15,7 +15,7 @@ WITHIN = 90
 
 
 def sends(kind: type[Packet], what: str) -> Grade:
-    def grade(timeline: Timeline) -> Verdict:
+    def grade(timeline: Timeline) -> CaseVerdict:
         found = timeline.received(kind)
         if not found:
             malformed = "".join(f"; {event.text}" for event in timeline.of("malformed")[:1])
@@ -44,7 +44,7 @@ def describe(event: Event) -> str:
 def retries(kind: type[Publish] | type[Subscribe], within: float = WITHIN) -> Grade:
     """The same packet again: same identifier, same connection."""
 
-    def grade(timeline: Timeline) -> Verdict:
+    def grade(timeline: Timeline) -> CaseVerdict:
         numbered = [event for event in timeline.received(kind) if identifier(event)]
         if not numbered:
             name = kind.__name__.upper()
@@ -84,7 +84,7 @@ def _same(first: Event, other: Event) -> bool:
     return identifier(first) == identifier(other) and content(first) == content(other)
 
 
-def gives_up_without_pingresp(timeline: Timeline) -> Verdict:
+def gives_up_without_pingresp(timeline: Timeline) -> CaseVerdict:
     connects = timeline.received(Connect)
     if not connects or not isinstance(connects[0].packet, Connect):
         return failed(why_no_connect(timeline))
@@ -101,7 +101,7 @@ def gives_up_without_pingresp(timeline: Timeline) -> Verdict:
     return passed(f"ended the connection {end[0].at - pings[0].at:.1f} s after PINGREQ; keep-alive {keep_alive} s")
 
 
-def keeps_session(timeline: Timeline) -> Verdict:
+def keeps_session(timeline: Timeline) -> CaseVerdict:
     problem = _no_session(timeline)
     if problem:
         return problem
@@ -115,7 +115,7 @@ def keeps_session(timeline: Timeline) -> Verdict:
     return passed(f"the stored message got its PUBACK at {answers[0].at:.1f} s; no new SUBSCRIBE")
 
 
-def renews_session(timeline: Timeline) -> Verdict:
+def renews_session(timeline: Timeline) -> CaseVerdict:
     problem = _no_session(timeline)
     if problem:
         return problem
@@ -126,7 +126,7 @@ def renews_session(timeline: Timeline) -> Verdict:
     return passed(f"{describe(again[0])}, {again[0].at - second.at:.1f} s after the CONNECT that found no session")
 
 
-def _no_session(timeline: Timeline) -> Verdict | None:
+def _no_session(timeline: Timeline) -> CaseVerdict | None:
     connects = timeline.received(Connect)
     if not connects:
         return failed(why_no_connect(timeline))

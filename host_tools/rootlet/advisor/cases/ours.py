@@ -3,7 +3,7 @@
 from rootlet.advisor.cases.connect import waits_a_second
 from rootlet.advisor.cases.messages import MESSAGE, identifier, renews_session
 from rootlet.advisor.cases.tls import acknowledges, completes_handshake, why_no_connect
-from rootlet.advisor.grading import Verdict, failed, passed, warned
+from rootlet.advisor.grading import CaseVerdict, failed, passed, warned
 from rootlet.advisor.packets import Connack, Connect, Pingreq, Puback, Publish, Suback, Subscribe
 from rootlet.advisor.stage import Behaviour, Client, Stage, case
 from rootlet.advisor.timeline import Timeline
@@ -18,7 +18,7 @@ ELSEWHERE = "127.0.0.2"
 PROVEN = "from here on it must work again"
 
 
-def comes_back(timeline: Timeline) -> Verdict:
+def comes_back(timeline: Timeline) -> CaseVerdict:
     """After the trouble, a connection with a CONNECT, and a message acknowledged where the case sent one."""
     marks = [event for event in timeline.of("note") if event.text == PROVEN]
     if not marks:
@@ -35,7 +35,7 @@ def comes_back(timeline: Timeline) -> Verdict:
     return passed(f"{took}it came back {later[0].at - marks[0].at:.1f} s after the trouble{works}")
 
 
-def gives_up(timeline: Timeline) -> Verdict:
+def gives_up(timeline: Timeline) -> CaseVerdict:
     attempts = timeline.attempts()
     if not attempts:
         return failed("it never connected")
@@ -47,7 +47,7 @@ def gives_up(timeline: Timeline) -> Verdict:
     return passed(f"gave up after {waited:.1f} s{again}") if again else failed(f"gave up after {waited:.1f} s, for good")
 
 
-def takes_or_survives(timeline: Timeline) -> Verdict:
+def takes_or_survives(timeline: Timeline) -> CaseVerdict:
     """Acknowledging is best; ending the connection and coming back is something; the rest is failure."""
     sent = timeline.sent(Publish)
     if not sent:
@@ -66,7 +66,7 @@ def takes_or_survives(timeline: Timeline) -> Verdict:
     return failed(f"PUBLISH of {size} bytes: " + ("ended the connection for good" if ended else "no answer"))
 
 
-def keeps_working_meanwhile(timeline: Timeline) -> Verdict:
+def keeps_working_meanwhile(timeline: Timeline) -> CaseVerdict:
     began = next((event for event in timeline.sent(Publish)), None)
     if began is None:
         return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
@@ -84,7 +84,7 @@ def keeps_working_meanwhile(timeline: Timeline) -> Verdict:
     return failed("it said nothing more while the message dripped in: the read blocks all else")
 
 
-def asks_the_time(timeline: Timeline) -> Verdict:
+def asks_the_time(timeline: Timeline) -> CaseVerdict:
     asked = next((event.facts["queries"] for event in timeline.of("note") if "queries" in event.facts), 0)
     if not timeline.received(Connect):
         return failed(f"it never connected; it asked the time server {asked} times")
@@ -93,7 +93,7 @@ def asks_the_time(timeline: Timeline) -> Verdict:
     return passed(f"its clock was set by the time server ({asked} queries), then it connected")
 
 
-def all_handshakes(timeline: Timeline) -> Verdict:
+def all_handshakes(timeline: Timeline) -> CaseVerdict:
     done = [(event.text, bool(event.facts.get("ok"))) for event in timeline.of("note") if "ok" in event.facts]
     missing = [text for text, ok in done if not ok]
     if missing or len(done) < 3:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rootlet.advisor.cases.tls import why_no_connect
-from rootlet.advisor.grading import Verdict, failed, not_run, passed, warned
+from rootlet.advisor.grading import CaseVerdict, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Publish, Subscribe
 from rootlet.advisor.stage import Client, Clock, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
@@ -21,7 +21,7 @@ QUIET = 60
 """Seconds without a sign of a service after which the device is taken not to use it."""
 
 
-def reports_state(timeline: Timeline) -> Verdict:
+def reports_state(timeline: Timeline) -> CaseVerdict:
     unused = _unused(timeline, SHADOW, "shadow")
     if unused:
         return unused
@@ -31,7 +31,7 @@ def reports_state(timeline: Timeline) -> Verdict:
     return passed(f"{reports[0].at:.1f} s: {_topic(reports[0])} reports {json.dumps(reported(reports[0]))[:120]}")
 
 
-def follows_desired_state(timeline: Timeline) -> Verdict:
+def follows_desired_state(timeline: Timeline) -> CaseVerdict:
     unused = _unused(timeline, SHADOW, "shadow")
     if unused:
         return unused
@@ -48,7 +48,7 @@ def follows_desired_state(timeline: Timeline) -> Verdict:
     return failed(f"desired {json.dumps(wanted)[:80]} was not reported; {len(after)} reports said something else")
 
 
-def finishes_job(timeline: Timeline) -> Verdict:
+def finishes_job(timeline: Timeline) -> CaseVerdict:
     unused = _unused(timeline, JOBS, "jobs")
     if unused:
         return unused
@@ -61,7 +61,7 @@ def finishes_job(timeline: Timeline) -> Verdict:
     return (warned if statuses[-1] in FINISHED else failed)(shown + ": the job was not done")
 
 
-def least_privilege(timeline: Timeline) -> Verdict:
+def least_privilege(timeline: Timeline) -> CaseVerdict:
     """What Device Advisor warns about: actions and resources that say more than this device needs."""
     notes = [event for event in timeline.of("note") if "policy" in event.facts]
     if not notes:
@@ -196,7 +196,7 @@ def reported_state(packet: Packet | None) -> dict[str, Any] | None:
     return state if isinstance(state, dict) else None
 
 
-def _unused(timeline: Timeline, topics: re.Pattern[str], name: str) -> Verdict | None:
+def _unused(timeline: Timeline, topics: re.Pattern[str], name: str) -> CaseVerdict | None:
     if not timeline.received(Connect):
         return failed(why_no_connect(timeline))
     touched = [event for event in timeline.received(Publish) if topics.fullmatch(_topic(event))]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from rootlet.advisor import hello
-from rootlet.advisor.grading import Grade, Verdict, failed, passed, warned
+from rootlet.advisor.grading import CaseVerdict, Grade, failed, passed, warned
 from rootlet.advisor.packets import Connect, Puback, Publish, Subscribe, encode
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
@@ -14,7 +14,7 @@ RECORD = 16384
 """Bytes: the most that a TLS record may carry (RFC 5246 §6.2.1)."""
 
 
-def completes_handshake(timeline: Timeline) -> Verdict:
+def completes_handshake(timeline: Timeline) -> CaseVerdict:
     done = timeline.of("tls")
     if not done:
         return failed(why_no_connect(timeline))
@@ -34,7 +34,7 @@ def why_no_connect(timeline: Timeline) -> str:
     return f"no {missing}: " + ("; ".join([*alerts, *reasons] or notes) or "the connection ended")
 
 
-def offers_suites(timeline: Timeline) -> Verdict:
+def offers_suites(timeline: Timeline) -> CaseVerdict:
     if not timeline.of("hello"):
         return failed("no ClientHello came")
     facts = timeline.of("hello")[0].facts
@@ -48,7 +48,7 @@ def offers_suites(timeline: Timeline) -> Verdict:
 def refuses(alert_wanted: bool = False) -> Grade:
     """The device must end the connection before it says a word of MQTT."""
 
-    def grade(timeline: Timeline) -> Verdict:
+    def grade(timeline: Timeline) -> CaseVerdict:
         attempts = timeline.attempts()
         if not attempts:
             return failed("it never connected")
@@ -68,7 +68,7 @@ def refuses(alert_wanted: bool = False) -> Grade:
     return grade
 
 
-def acknowledges(timeline: Timeline) -> Verdict:
+def acknowledges(timeline: Timeline) -> CaseVerdict:
     """Every QoS 1 message from the server got its PUBACK."""
     sent = timeline.sent(Publish)
     if not timeline.received(Subscribe):

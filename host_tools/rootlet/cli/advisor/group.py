@@ -15,8 +15,8 @@ from rootlet.errors import BadInput
 
 if TYPE_CHECKING:
     from rootlet.advisor.chains import Chains
-    from rootlet.advisor.devices import Device
-    from rootlet.advisor.runner import Outcome
+    from rootlet.advisor.devices import DeviceUnderTest
+    from rootlet.advisor.runner import CaseResult
 
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red", "not run": "dim"}
 
@@ -157,7 +157,7 @@ def run(
         device, chains, address, number = _listening(listen, hostname, state_dir, port, baud)
     else:
         device, chains, address, number = _device(image, app, config, command_line, options)
-    outcomes: list[Outcome] = []
+    outcomes: list[CaseResult] = []
 
     def reports() -> None:
         facts = report.facts(outcomes, device.description, speed, seed)
@@ -235,7 +235,7 @@ def _check_device(devices: dict[str, object], more: dict[str, object]) -> None:
 
 def _device(
     image: Path | None, app: Path | None, config: Path | None, command_line: str | None, options: dict[str, Any]
-) -> "tuple[Device, Chains, str, int]":
+) -> "tuple[DeviceUnderTest, Chains, str, int]":
     from rootlet.advisor import devices
     from rootlet.advisor.chains import Chains
 
@@ -257,7 +257,7 @@ def _device(
 
 def _listening(
     listen: str, name: str | None, state: Path | None, serial_port: str | None, baud: int
-) -> "tuple[Device, Chains, str, int]":
+) -> "tuple[DeviceUnderTest, Chains, str, int]":
     import platformdirs
 
     from rootlet.advisor import devices
@@ -293,14 +293,14 @@ def _json(text: str, what: str) -> Any:
         raise BadInput(f"{what} is no JSON", hint="check the file or the quotes") from None
 
 
-def _line(outcome: "Outcome") -> None:
+def _line(outcome: "CaseResult") -> None:
     result = outcome.verdict.result
     again = f" #{outcome.repetition + 1}" if outcome.repetition else ""
     out.print(f"[{_COLOURS[result]}]{result:<7}[/] {outcome.case.id}{again}  [dim]{outcome.seconds:.1f} s[/]")
     out.print(f"        {escape(outcome.verdict.evidence)}")
 
 
-def _summary(outcomes: "Sequence[Outcome]", virtual: bool) -> None:
+def _summary(outcomes: "Sequence[CaseResult]", virtual: bool) -> None:
     counts = {result: sum(outcome.verdict.result == result for outcome in outcomes) for result in _COLOURS}
     shown = ", ".join(f"[{_COLOURS[result]}]{count} {result}[/]" for result, count in counts.items() if count)
     out.print(f"\n{len(outcomes)} results: {shown}")

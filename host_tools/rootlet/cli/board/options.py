@@ -11,7 +11,7 @@ from rootlet.cli.output import err
 
 if TYPE_CHECKING:
     from rootlet.board.chip import Chip
-    from rootlet.board.flasher import Outcome
+    from rootlet.board.flasher import WriteResult
 
 
 def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +44,7 @@ def shown(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda size: bar.advance(task, size)
 
 
-def told(outcome: "Outcome", baud: int) -> str:
+def told(outcome: "WriteResult", baud: int) -> str:
     """What a run cost, beside what the line would take for it at best."""
     limit = (outcome.sent + outcome.received) * 10 / baud
     changed = f"{outcome.written} of {outcome.total} bytes of flash differed" if outcome.written else "nothing differed"

@@ -10,7 +10,7 @@ from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 
 if TYPE_CHECKING:
-    from rootlet.board.efuses import Feature, Plan, Step
+    from rootlet.board.efuses import BurnPlan, BurnStep, Feature
 
 _FEATURES = click.Choice(["flash-encryption", "secure-boot", "ds"])
 _CHIPS = click.Choice(["esp32", "esp32s3", "esp32c3", "esp32c6"])
@@ -88,7 +88,7 @@ def apply(
     _show(made)
     fuses = efuses.Fuses(port=None if virtual else port or find_port(), chip=chip, virtual=virtual)
 
-    def burned(step: "Step", now: bool) -> None:
+    def burned(step: "BurnStep", now: bool) -> None:
         out.print(f"{'burned' if now else 'was burned'}  {escape(step.target)}")
 
     kept = efuses.apply(
@@ -97,7 +97,7 @@ def apply(
     err.print(f"the record and the keys are in {escape(str(kept))}: keep them safe, the chip will not tell them again")
 
 
-def _show(made: "Plan") -> None:
+def _show(made: "BurnPlan") -> None:
     for number, step in enumerate(made.steps, 1):
         out.print(f"{number:>2}  {step.action:<6} {step.target:<28} {step.value:<28} {escape(step.undone)}")
     for warning in made.warnings:

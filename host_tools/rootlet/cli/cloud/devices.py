@@ -262,7 +262,7 @@ def _register_many(
 
     from rootlet.cloud import bulk, registration
 
-    def register(iot: Any, device: "Certified") -> registration.Registration:
+    def register(iot: Any, device: "Certified") -> registration.RegistrationResult:
         return registration.register(
             iot, device, application=application, streams=streams, services=services, policy=policy, with_ca=with_ca
         )

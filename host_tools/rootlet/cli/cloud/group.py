@@ -92,7 +92,7 @@ def register(
         policy=policy,
         with_ca=with_ca,
         activate=activate,
-        thing=registration.Thing(thing_type, groups, pairs(attributes)),
+        thing=registration.ThingProperties(thing_type, groups, pairs(attributes)),
     )
     if as_json:
         emit_json(asdict(done))

@@ -19,8 +19,8 @@ from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
     from rootlet.factory.books import Head
-    from rootlet.factory.orders import Order
-    from rootlet.factory.plan import Registration
+    from rootlet.factory.orders import BatchOrder
+    from rootlet.factory.plan import RegistrationMode
     from rootlet.pki.subject import Subject
 
 
@@ -105,7 +105,7 @@ def open_(
     from rootlet.board.definition import load_board
     from rootlet.factory import orders, views
     from rootlet.factory.ledger import Ledger
-    from rootlet.factory.plan import Plan, Registration
+    from rootlet.factory.plan import BatchPlan, RegistrationMode
     from rootlet.factory.signing import check_ca
 
     if (count is None) != (pattern is None):
@@ -117,11 +117,11 @@ def open_(
         raise BadInput("which CA issues this batch?", hint="name its directory: --ca")
     directory = Path(shared["ca"])
     authority = check_ca(directory)
-    plan = Plan(
+    plan = BatchPlan(
         board=load_board(shared.get("board", "esp32_generic")).id,
         customer=shared.get("customer", authority.customer),
         ca_sha256=authority.sha256,
-        registration=_registration(shared.get("registration", Registration.NOW)),
+        registration=_registration(shared.get("registration", RegistrationMode.NOW)),
         ca=str(directory),
         key_type=key_type,  # type: ignore[arg-type]  # one of click's choices
         days=days,
@@ -143,7 +143,7 @@ def open_(
     out.print(f"  run it: rootlet factory run {escape(name)} --image golden.bin --all-ports")
 
 
-def _shared(order: "Order", options: dict[str, str | None]) -> dict[str, str]:
+def _shared(order: "BatchOrder", options: dict[str, str | None]) -> dict[str, str]:
     """What the batch's identities have in common, from the file and from the options, which must agree."""
     shared = dict(order.shared)
     for name, value in options.items():
@@ -152,11 +152,11 @@ def _shared(order: "Order", options: dict[str, str | None]) -> dict[str, str]:
     return shared
 
 
-def _registration(word: str) -> "Registration":
-    from rootlet.factory.plan import Registration
+def _registration(word: str) -> "RegistrationMode":
+    from rootlet.factory.plan import RegistrationMode
 
     try:
-        return Registration(word.lower())
+        return RegistrationMode(word.lower())
     except ValueError:
         raise BadInput(f"{word!r} is no way of registration", hint="use now, deferred or jitp") from None
 

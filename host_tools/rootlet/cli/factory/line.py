@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rootlet.factory.floor import Floor
-    from rootlet.factory.line import Line, Summary
-    from rootlet.factory.plan import Plan
+    from rootlet.factory.line import ProductionLine, Summary
+    from rootlet.factory.plan import BatchPlan
     from rootlet.factory.station import PortStatus
 
 _SECRETS = ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN", "ROOTLET_KEYS_PASSPHRASE")
@@ -97,7 +97,7 @@ def run(
     from rootlet.factory.floor import Floor
     from rootlet.factory.labels import Template
     from rootlet.factory.ledger import Ledger
-    from rootlet.factory.line import Line
+    from rootlet.factory.line import ProductionLine
     from rootlet.factory.signing import SigningDesk, check_ca, check_clock, utc_now
     from rootlet.factory.station import registers_now
     from rootlet.factory.watch import Ports
@@ -140,7 +140,7 @@ def run(
         try:
             floor = Floor(database, station, batch)
             with _shown(floor):
-                summary = _run(Line(setup, watched, desk, floor, on_status=_say))
+                summary = _run(ProductionLine(setup, watched, desk, floor, on_status=_say))
         finally:
             desk.close()
     _report(summary, batch, as_json=as_json)
@@ -154,7 +154,7 @@ def _der(certificates: Any) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
 
 
-def _check_image(golden: Any, chip: str, plan: "Plan") -> None:
+def _check_image(golden: Any, chip: str, plan: "BatchPlan") -> None:
     if golden is None:
         return
     if golden.chip != chip:
@@ -166,7 +166,7 @@ def _check_image(golden: Any, chip: str, plan: "Plan") -> None:
         )
 
 
-def _run(line: "Line") -> "Summary":
+def _run(line: "ProductionLine") -> "Summary":
     """Until the end, or until Ctrl-C lets the boards in hand finish; a second one does not."""
 
     def first(_signal: int, _frame: object) -> None:

@@ -148,7 +148,7 @@ def issue_batch(
     if (names is None) == (count is None):
         raise BadInput("name the devices in one way", hint="give --names, or --count and --pattern")
     entries = naming.from_file(names) if names else naming.from_pattern(pattern or "", count or 0, first)
-    order = batch.Order(entries, subject, _key_type(key_type), days)
+    order = batch.BatchRequest(entries, subject, _key_type(key_type), days)
     columns = (TextColumn("issuing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # No refresh thread: the workers are forked from this process.
     with (

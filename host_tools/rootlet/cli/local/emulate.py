@@ -31,7 +31,7 @@ def command(
     """
     from rootlet.emulator import virtual_board
 
-    settings = virtual_board.Settings(
+    settings = virtual_board.BoardSettings(
         resolve=dict(virtual_board.parse_resolve(item) for item in resolve),
         heapsize=heapsize or virtual_board.DEFAULT_HEAP,
         mac=mac or virtual_board.DEFAULT_MAC,

@@ -42,7 +42,7 @@ def up(api_port: int, mqtt_port: int, region: str, state_dir: Path | None, ready
     every start unless --state-dir keeps it.
     """
     from rootlet.files import write_atomic
-    from rootlet.sandbox.server import Settings, serve
+    from rootlet.sandbox.server import SandboxSettings, serve
 
     def ready(facts: "Facts") -> None:
         if ready_file:
@@ -54,4 +54,4 @@ def up(api_port: int, mqtt_port: int, region: str, state_dir: Path | None, ready
         out.print("# running; Ctrl-C stops it")
         out.file.flush()
 
-    serve(Settings(region, api_port, mqtt_port, str(state_dir) if state_dir else None), ready)
+    serve(SandboxSettings(region, api_port, mqtt_port, str(state_dir) if state_dir else None), ready)

@@ -15,7 +15,7 @@ from rootlet.errors import BadInput, RootletError
 if TYPE_CHECKING:
     from rootlet.trust.fetch import Offer, Served
     from rootlet.trust.model import Certificate
-    from rootlet.trust.report import Report
+    from rootlet.trust.report import ChainReport
 
 
 @click.command(
@@ -86,7 +86,7 @@ def command(
 ) -> None:
     """Show a server's certificates, how they hang together, and whether a device would connect."""
     from rootlet.trust.fetch import Offer
-    from rootlet.trust.report import Report, key_types
+    from rootlet.trust.report import ChainReport, key_types
     from rootlet.trust.report import as_json as to_json
 
     if (cert is None) != (key is None):
@@ -100,7 +100,7 @@ def command(
         from rootlet.cloud import client, registration
 
         target = registration.endpoint(client.iot())
-    report = Report(target or str(image or port), at, roots)
+    report = ChainReport(target or str(image or port), at, roots)
     if target and (path := _existing(target)):
         _add_file(report, path, hostname)
     elif target:
@@ -128,7 +128,7 @@ def command(
 
 
 def _add_server(
-    report: "Report", target: str, offer: "Offer", address: str | None, timeout: float, *, alternatives: bool
+    report: "ChainReport", target: str, offer: "Offer", address: str | None, timeout: float, *, alternatives: bool
 ) -> None:
     from dataclasses import replace
 
@@ -162,7 +162,7 @@ def _unfinished(served: "Served") -> bool:
     return bool(served.failure) and served.offer.certificate is not None
 
 
-def _add_file(report: "Report", path: Path, name: str | None) -> None:
+def _add_file(report: "ChainReport", path: Path, name: str | None) -> None:
     from rootlet.trust.judge import judge
     from rootlet.trust.report import chain_end
     from rootlet.trust.stores import from_file
@@ -224,7 +224,7 @@ def _made(where: str, files: "dict[str, bytes]", identity: object, problem: str 
     return _Source(where, roots, chain, problem or (None if chain else "no identity in it"))
 
 
-def _add_device(report: "Report", source: _Source) -> None:
+def _add_device(report: "ChainReport", source: _Source) -> None:
     from rootlet.trust.report import chain_end
 
     if source.chain:
@@ -272,7 +272,7 @@ def _existing(target: str) -> Path | None:
     return None
 
 
-def _save(report: "Report", html: Path | None, pem: Path | None) -> None:
+def _save(report: "ChainReport", html: Path | None, pem: Path | None) -> None:
     from rootlet.files import write_atomic
 
     if html:

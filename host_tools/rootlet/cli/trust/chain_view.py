@@ -8,10 +8,10 @@ from rich.tree import Tree
 
 from rootlet.cli.output import out
 from rootlet.trust.model import Certificate
-from rootlet.trust.report import End, Report, fields
+from rootlet.trust.report import ChainReport, End, fields
 
 
-def show(report: Report) -> None:
+def show(report: ChainReport) -> None:
     """Each chain: its tree, its certificates block by block, what is odd, the rules; then the verdict."""
     for end in report.ends:
         out.print(f"[bold]{escape(end.title)}[/]")
