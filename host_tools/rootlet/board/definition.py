@@ -20,7 +20,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "chip": str,
     "flash_sizes": list,
-    "firmware_offset": int,
+    "micropython_offset": int,
     "partition_table_offset": int,
     "micropython": dict,
     "partition": list,
@@ -48,7 +48,7 @@ class MicroPythonBuild:
 
 @dataclass(frozen=True)
 class Board:
-    """A board's flash: sizes and offsets in bytes. ``firmware_offset`` is where MicroPython's .bin goes.
+    """A board's flash: sizes and offsets in bytes. ``micropython_offset`` is where MicroPython's .bin goes.
 
     ``flash_sizes`` are the sizes it is sold with, the usual one first; ``flash_size`` is the one at hand.
     ``partitions`` is the layout of MicroPython's own build with ``esp_secure_cert`` added.
@@ -59,7 +59,7 @@ class Board:
     chip: str
     flash_sizes: tuple[int, ...]
     flash_size: int
-    firmware_offset: int
+    micropython_offset: int
     partition_table_offset: int
     micropython: MicroPythonBuild
     partitions: tuple[Partition, ...]
@@ -109,7 +109,7 @@ def load_board(board_id: str, directory: Path | None = None) -> Board:
         chip=document["chip"],
         flash_sizes=tuple(document["flash_sizes"]),
         flash_size=document["flash_sizes"][0],
-        firmware_offset=document["firmware_offset"],
+        micropython_offset=document["micropython_offset"],
         partition_table_offset=document["partition_table_offset"],
         micropython=MicroPythonBuild(**document["micropython"]),
         partitions=partitions,

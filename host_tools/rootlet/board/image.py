@@ -67,7 +67,7 @@ def build(
         micropython.check(found, board)
         table = partitions.with_secure_cert(found.partitions)
         facts["micropython"] = found.text
-        _put(flash, board.firmware_offset, micropython_bin)
+        _put(flash, board.micropython_offset, micropython_bin)
     vfs = partitions.vfs(table, board.flash_size)
     _check_fit(vfs, board, micropython_bin)
     _put(flash, board.partition_table_offset, partitions.encode(table))
@@ -79,14 +79,14 @@ def build(
     return Image(bytes(flash), {n: len(c) for n, c in files.items()}, filesystem.used(content), vfs.size, facts)
 
 
-def _check_fit(vfs: partitions.Partition, board: Board, firmware_bin: bytes | None) -> None:
+def _check_fit(vfs: partitions.Partition, board: Board, micropython_bin: bytes | None) -> None:
     size = f"{board.flash_size >> 20} MiB of flash"
     if vfs.end > board.flash_size or vfs.size < MINIMUM_VFS:
         raise BadInput(
             f"the partitions of this MicroPython leave {max(vfs.size, 0)} bytes for vfs in {size}",
             hint="choose the size of flash that the module has: --flash-size",
         )
-    if firmware_bin is not None and board.firmware_offset + len(firmware_bin) > vfs.offset:
+    if micropython_bin is not None and board.micropython_offset + len(micropython_bin) > vfs.offset:
         raise BadInput(f"the MicroPython file reaches into vfs at 0x{vfs.offset:x}", hint="give the release's .bin")
 
 

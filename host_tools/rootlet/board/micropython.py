@@ -96,7 +96,7 @@ def check(found: MicroPython, board: Board) -> None:
     """Raise BadInput, with a hint, where this firmware cannot carry ``leaf`` on ``board``."""
     build = board.micropython
     get = f"get {build.file}: rootlet micropython fetch {board.id}"
-    if found.chip != board.chip or found.offset != board.firmware_offset:
+    if found.chip != board.chip or found.offset != board.micropython_offset:
         raise BadInput(f"this MicroPython is for {found.chip}; {board.id} has {board.chip}", hint=get)
     if found.problems:
         raise BadInput(f"this MicroPython is damaged: {'; '.join(found.problems)}", hint="download it again")

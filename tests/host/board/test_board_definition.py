@@ -31,7 +31,7 @@ def test_adding_a_board_is_adding_a_folder(tmp_path: Path) -> None:
         ('chip = "esp32"', 'chip = "esp99"', "chip is 'esp99'"),
         ('chip = "esp32"', "", "chip is missing"),
         ('chip = "esp32"', 'chip = "esp32"\ncolour = "red"', "colour is not known"),
-        ("firmware_offset = 0x1000", 'firmware_offset = "0x1000"', "firmware_offset is str; must be int"),
+        ("micropython_offset = 0x1000", 'micropython_offset = "0x1000"', "micropython_offset is str; must be int"),
         ("offset = 0x9000", "offset = 0x8000", "partition nvs starts at 0x8000"),
         ("size = 0x2000", "size = 0x4000", "partition phy_init starts at 0xf000"),
         ("size = 0x4000", "size = 0x4001", "partition nvs: offset and size must be multiples"),
