@@ -166,7 +166,7 @@ answer(sorted([name for name in known if _fit(name, given)]))
 def test_the_kind_of_a_roots_key_is_read_from_its_certificate(leaf: RunLeaf) -> None:
     ders = {root.name: root.der().hex() for root in load_manifest().roots}
     found = leaf("from leaf.x509 import is_ec\nanswer({n: is_ec(bytes.fromhex(d)) for n, d in given.items()})", ders)
-    assert found == {root.name: root.key_type.startswith("ec") for root in load_manifest().roots}
+    assert found == {root.name: root.key_type.startswith("EC") for root in load_manifest().roots}
 
 
 OVERRIDES = """

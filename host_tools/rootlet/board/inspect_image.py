@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from rootlet.board import filesystem, micropython, partitions, secure_cert
 from rootlet.board.config import redact
 from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
-from rootlet.pki.certificates import UNREADABLE
+from rootlet.pki.certificates import UNREADABLE, key_name
 from rootlet.pki.identity import DeviceIdentity
 
 T = TypeVar("T")
@@ -98,7 +97,7 @@ def describe(identity: DeviceIdentity) -> dict[str, Any]:
     return {
         "thing": identity.thing,
         "certificate_id": identity.certificate_id,
-        "key": _key_name(certificate.public_key()),
+        "key": key_name(certificate.public_key()),
         "issuer": certificate.issuer.rfc4514_string(),
         "serial": f"{certificate.serial_number:x}",
         "not_before": certificate.not_valid_before_utc,
@@ -204,9 +203,3 @@ def _root(der: bytes) -> dict[str, Any]:
         return {"subject": root.subject.rfc4514_string(), "not_after": root.not_valid_after_utc, "sha256": fingerprint}
     except UNREADABLE:  # a serial number of 0, as Starfield's root has, is refused by newer parsers
         return {"subject": None, "not_after": None, "sha256": fingerprint}
-
-
-def _key_name(key: object) -> str:
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {key.curve.name}"
-    return f"RSA {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else type(key).__name__

@@ -251,12 +251,13 @@ def supported_public_key(key: object) -> PublicKey:
     raise BadInput(f"unsupported key ({key_name(key)})", hint="use EC P-256, EC P-384, or RSA with 2048 bits or more")
 
 
+_NIST_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+
 def key_name(key: object) -> str:
-    """What a kind of key is called here: ``ec-p256``, ``rsa-2048``; for others, their class."""
+    """A public key's kind, as users see it: ``EC P-256``, ``RSA 2048``, ``Ed25519``."""
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return (
-            f"ec-p{key.key_size}" if key.curve.name.startswith("secp") and key.curve.name.endswith("r1") else key.curve.name
-        )
+        return f"EC {_NIST_CURVES.get(key.curve.name, key.curve.name)}"
     if isinstance(key, rsa.RSAPublicKey):
-        return f"rsa-{key.key_size}"
+        return f"RSA {key.key_size}"
     return type(key).__name__.removesuffix("PublicKey")

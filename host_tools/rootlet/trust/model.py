@@ -13,13 +13,13 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from rootlet.errors import BadInput
-from rootlet.pki.certificates import UNREADABLE
+from rootlet.pki.certificates import UNREADABLE, key_name
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----.+?-----END (?:X509 )?CERTIFICATE-----", re.DOTALL)
@@ -101,14 +101,7 @@ class Certificate:
     @property
     def key(self) -> str:
         """Such as ``EC P-256`` or ``RSA 2048``."""
-        public = self.parsed.public_key()
-        if isinstance(public, ec.EllipticCurvePublicKey):
-            return f"EC {_CURVES.get(public.curve.name, public.curve.name)}"
-        if isinstance(public, rsa.RSAPublicKey):
-            return f"RSA {public.key_size}"
-        if isinstance(public, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-            return "Ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else "Ed448"
-        return type(public).__name__
+        return key_name(self.parsed.public_key())
 
     @property
     def key_usage(self) -> list[str]:
@@ -245,7 +238,6 @@ def _oid_name(oid: x509.ObjectIdentifier) -> str:
 
 
 _OIDS = {"2.5.29.37.0": "anyExtendedKeyUsage", "2.16.840.1.113730.1.1": "nsCertType"}  # which cryptography does not name
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 @contextlib.contextmanager

@@ -18,13 +18,16 @@ from rootlet.pki.subject import Subject
 pytestmark = pytest.mark.usefixtures("aws")
 
 
-@pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-2048"])
+SPELLED = {"ec-p256": "EC P-256", "ec-p384": "EC P-384", "rsa-2048": "RSA 2048"}
+
+
+@pytest.mark.parametrize("key_type", SPELLED)
 def test_kms_signs_what_pkilint_and_openssl_accept(
     key_type: KeyType, rootlet: Rootlet, lint: Callable[[x509.Certificate], list[str]], tmp_path: Path
 ) -> None:
     fleet = tmp_path / "fleet-ca"
     made = rootlet("ca", "create", fleet, "--key-in", "kms", "--key-type", key_type, "-O", "Example", "--json").json()
-    assert made["key_type"] == key_type and made["key"]["holder"] == "aws-kms"
+    assert made["key_type"] == SPELLED[key_type] and made["key"]["holder"] == "aws-kms"
     assert made["key"]["key"].startswith("arn:aws:kms:")
     assert sorted(path.name for path in fleet.iterdir()) == ["ca.crt", "ca.json"]
     assert rootlet("device", "issue", "sensor-1", "--ca", fleet, "--output", tmp_path).code == 0

@@ -29,10 +29,10 @@ def test_the_manifest_tells_the_truth_about_the_certificate(root: PinnedRoot) ->
     certificate = x509.load_der_x509_certificate(root.der())
     key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePublicKey):
-        assert root.key_type == f"ec-p{key.curve.key_size}"
+        assert root.key_type == f"EC P-{key.curve.key_size}"
     else:
         assert isinstance(key, rsa.RSAPublicKey)
-        assert root.key_type == f"rsa-{key.key_size}"
+        assert root.key_type == f"RSA {key.key_size}"
     assert root.not_after == certificate.not_valid_after_utc
     ski = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     assert root.ski == ski.hex(":").upper()
@@ -41,7 +41,7 @@ def test_the_manifest_tells_the_truth_about_the_certificate(root: PinnedRoot) ->
 def test_the_manifest_names_all_five_and_embeds_one_for_rsa_and_one_for_ecdsa() -> None:
     assert [root.name for root in ROOTS] == [*(f"amazon-root-ca-{n}" for n in (1, 2, 3, 4)), "starfield-services-g2"]
     assert [root.name for root in load_manifest().defaults()] == ["amazon-root-ca-1", "amazon-root-ca-3"]
-    assert {root.key_type[:2] for root in load_manifest().defaults()} == {"rs", "ec"}
+    assert {root.key_type[:2] for root in load_manifest().defaults()} == {"RS", "EC"}
 
 
 def test_amazon_root_ca_3_has_the_key_identifier_that_aws_chains_point_at() -> None:
