@@ -205,7 +205,7 @@ def building(given: dict[str, object]) -> None:
     identity, make, scratch, board = given["identity"], given["make"], given["scratch"], given["board"]
     content = firmware.files(
         SAMPLE, CONFIG, {root.name: root.der() for root in load_manifest().defaults()}, {"built": BUILT}
-    )
+    ).vfs
     tool = _their_tlv(scratch)
     contenders: dict[str, Callable[[], object]] = {
         "image build, all of it": make,  # type: ignore[dict-item]

@@ -33,14 +33,18 @@ sys.path.insert(0, world["frozen"])
 import umqtt.simple  # noqa: E402, F401
 
 flash = esp32.vfs_partition()
+# MicroPython mounts a ROMFS before _boot.py the file system, and leaves it out where the partition holds none.
+rom = esp32.romfs(world.get("flash_address"))
 filesystem = vfs.VfsLfs2(flash)  # raises OSError where there is none, as a chip's _boot.py would find out
 vfs.umount("/")
 vfs.mount(filesystem, "/")
+if rom:
+    vfs.mount(rom, "/rom")
 os.chdir("/")
-sys.path[:] = ["", ".frozen", "/lib"]
+sys.path[:] = ["", ".frozen"] + (["/rom", "/rom/lib"] if rom else []) + ["/lib"]
 if world.get("prompt"):
     os.putenv("MICROPYINSPECT", "1")
-del world, flash, filesystem
+del world, flash, filesystem, rom
 
 for script in ("boot.py", "main.py"):
     try:

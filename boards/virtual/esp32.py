@@ -1,6 +1,9 @@
 # The module `esp32` of a virtual board: partitions in a flash file. Read and write as on a chip, 4096 bytes a block.
 import struct
 
+import uctypes
+import vfs
+
 _BLOCK = 4096
 _TABLE = 0x8000
 _CHUNK = 256
@@ -10,6 +13,7 @@ _flash_size = 0
 _entries = []
 _cut = None  # flash operations until power fails, counted down; None: never
 _dead = False
+_operations = 0
 
 
 class PowerCut(BaseException):
@@ -41,6 +45,20 @@ def vfs_partition():
             return Partition(entry)
     end = max(entry[2] + entry[3] for entry in _entries)
     return Partition((1, 0x81, end, _flash_size - end, "vfs", False))
+
+
+def romfs(address):
+    """The file system in the partition `romfs`, or None. address is where the host has mapped the flash file.
+
+    As on a chip (esp_partition_mmap), what lies there takes nothing of the heap.
+    """
+    for kind, _, offset, size, label, _ in _entries:
+        if kind == 1 and label == "romfs" and address and offset + size <= _flash_size:
+            try:
+                return vfs.VfsRom(uctypes.bytearray_at(address + offset, size))
+            except OSError:
+                pass
+    return None
 
 
 class Partition:
@@ -112,9 +130,10 @@ class Partition:
 
 
 def _power_fails():
-    global _cut
+    global _cut, _operations
     if _dead:
         raise PowerCut()
+    _operations += 1
     if _cut is None:
         return False
     _cut -= 1
@@ -126,6 +145,11 @@ def _die():
     _image.flush()
     _dead = True
     raise PowerCut()
+
+
+def flash_operations():
+    """Writes and erases since power-on. No chip counts them."""
+    return _operations
 
 
 def operations_left():

@@ -3,18 +3,18 @@
 import json
 
 from . import state
-from .faults import Fault, report
+from .faults import Fault, data, report
 
 _OVERRIDES = "config.json"  # under /state
 _TYPES = {"str": str, "int": int, "bool": bool, "list": list, "dict": dict}
 
 
-def load(path="/config.json", schema_path="/leaf/config_schema.json"):
+def load(path="/config.json", schema_path=None):
     """Return the configuration with its defaults and overrides. Raises Fault that names key, value and rule.
 
     Overrides that break a rule are reported and left out: what came over the air must not brick a device.
     """
-    schema = _read(schema_path)
+    schema = _schema(schema_path)
     values = _read(path)
     problem = check(values, schema)
     if problem:
@@ -34,11 +34,11 @@ def load(path="/config.json", schema_path="/leaf/config_schema.json"):
     return values
 
 
-def override(values, path="/config.json", schema_path="/leaf/config_schema.json"):
+def override(values, path="/config.json", schema_path=None):
     """Keep values (key -> value; {} for none) over /config.json, from the next boot on. Raises Fault and keeps nothing."""
     merged = _read(path)
     merged.update(values)
-    problem = check(merged, _read(schema_path))
+    problem = check(merged, _schema(schema_path))
     if problem:
         raise Fault("config", "overrides: " + problem)
     state.write(_OVERRIDES, values)
@@ -49,6 +49,16 @@ def check(values, schema):
     if not isinstance(values, dict):
         return "is %s; must be an object" % _show(values, {})
     return _check_keys(values, schema, "")
+
+
+def _schema(path):
+    if path:
+        return _read(path)
+    try:
+        with data("config_schema.json") as stream:
+            return json.load(stream)
+    except OSError:
+        raise Fault("config", "config_schema.json is missing")
 
 
 def _read(path):

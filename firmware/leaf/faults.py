@@ -1,8 +1,13 @@
 # What went wrong: one word, what was seen, and what an engineer can do about it.
 from .log import log
 
-# The words and their hints are data, read when one is needed: in RAM they would cost kilobytes.
-HINTS = "/leaf/faults.txt"
+
+def data(name):
+    """Open one of leaf's own files: the one in vfs, which a push may have brought, or the one of the image's ROMFS."""
+    try:
+        return open("/leaf-data/" + name)
+    except OSError:
+        return open("/rom/leaf-data/" + name)
 
 
 class Fault(Exception):
@@ -35,8 +40,9 @@ def lost(what, error):
 
 def hint(word, path=None):
     """What to do about it, or '' where the file is gone."""
+    # The words and their hints are data, read when one is needed: in RAM they would cost kilobytes.
     try:
-        with open(path or HINTS) as lines:
+        with open(path) if path else data("faults.txt") as lines:
             for line in lines:
                 if line.startswith(word + ": "):
                     return line[len(word) + 2 :].strip()

@@ -110,7 +110,7 @@ def _write(failed, unproven, code):
 def _code():
     # New code deserves a new count: a board repaired by a push must not stay in safe mode.
     seen = []
-    for name in ("/app.mpy", "/build.json"):
+    for name in ("/app.mpy", "/rom/app.mpy", "/build.json"):
         try:
             seen.append(str(os.stat(name)[6:9]))
         except OSError:

@@ -70,7 +70,8 @@ def test_nothing_of_the_host_is_within_the_devices_reach(registered: MakeDevice)
     assert "path ['', '.frozen', '/lib']" in seen
     assert "environment None None" in seen  # the test's own environment holds that key
     files = json.loads(next(line for line in board.lines if line.startswith("files"))[6:].replace("'", '"'))
-    assert set(files) == {"app.mpy", "build.json", "config.json", "leaf", "main.py", "manifest.json", "roots", "state"}
+    names = {"app.mpy", "build.json", "config.json", "leaf", "leaf-data", "main.py", "manifest.json", "roots", "state"}
+    assert set(files) == names
 
 
 def test_a_board_in_use_cannot_be_booted_twice_from_one_flash(registered: MakeDevice) -> None:

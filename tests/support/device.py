@@ -30,6 +30,7 @@ class BuiltDevice:
     application: Path = SAMPLE
     heapsize: str = "160K"
     built: int | None = None
+    in_place: image.InPlace = "auto"
 
     @property
     def flash(self) -> Path:
@@ -44,6 +45,7 @@ class BuiltDevice:
             identity=self.identity,
             sandbox_root=self.sandbox_root,
             built=self.built,
+            in_place=self.in_place,
         )
         self.flash.write_bytes(made.flash)
 

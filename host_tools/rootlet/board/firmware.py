@@ -1,9 +1,11 @@
-"""What goes into ``vfs``: ``leaf`` and the application as .mpy, roots as DER, the configuration, what was built and when."""
+"""What goes into ``vfs`` and ``romfs``: ``leaf`` and the application as .mpy, roots as DER, the configuration."""
 
+import hashlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +17,73 @@ from rootlet.errors import BadInput
 ENTRY = "main.py"
 MANIFEST = "/manifest.json"
 STATE = "/state"
-OURS = ("leaf", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "manifest.json", "state")
+DATA = "/leaf-data"
+"""Where ``leaf`` finds its own read-only data, in ``vfs`` or else in ``romfs``. No name of a package: an import of ``leaf``
+must not stop at a directory without code."""
+OURS = ("leaf", "leaf-data", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "manifest.json", "state")
 """Names at the top of ``vfs`` that an application may not take."""
 
 
+@dataclass(frozen=True)
+class Files:
+    """The files of an image by absolute path; those of ``romfs`` without its ``/rom``."""
+
+    vfs: Mapping[str, bytes]
+    romfs: Mapping[str, bytes]
+
+
 def files(
-    application: Path, config: Mapping[str, Any], roots: Mapping[str, bytes], build: Mapping[str, Any]
-) -> dict[str, bytes]:
-    """Every file of the golden image, by absolute path. ``roots`` maps a name to DER. Raises BadInput."""
-    content = code(application)
+    application: Path,
+    config: Mapping[str, Any],
+    roots: Mapping[str, bytes],
+    build: Mapping[str, Any],
+    *,
+    romfs: bool = False,
+    frozen: bool = False,
+) -> Files:
+    """Every file of the golden image. ``roots`` maps a name to DER. Raises BadInput.
+
+    ``romfs`` puts there what can run in place; ``frozen`` leaves out ``leaf``, which the firmware holds.
+    """
+    all_code = code(application)
+    if frozen:
+        all_code = without_leaf(all_code)
+    rom = {name: all_code[name] for name in in_place(all_code)} if romfs else {}
+    content = {name: data for name, data in all_code.items() if name not in rom}
     content |= {f"/roots/{name}.der": der for name, der in roots.items()}
     content["/config.json"] = to_json(config)
     content["/build.json"] = to_json(build)
     # What came with the image: everything else on a device is state of its own, which a repair keeps.
     content[MANIFEST] = json.dumps(sorted([*content, MANIFEST]), separators=(",", ":")).encode()
-    return content
+    return Files(content, rom)
+
+
+def in_place(names: Iterable[str]) -> set[str]:
+    """Which of these files belong into ``romfs``: bytecode, and ``leaf``'s own data.
+
+    ``main.py`` does not: MicroPython starts it from ``/`` only. An application's other files stay where it opens them; a
+    directory that has any stays with them, since an import would take it for the package, and look no further.
+    """
+    every = set(names)
+    fit = {name for name in every if name.endswith(".mpy") or name.startswith(DATA + "/")}
+    mixed = {top_level(name) for name in every - fit}
+    return {name for name in fit if top_level(name) not in mixed}
+
+
+def top_level(name: str) -> str:
+    """The first part of an absolute path: what an import looks for."""
+    return name.split("/")[1]
 
 
 def code(application: Path) -> dict[str, bytes]:
     """The part of ``files`` that is code: what a developer changes. Raises BadInput."""
     main = {"/main.py": (resources.FIRMWARE / "main.py").read_bytes()}
     return main | _leaf() | _application(application)
+
+
+def without_leaf(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """``files`` for a MicroPython that has ``leaf`` frozen: one in ``vfs`` or ``romfs`` would stand before that."""
+    return {name: data for name, data in files.items() if top_level(name) != "leaf"}
 
 
 def leaf_version() -> str:
@@ -46,14 +94,23 @@ def leaf_version() -> str:
     raise AssertionError("leaf/__init__.py says no __version__")
 
 
+def leaf_source() -> str:
+    """SHA-256 over the sources of ``leaf``, as firmware/manifest.py computes it for a build that freezes them."""
+    digest = hashlib.sha256()
+    package = resources.FIRMWARE / "leaf"
+    for source in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):
+        digest.update(source.relative_to(package).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def _leaf() -> dict[str, bytes]:
     content = {}
     package = resources.FIRMWARE / "leaf"
     for source in sorted(package.rglob("*.py")):
         name = source.relative_to(resources.FIRMWARE)
         content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, str(name))
-    content["/leaf/faults.txt"] = (package / "faults.txt").read_bytes()
-    content["/leaf/config_schema.json"] = to_json(json.loads((package / "config_schema.json").read_text()))
+    content[f"{DATA}/faults.txt"] = (package / "faults.txt").read_bytes()
+    content[f"{DATA}/config_schema.json"] = to_json(json.loads((package / "config_schema.json").read_text()))
     return content
 
 

@@ -4,17 +4,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet import __version__
-from rootlet.board import filesystem, firmware, micropython, partitions, secure_cert
+from rootlet.board import filesystem, firmware, micropython, partitions, romfs, secure_cert
 from rootlet.board.definition import Board
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.trust.roots import PinnedRoot
 
+InPlace = Literal["auto", "yes", "no"]
 SANDBOX_ROOT = "sandbox"
 MINIMUM_VFS = 64 * filesystem.BLOCK
 """What leaf, the roots, an application and their state need at least, in bytes."""
@@ -29,6 +30,19 @@ class Image:
     used: int
     vfs_size: int
     build: Mapping[str, Any]
+    romfs_files: Mapping[str, int]
+    romfs_size: int
+    can_run_in_place: bool | None
+    """Whether the given MicroPython has ROMFS; None where none was given."""
+
+    @property
+    def code(self) -> str:
+        """Where the code lies, and why, in one line."""
+        frozen = "leaf is frozen in MicroPython; " if self.build["leaf_frozen"] else ""
+        if self.romfs_files:
+            return f"{frozen}romfs: {len(self.romfs_files)} files, {self.romfs_size} bytes, run in place"
+        why = {True: "as asked", False: "this MicroPython was built without ROMFS", None: "no MicroPython is given"}
+        return f"{frozen}vfs, copied to RAM when imported: {why[self.can_run_in_place]}"
 
 
 def build(
@@ -41,12 +55,15 @@ def build(
     sandbox_root: Path | None = None,
     built: int | None = None,
     micropython_bin: bytes | None = None,
+    in_place: InPlace = "auto",
 ) -> Image:
     """Compose the whole flash of ``board``; without ``identity`` it is the golden image of a batch.
 
     ``built`` (Unix seconds, now by default) is the floor of the device's clock. The same inputs give the same bytes.
     With ``micropython_bin`` the partition table is that build's own, with ``esp_secure_cert`` added; otherwise it is the
     board's, and the image boots on the virtual board only.
+    ``in_place`` says whether code goes into a partition ``romfs``, where it runs without being copied to RAM: "auto" where
+    the given MicroPython can do that.
     Raises RootletError where a root differs from its pin, MicroPython does not suit the board, or something does not fit.
     """
     anchors = {root.name: root.der() for root in roots}
@@ -54,6 +71,7 @@ def build(
         anchors[SANDBOX_ROOT] = _sandbox_root(sandbox_root)
     flash = bytearray(b"\xff" * board.flash_size)
     table = board.partitions
+    found = _checked(micropython_bin, board) if micropython_bin is not None else None
     facts = {
         "board": board.id,
         "built": int(time.time()) if built is None else built,
@@ -61,22 +79,52 @@ def build(
         "rootlet": __version__,
         "roots": sorted(anchors),
         "sandbox_root": sandbox_root is not None,
+        "code": "romfs" if _in_place(in_place, found) else "vfs",
+        "leaf_frozen": bool(found and found.leaf_frozen),
     }
-    if micropython_bin is not None:
-        found = micropython.read(micropython_bin)
-        micropython.check(found, board)
+    if found is not None and micropython_bin is not None:
         table = partitions.with_secure_cert(found.partitions)
         facts["micropython"] = found.text
         _put(flash, board.micropython_offset, micropython_bin)
+    files = firmware.files(
+        application, config, anchors, facts, romfs=facts["code"] == "romfs", frozen=bool(facts["leaf_frozen"])
+    )
+    rom = romfs.build(files.romfs) if files.romfs else b""
+    if rom:
+        table = partitions.with_romfs(table, len(rom))
+        _put(flash, partitions.find(table, partitions.ROMFS).offset, rom)
     vfs = partitions.vfs(table, board.flash_size)
     _check_fit(vfs, board, micropython_bin)
     _put(flash, board.partition_table_offset, partitions.encode(table))
     if identity is not None:
         _put(flash, partitions.find(table, partitions.SECURE_CERT).offset, secure_cert.from_identity(identity))
-    files = firmware.files(application, config, anchors, facts)
-    content = filesystem.build(files, vfs.size)
+    content = filesystem.build(files.vfs, vfs.size)
     _put(flash, vfs.offset, content)
-    return Image(bytes(flash), {n: len(c) for n, c in files.items()}, filesystem.used(content), vfs.size, facts)
+    sizes = {name: len(data) for name, data in files.vfs.items()}
+    rom_sizes = {name: len(data) for name, data in files.romfs.items()}
+    able = found.romfs if found is not None else None
+    return Image(bytes(flash), sizes, filesystem.used(content), vfs.size, facts, rom_sizes, len(rom), able)
+
+
+def _checked(micropython_bin: bytes, board: Board) -> micropython.MicroPython:
+    found = micropython.read(micropython_bin)
+    micropython.check(found, board)
+    if found.leaf_frozen and found.leaf_source != firmware.leaf_source():
+        raise BadInput(
+            "the leaf that this MicroPython has frozen is not the one of this rootlet",
+            hint="build MicroPython again with FROZEN_MANIFEST pointing to this rootlet's firmware/manifest.py",
+        )
+    return found
+
+
+def _in_place(wanted: InPlace, found: micropython.MicroPython | None) -> bool:
+    """Raises BadInput where it is wanted and the given MicroPython cannot do it. Without one, the virtual board can."""
+    if wanted == "yes" and found is not None and not found.romfs:
+        raise BadInput(
+            f"MicroPython {found.text} was built without ROMFS: it cannot run code in place",
+            hint="leave --romfs out, and the code goes to vfs; or build MicroPython yourself: docs/own-build.md",
+        )
+    return wanted == "yes" or (wanted == "auto" and found is not None and found.romfs)
 
 
 def _check_fit(vfs: partitions.Partition, board: Board, micropython_bin: bytes | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rootlet.board import firmware, flasher, inspect_image, partitions
+from rootlet.board import firmware, flasher, inspect_image, partitions, romfs
 from rootlet.board.chip import Chip, Unreachable
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity
@@ -69,6 +69,8 @@ def verify(chip: Chip, flash: bytes, identity: DeviceIdentity | None) -> list[Mi
             continue
         if region.name == "vfs":
             found += _compare_files(chip, flash, table)
+        elif region.name == partitions.ROMFS:
+            found += _compare_romfs(chip, region)
         else:
             found.append(Mismatch(region.name, f"{len(sectors)} sectors differ, the first at 0x{sectors[0]:x}"))
     try:
@@ -89,8 +91,20 @@ def _compare_files(chip: Chip, flash: bytes, table: tuple[partitions.Partition, 
         found = flasher.files(chip, table, wanted.__contains__)
     except BadInput as error:
         return [Mismatch("vfs", error.what)]
+    return _mismatches("vfs", wanted, found)
+
+
+def _compare_romfs(chip: Chip, region: flasher.Region) -> list[Mismatch]:
+    try:
+        wanted, found = romfs.read(region.data), romfs.read(chip.read(region.offset, len(region.data)))
+    except BadInput as error:
+        return [Mismatch(region.name, error.what)]
+    return _mismatches(region.name, wanted, found) or [Mismatch(region.name, "differs outside its files")]
+
+
+def _mismatches(where: str, wanted: Mapping[str, bytes], found: Mapping[str, bytes]) -> list[Mismatch]:
     return [
-        Mismatch(f"vfs:{name}", "missing" if name not in found else "differs")
+        Mismatch(f"{where}:{name}", "missing" if name not in found else "differs")
         for name in sorted(wanted)
         if found.get(name) != wanted[name]
     ]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from cryptography import x509
 
-from rootlet.board import filesystem, micropython, partitions, secure_cert
+from rootlet.board import filesystem, micropython, partitions, romfs, secure_cert
 from rootlet.board.config import redact
 from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
@@ -34,6 +34,9 @@ class Contents:
     micropython: micropython.MicroPython | None
     micropython_problem: str | None
     vfs_problem: str | None
+    romfs: Mapping[str, bytes] | None = field(default=None, repr=False)
+    """Files by path without ``/rom``; None where there is no such partition."""
+    romfs_problem: str | None = None
 
     def json_file(self, name: str) -> dict[str, Any]:
         """A JSON file of ours; empty where there is none or it is no JSON object, as in somebody else's dump."""
@@ -65,7 +68,8 @@ def inspect(flash: bytes) -> Contents:
     table = partitions.decode(flash[TABLE : TABLE + partitions.TABLE_SIZE])
     identity, identity_problem = _identity(flash, table)
     vfs, files, vfs_problem = _files(flash, table)
-    return Contents(table, vfs, files, identity, identity_problem, found, problem, vfs_problem)
+    rom, rom_problem = _romfs(flash, table)
+    return Contents(table, vfs, files, identity, identity_problem, found, problem, vfs_problem, rom, rom_problem)
 
 
 def facts(contents: Contents) -> dict[str, Any]:
@@ -77,7 +81,8 @@ def facts(contents: Contents) -> dict[str, Any]:
         "partitions": [asdict(partition) for partition in (*contents.partitions, *vfs)],
         "micropython": None
         if found is None
-        else {"version": found.text, "machine": found.machine, "chip": found.chip, "bytes": found.application.size},
+        else {"version": found.text, "machine": found.machine, "chip": found.chip, "bytes": found.application.size}
+        | {"romfs": found.romfs, "leaf_frozen": found.leaf_frozen},
         "micropython_problem": contents.micropython_problem,
         "identity": describe(contents.identity) if contents.identity else None,
         "identity_problem": contents.identity_problem,
@@ -88,6 +93,8 @@ def facts(contents: Contents) -> dict[str, Any]:
         },
         "files": {name: len(data) for name, data in sorted(contents.files.items())},
         "vfs_problem": contents.vfs_problem,
+        "romfs": None if contents.romfs is None else {name: len(data) for name, data in contents.romfs.items()},
+        "romfs_problem": contents.romfs_problem,
     }
 
 
@@ -122,6 +129,8 @@ def _differences(a: Contents, b: Contents, flash_a: bytes, flash_b: bytes) -> It
     for partition in a.partitions:
         if partition.label == "vfs" or partition not in b.partitions:
             continue
+        if partition.label == partitions.ROMFS and a.romfs != b.romfs:
+            continue  # told file by file
         if flash_a[partition.offset : partition.end] != flash_b[partition.offset : partition.end]:
             yield Difference(partition.label, _how(partition, a, b))
     yield from _file_differences(a, b)
@@ -138,13 +147,15 @@ def _how(partition: Partition, a: Contents, b: Contents) -> str:
 def _file_differences(a: Contents, b: Contents) -> Iterator[Difference]:
     if a.vfs_problem != b.vfs_problem:
         yield Difference("vfs", f"{a.vfs_problem or 'readable'} → {b.vfs_problem or 'readable'}")
-    for before, after in _paired(
-        {name: (name, len(data), hashlib.sha256(data).hexdigest()) for name, data in a.files.items()},
-        {name: (name, len(data), hashlib.sha256(data).hexdigest()) for name, data in b.files.items()},
-    ):
+    yield from _by_file("vfs", a.files, b.files)
+    yield from _by_file(partitions.ROMFS, a.romfs or {}, b.romfs or {})
+
+
+def _by_file(where: str, a: Mapping[str, bytes], b: Mapping[str, bytes]) -> Iterator[Difference]:
+    for before, after in _paired(*({name: (name, data) for name, data in files.items()} for files in (a, b))):
         name = (before or after or ("",))[0]
-        sizes = " → ".join(f"{entry[1]} bytes" if entry else "absent" for entry in (before, after))
-        yield Difference(f"vfs:{name}", sizes)
+        sizes = " → ".join(f"{len(entry[1])} bytes" if entry else "absent" for entry in (before, after))
+        yield Difference(f"{where}:{name}", sizes)
 
 
 def _paired(a: Mapping[str, T], b: Mapping[str, T]) -> Iterator[tuple[T | None, T | None]]:
@@ -194,6 +205,19 @@ def _files(flash: bytes, table: Sequence[Partition]) -> tuple[Partition | None, 
         return vfs, filesystem.read(flash[vfs.offset : vfs.end]), None
     except BadInput as error:
         return vfs, {}, error.what
+
+
+def _romfs(flash: bytes, table: Sequence[Partition]) -> tuple[Mapping[str, bytes] | None, str | None]:
+    for place in table:
+        if place.label == partitions.ROMFS:
+            content = flash[place.offset : place.end]
+            if not content.strip(b"\xff"):
+                return {}, None if content else NOT_HERE
+            try:
+                return romfs.read(content), None
+            except BadInput as error:
+                return {}, error.what
+    return None, None
 
 
 def _root(der: bytes) -> dict[str, Any]:

@@ -26,6 +26,11 @@ VFS_IMPLIED = (1, 26)
 TABLE_OFFSET = 0x8000
 BOOTLOADER_OFFSETS = (0x0, 0x1000)  # all later chips; ESP32 and ESP32-S2
 _MAGIC = 0xE9
+# Names of the module `vfs`, which a build has as NUL-terminated strings where it was built with MICROPY_VFS_ROM and
+# MICROPY_VFS_ROM_IOCTL (extmod/modvfs.c; ports/esp32 from 1.25 on). "/rom" alone proves nothing: the frozen mip has it.
+ROMFS_NAMES = (b"VfsRom\0", b"rom_ioctl\0")
+_FROZEN_LEAF = b"leaf/device.py\0"  # in the list of frozen modules (py/frozenmod.c, tools/mpy-tool.py)
+_FROZEN_SOURCE = re.compile(rb"leaf-source-([0-9a-f]{64})\0")  # firmware/manifest.py
 _CHIP_ID = slice(12, 14)  # of the image header
 _BANNER = re.compile(rb"(v(\d+)\.(\d+)(?:\.(\d+))?[-\w.]*) on (\d{4}-\d\d-\d\d)(?:; ([ -~]{1,64}))?")
 
@@ -52,6 +57,11 @@ class MicroPython:
     bootloader: Executable
     application: Executable
     problems: tuple[str, ...]
+    romfs: bool
+    """Whether it maps a partition ``romfs`` into memory and runs code there."""
+    leaf_frozen: bool
+    leaf_source: str | None
+    """The digest of the sources of the frozen ``leaf``; None where it is not frozen, or not by firmware/manifest.py."""
 
     @property
     def application_partition(self) -> Partition:
@@ -89,7 +99,21 @@ def read(firmware: bytes) -> MicroPython:
     text, version, machine = _banner(content)
     parts = {"bootloader": bootloader, "application": application}
     problems = tuple(f"{what}: {part.problem}" for what, part in parts.items() if part.problem)
-    return MicroPython(chip, offset, text, version, machine, table, bootloader, application, problems)
+    source = _FROZEN_SOURCE.search(content)
+    return MicroPython(
+        chip,
+        offset,
+        text,
+        version,
+        machine,
+        table,
+        bootloader,
+        application,
+        problems,
+        romfs=all(name in content for name in ROMFS_NAMES),
+        leaf_frozen=_FROZEN_LEAF in content,
+        leaf_source=source.group(1).decode() if source else None,
+    )
 
 
 def check(found: MicroPython, board: Board) -> None:

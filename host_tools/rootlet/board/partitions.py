@@ -18,6 +18,10 @@ SUBTYPES = {
 SECURE_CERT = "esp_secure_cert"
 SECURE_CERT_TYPE = 0x3F
 SECURE_CERT_SIZE = 0x2000
+ROMFS = "romfs"
+ROMFS_SUBTYPE = 0x8F  # as in MicroPython's partitions-4MiB-romfs.csv; it finds the partition by its label
+ROMFS_STEP = 0x20000
+"""A ``romfs`` partition is as large as MicroPython's own layout has it, 128 KiB, or a multiple of that."""
 _LARGE_NVS = 0x6000  # ESP-IDF's default; 0x4000 is what its OTA layouts use, and enough
 
 _ENTRY = struct.Struct("<2sBBII16sI")
@@ -92,13 +96,39 @@ def with_secure_cert(partitions: Sequence[Partition]) -> tuple[Partition, ...]:
             smaller = replace(partition, size=partition.size - SECURE_CERT_SIZE)
             result[place : place + 1] = [smaller, _secure_cert(smaller.end)]
             return tuple(result)
-    if partitions[-1].label != "vfs":
-        return (*partitions, _secure_cert(max(partition.end for partition in partitions)))
+    return _behind(partitions, SECURE_CERT, SECURE_CERT_TYPE, 0, SECURE_CERT_SIZE, encrypted=True)
+
+
+def with_romfs(partitions: Sequence[Partition], need: int) -> tuple[Partition, ...]:
+    """The table with a ``romfs`` partition for ``need`` bytes: its own, or one behind the rest.
+
+    Raises BadInput where its own is too small, or there is no room for another.
+    """
+    for partition in partitions:
+        if partition.label == ROMFS:
+            if partition.size < need:
+                raise BadInput(
+                    f"the code takes {need} bytes, the romfs partition of this MicroPython has {partition.size}",
+                    hint="give your build a larger one, or leave the code in vfs: --romfs no",
+                )
+            return tuple(partitions)
+    size = -(-need // ROMFS_STEP) * ROMFS_STEP
+    # Encrypted where the flash is: what is mapped into memory is decrypted in any case.
+    return _behind(partitions, ROMFS, TYPES["data"], ROMFS_SUBTYPE, size, encrypted=True)
+
+
+def _behind(
+    partitions: Sequence[Partition], label: str, kind: int, subtype: int, size: int, *, encrypted: bool
+) -> tuple[Partition, ...]:
+    # Where vfs has an entry and is the last, it gives its first blocks; else the end moves, from which vfs begins.
     last = partitions[-1]
-    if last.size < 2 * SECURE_CERT_SIZE:
-        raise BadInput("the partition table has no room for esp_secure_cert", hint="choose a board with more flash")
-    shorter = replace(last, offset=last.offset + SECURE_CERT_SIZE, size=last.size - SECURE_CERT_SIZE)
-    return (*partitions[:-1], _secure_cert(last.offset), shorter)
+    if last.label != "vfs":
+        end = max(partition.end for partition in partitions)
+        return (*partitions, Partition(label, kind, subtype, end, size, encrypted))
+    if last.size < 2 * size:
+        raise BadInput(f"the partition table has no room for {label}", hint="choose a board with more flash")
+    shorter = replace(last, offset=last.offset + size, size=last.size - size)
+    return (*partitions[:-1], Partition(label, kind, subtype, last.offset, size, encrypted), shorter)
 
 
 def _secure_cert(offset: int) -> Partition:

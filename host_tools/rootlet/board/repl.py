@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from serial import SerialException
 
-from rootlet.board import console, firmware
+from rootlet.board import console, firmware, romfs
 from rootlet.errors import RootletError
 
 CHUNK = 512  # bytes a write; the board holds it twice while it stores it
@@ -39,13 +39,25 @@ def _digest(name):
     return binascii.hexlify(h.digest()).decode()
 print(json.dumps([_digest(n) for n in {names}]))
 """
+# A directory that is left empty goes too: as a package without code it would hide the one in /rom.
 _REMOVE = """
 import os
 for n in {names}:
     try:
         os.remove(n)
+        while n.rfind("/") > 0:
+            n = n[:n.rfind("/")]
+            os.rmdir(n)
     except OSError:
         pass
+"""
+_FROZEN = """
+import json
+try:
+    with open("/build.json") as stream:
+        print(json.load(stream).get("leaf_frozen"))
+except OSError:
+    print(False)
 """
 
 
@@ -83,20 +95,27 @@ class Repl:
         """Make the board hold ``files`` (absolute path to content), sending those whose SHA-256 differs.
 
         A file takes its name only when it is complete. What an earlier image or push brought and ``files`` lacks is
-        removed, if it is the application's; roots, configuration and the device's state stay.
+        removed, if it is the application's; roots, configuration and the device's state stay. Code that is the same in the
+        board's ROMFS runs from there: it is not sent, and an earlier push's copy is removed. A frozen ``leaf`` likewise.
         """
         manifest = self._manifest()
-        removed = sorted(name for name in manifest - files.keys() if name.split("/")[1] not in firmware.OURS)
-        wanted = dict(files)
-        wanted[firmware.MANIFEST] = _json(sorted(manifest.union(files, [firmware.MANIFEST]).difference(removed)))
-        changed = self._changed(wanted)
+        in_rom = self._in_rom(files)
+        gone = {name for name in manifest - files.keys() if firmware.top_level(name) not in firmware.OURS}
+        if self._has_frozen_leaf():
+            files = firmware.without_leaf(files)
+            gone |= {name for name in manifest if firmware.top_level(name) == "leaf"}
+        here = self._digests(in_rom)
+        removed = sorted(gone | {name for name in in_rom if here[name] is not None})
+        wanted = {name: data for name, data in files.items() if name not in in_rom}
+        wanted[firmware.MANIFEST] = _json(sorted(manifest.union(wanted, [firmware.MANIFEST]).difference(removed)))
+        changed = self._differing(wanted)
         with self._told():
+            if removed:  # first: cut short, the manifest still names them
+                self._transport.exec(_REMOVE.format(names=removed))
             for name in changed:
                 if on_file:
                     on_file(name)
                 self._write(name, wanted[name])
-            if removed:
-                self._transport.exec(_REMOVE.format(names=removed))
         sent = tuple(name for name in changed if name != firmware.MANIFEST)
         return Pushed(sent, tuple(removed), len(files) - len(sent), sum(len(wanted[name]) for name in changed))
 
@@ -152,12 +171,26 @@ class Repl:
             names = json.loads(self._transport.fs_readfile(firmware.MANIFEST))
         return {name for name in names if isinstance(name, str) and name.startswith("/")}
 
-    def _changed(self, files: Mapping[str, bytes]) -> list[str]:
-        names = sorted(files)
+    def _in_rom(self, files: Mapping[str, bytes]) -> set[str]:
+        # An import takes a package from one place only. So a package runs from ROMFS if all of it is the same there.
+        names = firmware.in_place(files)
+        differing = self._differing({name: files[name] for name in names}, romfs.MOUNT)
+        packages = {firmware.top_level(name) for name in differing}
+        return {name for name in names if firmware.top_level(name) not in packages}
+
+    def _has_frozen_leaf(self) -> bool:
+        return self.execute(_FROZEN).strip() == b"True"
+
+    def _differing(self, files: Mapping[str, bytes], directory: str = "") -> list[str]:
+        known = self._digests(files, directory)
+        return [name for name in sorted(files) if known[name] != hashlib.sha256(files[name]).hexdigest()]
+
+    def _digests(self, names: Iterable[str], directory: str = "") -> dict[str, str | None]:
+        # None for a file that is not there.
+        wanted = sorted(names)
         with self._told():
-            digests = json.loads(self._transport.exec(_HASHES.format(names=names)))
-        known = dict(zip(names, digests, strict=True))
-        return [name for name in names if known[name] != hashlib.sha256(files[name]).hexdigest()]
+            digests = json.loads(self._transport.exec(_HASHES.format(names=[directory + name for name in wanted])))
+        return dict(zip(wanted, digests, strict=True))
 
     def _write(self, name: str, data: bytes) -> None:
         parent = PurePosixPath(name).parent

@@ -3,16 +3,20 @@
 import json
 import os
 import pty
+import shutil
 from pathlib import Path
 
 import pytest
 import serial
 from click.testing import CliRunner
 from flashkit import CONFIG
-from rootlet.board import firmware, inspect_image
+from rootlet import resources
+from rootlet.board import firmware, image, inspect_image
+from rootlet.board.definition import Board
 from rootlet.board.repl import Repl
 from rootlet.cli.board import push as cli
 from rootlet.errors import RootletError
+from rootlet.pki.identity import DeviceIdentity
 from support.serial_board import SerialBoard
 
 
@@ -133,3 +137,51 @@ def test_a_configuration_is_checked_before_it_is_sent(flash: Path, tmp_path: Pat
 def test_a_port_without_a_board_is_told(tmp_path: Path) -> None:
     with pytest.raises(RootletError, match="no MicroPython prompt on /dev/no-such-port"):
         Repl("/dev/no-such-port")
+
+
+@pytest.fixture
+def flash_in_place(tmp_path: Path, board: Board, identity: DeviceIdentity) -> Path:
+    """A board whose code is in romfs."""
+    made = image.build(board, CONFIG, application(tmp_path, "from rom"), [], identity=identity, in_place="yes")
+    path = tmp_path / "in-place.bin"
+    path.write_bytes(made.flash)
+    return path
+
+
+def test_what_romfs_holds_already_is_not_sent(flash_in_place: Path, tmp_path: Path) -> None:
+    with SerialBoard(flash_in_place) as line:
+        assert pushed(line.port, application(tmp_path, "from rom"), "--until", "from rom").startswith("0 files sent")
+
+
+def test_a_push_takes_precedence_over_romfs_until_romfs_is_pushed_again(flash_in_place: Path, tmp_path: Path) -> None:
+    with SerialBoard(flash_in_place) as line:
+        changed = pushed(line.port, application(tmp_path, "from vfs"), "--until", "from vfs")
+        assert changed.startswith("1 files sent") and "/app.mpy" in inspect_image.inspect(flash_in_place.read_bytes()).files
+        again = pushed(line.port, application(tmp_path, "from rom"), "--until", "from rom")
+        assert again.startswith("0 files sent (") and ", 1 removed" in again
+    assert "/app.mpy" not in inspect_image.inspect(flash_in_place.read_bytes()).files
+
+
+def test_a_copy_that_nothing_lists_does_not_hide_romfs(flash_in_place: Path, tmp_path: Path) -> None:
+    with SerialBoard(flash_in_place) as line:
+        with Repl(line.port) as board:
+            board.write("/app.py", b"print('by hand')")
+            board.write("/app.mpy", b"stale")
+        assert "by hand" in pushed(line.port, application(tmp_path, "from rom"), "--until", "by hand")
+    assert "/app.mpy" not in inspect_image.inspect(flash_in_place.read_bytes()).files
+
+
+def test_of_a_package_that_changed_all_is_sent_and_afterwards_nothing_of_it_stays(
+    flash_in_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "firmware"
+    shutil.copytree(resources.FIRMWARE, changed)
+    (changed / "leaf" / "backoff.py").write_text("def delay(attempt, random):\n    return 1\n")
+    source = application(tmp_path, "")
+    (source / "main.py").write_text("import leaf\nprint('leaf of', leaf.__file__)\n")
+    with SerialBoard(flash_in_place) as line:
+        with monkeypatch.context() as patched:
+            patched.setattr(resources, "FIRMWARE", changed)
+            assert "leaf of leaf/" in pushed(line.port, source, "--until", "leaf of")
+        assert "leaf of /rom/leaf/" in pushed(line.port, source, "--until", "leaf of")
+    assert not [name for name in inspect_image.inspect(flash_in_place.read_bytes()).files if name.startswith("/leaf/")]

@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.tree import Tree
 from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
+
+if TYPE_CHECKING:
+    from rootlet.board.image import InPlace
 
 
 @click.group(name="image")
@@ -40,6 +43,14 @@ Examples:
 @click.option("--root", "extra_roots", multiple=True, help="Embed this root as well; see rootlet roots list.")
 @click.option("--sandbox-root", type=click.Path(path_type=Path), help="Also trust this sandbox's root. Never in a product.")
 @click.option(
+    "--romfs",
+    "in_place",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="auto",
+    show_default=True,
+    help="Put code into a romfs partition, where it runs without RAM for it. auto: where MicroPython can do that.",
+)
+@click.option(
     "--built",
     type=int,
     help="Build time in Unix seconds, the floor of the device's clock; SOURCE_DATE_EPOCH or now unless given.",
@@ -55,6 +66,7 @@ def build(
     app: Path,
     extra_roots: tuple[str, ...],
     sandbox_root: Path | None,
+    in_place: "InPlace",
     built: int | None,
     output: Path,
     as_json: bool,
@@ -79,6 +91,7 @@ def build(
         sandbox_root=sandbox_root,
         built=built if built is not None else _source_date(),
         micropython_bin=read_input(micropython, "MicroPython firmware") if micropython else None,
+        in_place=in_place,
     )
     write_secret(output, made.flash)
     if sandbox_root:
@@ -92,6 +105,8 @@ def build(
         "vfs_bytes": made.vfs_size,
         "vfs_used": made.used,
         "files": dict(made.files),
+        "romfs_bytes": made.romfs_size,
+        "romfs_files": dict(made.romfs_files),
         **made.build,
     }
     if as_json:
@@ -99,6 +114,7 @@ def build(
         return
     out.print(f"{escape(str(output))}: {len(made.flash)} bytes for board {board_id}")
     out.print(f"  vfs       {len(made.files)} files, {made.used} of {made.vfs_size} bytes used")
+    out.print(f"  code      {made.code}")
     out.print(f"  firmware  {escape(made.build.get('micropython', 'no MicroPython: it boots on the virtual board only'))}")
     out.print(f"  roots     {', '.join(made.build['roots'])}")
     out.print(f"  identity  {escape(str(device)) if device else 'none: a golden image'}")
@@ -188,6 +204,8 @@ def _tree(title: str, facts: dict[str, Any]) -> Tree:
         roots.add(f"{escape(name)}  {escape(str(root['subject']))}  until {root['not_after']:%Y-%m-%d}"
                   if root["not_after"] else escape(f"{name}  SHA-256 {root['sha256']}"))  # fmt: skip
     _branch(tree.add("files"), facts["files"], facts["vfs_problem"])
+    if facts["romfs"] is not None:
+        _branch(tree.add("romfs"), facts["romfs"], facts["romfs_problem"])
     return tree
 
 

@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Send APPLICATION and leaf to a running board: only the files that changed. Then soft-reset it and show its log.
 
-    The board's identity, roots and state are not touched. A watchdog that the application armed goes on counting meanwhile.
+    The board's identity, roots and state are not touched. What is sent goes to vfs and takes precedence over the code in
+    romfs; code that is the same in romfs is not sent. A watchdog that the application armed goes on counting meanwhile.
     """
     from rootlet.board import firmware
     from rootlet.board.chip import find_port
