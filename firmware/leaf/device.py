@@ -246,7 +246,6 @@ class Device:
                 raise self._evidence.refused(endpoint, session.client_id)
             raise
         self._evidence.connected()
-        log("tls", "trusted " + " < ".join([subject for _, subject in stream.chain]))
         gc.collect()
         log("heap", "%d bytes used, %d free; %s" % (gc.mem_alloc(), gc.mem_free(), heap.text()))
         log("mqtt", "connected as %s, session %s" % (session.client_id, "present" if present else "new"))

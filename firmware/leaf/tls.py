@@ -9,6 +9,7 @@ import tls
 
 from . import heap, x509
 from .faults import Fault, lost, number
+from .log import log
 
 _FATAL_ALERT = 0x7780  # as all error numbers here: without the sign
 _EOF = 0x7280
@@ -52,7 +53,9 @@ class Stream:
         try:
             self._writer.write(data)
             await self._writer.drain()
-            self._trusted = True
+            if not self._trusted:
+                self._trusted = True
+                log("tls", "trusted " + " < ".join([subject for _, subject in self.chain]))
         except ValueError as error:
             raise self._refusal(str(error))
         except OSError as error:
@@ -150,6 +153,7 @@ async def connect(host, port, ssl_context, timeout):
         except OSError as error:
             fault = _unless_memory(error, "tcp", "%s port %d: %s" % (host, port, error))
             continue
+        log("tcp", "connected")
         return _wrap(sock, host, ssl_context)
     raise fault
 

@@ -27,16 +27,26 @@ def lines(
     """
     end = None if seconds is None else time.monotonic() + seconds
     try:
-        console = serial.serial_for_url(port, baud, timeout=POLL_SECONDS, do_not_open=True)
-        console.dtr = console.rts = False  # opened with both lines released, the board goes on running
-        with console:
+        with opened(port, baud) as console:
             if reset:
-                console.rts = True
-                time.sleep(RESET_SECONDS)
-                console.rts = False
+                reset_board(console)
             yield from split(console, ended=lambda: ended() or (end is not None and time.monotonic() >= end))
     except (serial.SerialException, OSError) as error:
         raise RootletError(f"cannot read {port}: {error}", hint="check the port; close any program that uses it") from None
+
+
+def opened(port: str, baud: int) -> serial.SerialBase:
+    """The port, which is opened when it is entered as a context. The board goes on running. Raises what pyserial does."""
+    console = serial.serial_for_url(port, baud, timeout=POLL_SECONDS, do_not_open=True)
+    console.dtr = console.rts = False  # both lines released
+    return console
+
+
+def reset_board(console: serial.SerialBase) -> None:
+    """Reset the board by the line that holds it in reset. Raises OSError where the port has none."""
+    console.rts = True
+    time.sleep(RESET_SECONDS)
+    console.rts = False
 
 
 def split(console: serial.SerialBase, pending: bytes = b"", ended: Callable[[], bool] = lambda: False) -> Iterator[str]:

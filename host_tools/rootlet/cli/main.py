@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "push": ("rootlet.cli.board.push", "Send changed code to a running board: the developer's loop."),
     "secure": ("rootlet.cli.board.secure", "Plan and burn the eFuses that protect a board."),
     "monitor": ("rootlet.cli.board.monitor", "Show a board's log."),
+    "bench": ("rootlet.cli.board.bench", "Measure a board that runs leaf: boot to PUBACK, heaps, versions."),
     "factory": ("rootlet.cli.factory.group", "Run a factory line: many boards at once, and the books that prove it."),
     "advisor": ("rootlet.cli.advisor.group", "Qualify a device: AWS IoT Device Advisor's cases at the desk."),
     "emulate": ("rootlet.cli.local.emulate", "Boot a flash image on the virtual board."),
