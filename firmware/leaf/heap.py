@@ -10,7 +10,8 @@ PIECE = 16896  # of it in one piece: the buffer of 16 K and its header
 WIFI = 45300  # active takes 33 to 38 K, joined 6 K more
 SPARE = 4096  # where less was left, a piece of a certificate or of a key may have been refused
 
-_CODES = (12, 16, 105, 106, 141, 203)  # ENOMEM, ENOBUFS, EAI_MEMORY of lwIP; Mbed TLS's MPI and ASN.1, and PSA
+# ENOMEM, ENOBUFS, EAI_MEMORY of lwIP, ESP_ERR_NO_MEM; Mbed TLS's MPI and ASN.1, and PSA
+_CODES = (12, 105, 203, 257, 16, 106, 141)
 _MBEDTLS = (0x7F00, 0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180)  # ALLOC_FAILED of SSL, X.509, PK, ECP, MD, CIPHER
 
 

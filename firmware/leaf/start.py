@@ -2,7 +2,7 @@
 import sys
 import time
 
-from . import faults, guard
+from . import faults, guard, heap
 from .log import log
 
 PAUSE = 5  # seconds before the board starts again after an application that failed
@@ -28,10 +28,12 @@ def run(application):
         raise
     except MemoryError as error:
         sys.print_exception(error)
-        fault = faults.Fault("out-of-memory", str(error))
+        fault = heap.out_of_memory(str(error))
     except Exception as error:
         sys.print_exception(error)
-        fault = faults.Fault("application", "%s: %s" % (type(error).__name__, error))
+        what = "%s: %s" % (type(error).__name__, error)
+        memory = isinstance(error, OSError) and heap.refused(faults.number(error))  # a TLS context that does not fit, say
+        fault = heap.out_of_memory(what) if memory else faults.Fault("application", what)
     faults.report(fault)
     from .journal import Journal
 

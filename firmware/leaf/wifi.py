@@ -4,7 +4,8 @@ import time
 
 import network
 
-from .faults import Fault
+from . import heap
+from .faults import Fault, number
 from .log import log
 
 _WRONG_PASSWORD = ("STAT_WRONG_PASSWORD", "STAT_HANDSHAKE_TIMEOUT")
@@ -16,7 +17,10 @@ async def connect(networks, timeout, power_saving=False):
         return  # something else brings the link up: Ethernet, or the application
     station = network.WLAN(network.STA_IF)
     if not station.active():
-        station.active(True)
+        try:
+            station.active(True)
+        except OSError as error:
+            raise heap.out_of_memory("the radio (%s)" % error) if heap.refused(number(error)) else error
         _configure(station, power_saving)
     if station.isconnected():
         return
@@ -54,6 +58,8 @@ async def _join(station, entry, timeout):
     try:
         station.connect(entry["ssid"], entry.get("password"))
     except OSError as error:
+        if heap.refused(number(error)):
+            raise heap.out_of_memory("joining " + entry["ssid"])
         raise Fault("wifi-lost", "the radio refuses to join %s (%s)" % (entry["ssid"], error))
     deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
     wrong = [getattr(network, name) for name in _WRONG_PASSWORD if hasattr(network, name)]
