@@ -26,6 +26,9 @@ import network  # noqa: E402
 
 machine.power_on(world)
 network.power_on(world)
+import trusted  # noqa: E402
+
+sys.modules["tls"] = trusted
 sys.modules["socket"] = network.Sockets(world.get("resolve", {}), world.get("ports", {}), world.get("resolve_later"))
 
 # Frozen in the official ESP32 firmware, so it is in RAM here and nowhere in the flash image.
@@ -44,6 +47,10 @@ os.chdir("/")
 sys.path[:] = ["", ".frozen"] + (["/rom", "/rom/lib"] if rom else []) + ["/lib"]
 if world.get("prompt"):
     os.putenv("MICROPYINSPECT", "1")
+
+import c_heap  # noqa: E402
+
+c_heap.power_on(world.get("c_heap"))
 del world, flash, filesystem, rom
 
 for script in ("boot.py", "main.py"):

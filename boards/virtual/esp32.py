@@ -1,6 +1,7 @@
 # The module `esp32` of a virtual board: partitions in a flash file. Read and write as on a chip, 4096 bytes a block.
 import struct
 
+import c_heap
 import uctypes
 import vfs
 
@@ -158,8 +159,8 @@ def operations_left():
 
 
 def idf_heap_info(capabilities):
-    """No IDF heap here: mbedTLS takes its buffers from the host's C heap."""
-    return [(160000, 120000, 110000, 120000)]
+    """What the account of the C heap has left (c_heap.py)."""
+    return c_heap.info()
 
 
 HEAP_DATA = 4

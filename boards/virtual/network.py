@@ -2,6 +2,8 @@
 import socket as _real
 import time
 
+import c_heap
+
 STA_IF, AP_IF = 0, 1
 STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
 STAT_BEACON_TIMEOUT, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_ASSOC_FAIL = 200, 201, 202, 203
@@ -20,7 +22,8 @@ def power_on(world):
     _mac = bytes(int(part, 16) for part in world["mac"].split(":"))
 
 
-def _out():
+def out():
+    """Whether no network is in reach."""
     now = time.ticks_diff(time.ticks_ms(), _on)
     return any(start <= now < end for start, end in _outages)
 
@@ -38,15 +41,21 @@ class WLAN:
     def active(self, on=None):
         if on is None:
             return WLAN._active
+        if on:
+            c_heap.need("wifi_active")
+        else:
+            c_heap.give_back("wifi_active")
+            c_heap.give_back("wifi_joined")
         WLAN._active = bool(on)
         return WLAN._active
 
     def connect(self, ssid=None, key=None, *, bssid=None):
         if not WLAN._active:
             raise OSError("Wifi Not Started")
-        if _out():
+        if out():
             WLAN._status = STAT_NO_AP_FOUND
         elif _networks is None or (ssid in _networks and _networks[ssid] == (key or "")):
+            c_heap.need("wifi_joined")
             WLAN._status = STAT_GOT_IP
         elif ssid in _networks:
             WLAN._status = STAT_WRONG_PASSWORD
@@ -54,10 +63,11 @@ class WLAN:
             WLAN._status = STAT_NO_AP_FOUND
 
     def disconnect(self):
+        c_heap.give_back("wifi_joined")
         WLAN._status = STAT_IDLE
 
     def isconnected(self):
-        if WLAN._status == STAT_GOT_IP and _out():
+        if WLAN._status == STAT_GOT_IP and out():
             WLAN._status = STAT_BEACON_TIMEOUT
         return WLAN._status == STAT_GOT_IP
 
@@ -82,6 +92,8 @@ class Sockets:
         self._ports = ports  # well-known ports that a test's server cannot bind, and where it listens instead
 
     def getaddrinfo(self, host, port, *rest):
+        for what in ("wifi_active", "wifi_joined"):
+            c_heap.need(what)  # who configures no network has one all the same: it is paid for here
         address = self._table.get(host, host)
         if self._later and host in self._table:
             self._table[host] = self._later

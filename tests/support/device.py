@@ -28,7 +28,7 @@ class BuiltDevice:
     sandbox_root: Path | None = None
     resolve: Mapping[str, str] = field(default_factory=dict)
     application: Path = SAMPLE
-    heapsize: str = "160K"
+    heapsize: str = "176K"
     built: int | None = None
     in_place: image.InPlace = "auto"
 

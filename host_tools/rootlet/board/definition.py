@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rootlet import resources
+from rootlet.board import memory as memories
 from rootlet.board.partitions import SECURE_CERT, SUBTYPES, TYPES, Partition, vfs
 from rootlet.errors import BadInput
 
@@ -25,7 +26,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "micropython": dict,
     "partition": list,
 }
-_OPTIONAL: dict[str, type | tuple[type, ...]] = {"pins": dict, "secure_element": str}
+_OPTIONAL: dict[str, type | tuple[type, ...]] = {"pins": dict, "secure_element": str, "memory": dict}
 _MICROPYTHON_KEYS: dict[str, type | tuple[type, ...]] = {"build": str, "version": str, "file": str}
 _PARTITION_KEYS: dict[str, type | tuple[type, ...]] = {
     "label": str,
@@ -65,6 +66,8 @@ class Board:
     partitions: tuple[Partition, ...]
     pins: Mapping[str, int]
     secure_element: str | None = None
+    memory: memories.Memory | None = None
+    """None where it is no bound: a board with PSRAM."""
 
     @property
     def vfs(self) -> Partition:
@@ -115,6 +118,7 @@ def load_board(board_id: str, directory: Path | None = None) -> Board:
         partitions=partitions,
         pins=document.get("pins", {}),
         secure_element=document.get("secure_element"),
+        memory=memories.read(document["memory"]) if "memory" in document else None,
     )
 
 
@@ -127,6 +131,8 @@ def _check_values(document: dict[str, Any]) -> list[str]:
         problems.append("flash_sizes must be sizes in bytes, 2 MiB or more")
     if isinstance(pins, dict):
         problems += [f"pins.{name} is no GPIO number" for name, pin in pins.items() if type(pin) is not int or pin < 0]
+    if isinstance(document.get("memory"), dict):
+        problems += memories.check(document["memory"])
     if isinstance(document.get("micropython"), dict):
         problems += _check_keys(document["micropython"], _MICROPYTHON_KEYS, "micropython.", {"sha256": str})
     return problems

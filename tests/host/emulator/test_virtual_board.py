@@ -3,27 +3,14 @@
 from pathlib import Path
 
 import pytest
-from rootlet.board import filesystem, partitions
-from rootlet.board.definition import load_board
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard, parse_resolve
 from rootlet.errors import BadInput, RootletError
-
-BOARD = load_board("esp32_generic")
+from support.flashes import BOARD, write
 
 
 @pytest.fixture
 def flash(tmp_path: Path) -> Path:
     return tmp_path / "flash.bin"
-
-
-def write(flash: Path, main: str) -> None:
-    """A flash that holds nothing but this main.py."""
-    content = bytearray(b"\xff" * BOARD.flash_size)
-    table = partitions.encode(BOARD.partitions)
-    content[BOARD.partition_table_offset : BOARD.partition_table_offset + len(table)] = table
-    vfs = partitions.vfs(BOARD.partitions, BOARD.flash_size)
-    content[vfs.offset : vfs.end] = filesystem.build({"/main.py": main.encode()}, vfs.size)
-    flash.write_bytes(content)
 
 
 COUNTS = """

@@ -17,7 +17,7 @@ Examples:
 )
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--resolve", metavar="HOST:ADDRESS", multiple=True, help="What DNS answers for HOST; may be repeated.")
-@click.option("--heapsize", default=None, metavar="SIZE", help="MicroPython's heap, such as 160K (the default) or 96K.")
+@click.option("--heapsize", default=None, metavar="SIZE", help="MicroPython's heap, such as 176K (the default) or 96K.")
 @click.option("--mac", default=None, help="The chip's MAC address.")
 @click.option("--snapshot", is_flag=True, help="Write to a copy: IMAGE stays as it is.")
 @click.option("--no-restart", is_flag=True, help="End when the board resets, instead of booting it again.")

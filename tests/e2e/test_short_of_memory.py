@@ -1,0 +1,141 @@
+"""Too little memory, as on the chip: named as such, with what is missing, and never blamed on whom the device trusts."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from rootlet.emulator import c_heap
+from rootlet.emulator.virtual_board import VirtualBoard
+from rootlet.pki.authority import Authority
+from support.chains import HOST, Chain, make_chain
+from support.device import BuiltDevice, fault_line, no_line
+from support.impostor import Impostor
+from support.wire import receive
+
+KEEPS = """
+from leaf import Device
+kept = bytearray(%d)
+device = Device()
+device.run()
+"""
+PUBLISHES = """
+from leaf import Device
+device = Device()
+
+@device.telemetry(every=0.05)
+def counter():
+    return {"n": 1}
+
+device.run()
+"""
+SHED = {"ssid": "shed", "password": "a-password"}
+LARGE = 44_000  # bytes here; a chip would count two thirds, which with leaf is more than its GC heap's first area
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return make_chain()
+
+
+@pytest.fixture
+def device(tmp_path: Path, authority: Authority, chain: Chain) -> BuiltDevice:
+    root = tmp_path / "root.crt"
+    root.write_bytes(chain.root.public_bytes(Encoding.PEM))
+    config = {"endpoint": HOST, "wifi": [SHED]}
+    made = BuiltDevice(tmp_path, authority.issue("sensor-1"), config, root, {HOST: "127.0.0.1"}, heapsize="400K")
+    made.application = tmp_path / "application.py"
+    return made
+
+
+def figures(**other: int) -> dict[str, dict[str, dict[str, int]]]:
+    """The account of a chip whose C heap differs from the worst that was seen."""
+    worst = c_heap.figures()[c_heap.UNKNOWN][c_heap.UNKNOWN]
+    assert worst
+    return {c_heap.UNKNOWN: {c_heap.UNKNOWN: {**worst, **other}}}
+
+
+PLENTY = figures(boot=500_000)
+
+
+def answer(connection: socket.socket, _number: int) -> None:
+    """CONNACK, and then a broker that takes everything and acknowledges it."""
+    with contextlib.suppress(OSError, EOFError):
+        receive(connection)
+        connection.sendall(b"\x20\x02\x00\x00")
+        while True:
+            first, body = receive(connection)
+            if first == 0x82:
+                connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+            elif first & 0xF6 == 0x32:
+                at = 2 + int.from_bytes(body[:2], "big")
+                connection.sendall(b"\x40\x02" + body[at : at + 2])
+
+
+@contextlib.contextmanager
+def booted(device: BuiltDevice, chain: Chain, application: str, **world: object) -> Iterator[tuple[VirtualBoard, Impostor]]:
+    device.application.write_text(application)
+    with Impostor(chain.sent, chain.key, script=answer) as server:
+        device.config = {**device.config, "port": server.port}
+        with device.boot(**world) as board:
+            yield board, server
+
+
+def test_an_application_that_is_too_large_is_told_at_boot_and_before_a_handshake(device: BuiltDevice, chain: Chain) -> None:
+    with booted(device, chain, KEEPS % LARGE, c_heap=c_heap.figures()) as (board, server):
+        at_boot = board.wait_for("heap: the application is too large: .* bytes are missing").string
+        line = fault_line(board, "out-of-memory")
+        board.wait_for("backoff: ")
+        assert no_line(board, ["tls-", "mqtt:"])
+    assert "the network and TLS take 80300 bytes" in at_boot
+    assert "TLS takes 35000 bytes: C heap " in line
+    assert "bytes are missing; make the application smaller" in line
+    assert not server.heard
+
+
+def test_an_application_that_leaves_no_room_for_a_tls_context_is_out_of_memory(device: BuiltDevice, chain: Chain) -> None:
+    with booted(device, chain, KEEPS % 200_000, c_heap=c_heap.figures()) as (board, _):
+        assert "C heap " in fault_line(board, "out-of-memory")
+        assert no_line(board, ["fault: application", "fault: tls-"])
+
+
+@pytest.mark.parametrize("what", ["wifi_active", "wifi_joined"])
+def test_a_radio_without_memory_is_no_lost_access_point(device: BuiltDevice, chain: Chain, what: str) -> None:
+    with booted(device, chain, KEEPS % 1, c_heap=figures(boot=500_000, **{what: 450_000})) as (board, _):
+        fault_line(board, "out-of-memory")
+        board.wait_for("backoff: ")
+        assert no_line(board, ["fault: wifi-", "fault: unexpected"])
+
+
+def test_the_same_application_connects_where_there_is_more_memory(device: BuiltDevice, chain: Chain) -> None:
+    with booted(device, chain, KEEPS % LARGE, c_heap=PLENTY) as (board, _):
+        board.wait_for(r"heap: \d+ bytes used, \d+ free; C heap \d+ free, largest block \d+, lowest \d+")
+        board.wait_for("mqtt: connected")
+
+
+def test_a_handshake_that_runs_out_of_memory_is_not_taken_for_distrust(device: BuiltDevice, chain: Chain) -> None:
+    starving = figures(boot=500_000, tls_handshake=450_000)
+    with booted(device, chain, KEEPS % 1, c_heap=starving) as (board, server):
+        line = fault_line(board, "out-of-memory")
+        board.wait_for("backoff: ")
+        assert no_line(board, ["fault: tls-"])
+    assert "tls-untrusted-root (" in line  # what Mbed TLS made of it
+    assert "lowest 0, 4096 bytes are missing" in line
+    assert not server.heard
+
+
+def test_distrust_with_memory_to_spare_is_distrust(device: BuiltDevice, chain: Chain) -> None:
+    stranger = make_chain(root="Somebody Else's Root")
+    with booted(device, stranger, KEEPS % 1, c_heap=PLENTY) as (board, _):
+        assert "Somebody Else's Root" in fault_line(board, "tls-untrusted-root")
+
+
+def test_an_access_point_lost_while_publishing_is_no_handshake_and_no_policy(device: BuiltDevice, chain: Chain) -> None:
+    """Sockets then fail with -113, as lwIP's do."""
+    with booted(device, chain, PUBLISHES, c_heap=PLENTY, wifi_outages=[[2000, 4000]]) as (board, _):
+        board.wait_for("mqtt: first puback")
+        line = fault_line(board, "wifi-lost")
+        board.wait_for("mqtt: connected", since=board.lines.index(line))
+        assert no_line(board, ["fault: tls-", "fault: policy-denied", "fault: device-certificate-refused"])
