@@ -17,6 +17,7 @@ _SMALLEST = 2048  # bytes; MicroPython adds no less to its heap
 _figures = None
 _taken = {}  # what -> bytes
 _lowest = 0
+highest = 0  # bytes alive in the GC heap, as a chip would count them, whenever it was looked at
 _shims = 0  # bytes of the GC heap that are ours and not the device's: on a chip these modules are in flash
 
 
@@ -49,8 +50,11 @@ def _choose(boards):
 
 def live():
     """What the device keeps alive in the GC heap, as a chip would count it. Garbage is collected first."""
+    global highest
     gc.collect()
-    return max(0, gc.mem_alloc() - _shims) * _OF_1000 // 1000
+    found = max(0, gc.mem_alloc() - _shims) * _OF_1000 // 1000
+    highest = max(highest, found)
+    return found
 
 
 def info():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from rootlet.board import heap_budget
 from rootlet.emulator import c_heap
 from rootlet.emulator.virtual_board import VirtualBoard
 from rootlet.pki.authority import Authority
@@ -28,6 +29,19 @@ device = Device()
 @device.telemetry(every=0.05)
 def counter():
     return {"n": 1}
+
+device.run()
+"""
+COUNTS = """
+import c_heap  # of the virtual board
+from leaf import Device
+device = Device()
+
+@device.telemetry(every=0.2)
+def reading():
+    c_heap.live()
+    print("%d bytes alive" % c_heap.highest)
+    return {}
 
 device.run()
 """
@@ -139,3 +153,11 @@ def test_an_access_point_lost_while_publishing_is_no_handshake_and_no_policy(dev
         line = fault_line(board, "wifi-lost")
         board.wait_for("mqtt: connected", since=board.lines.index(line))
         assert no_line(board, ["fault: tls-", "fault: policy-denied", "fault: device-certificate-refused"])
+
+
+def test_the_budget_of_an_image_counts_leaf_as_the_virtual_board_does(device: BuiltDevice, chain: Chain) -> None:
+    """What it fails with is what to write into heap_budget.py."""
+    with booted(device, chain, COUNTS, c_heap=PLENTY) as (board, _):
+        board.wait_for("mqtt: first puback")
+        alive = int(board.wait_for(r"^(\d+) bytes alive", since=len(board.lines))[1])
+    assert heap_budget.LEAF * 0.9 < alive < heap_budget.LEAF * 1.05

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet import __version__
-from rootlet.board import filesystem, firmware, micropython, partitions, romfs, secure_cert
+from rootlet.board import filesystem, firmware, heap_budget, micropython, partitions, romfs, secure_cert
 from rootlet.board.definition import Board
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity, load_certificates
@@ -34,6 +34,9 @@ class Image:
     romfs_size: int
     can_run_in_place: bool | None
     """Whether the given MicroPython has ROMFS; None where none was given."""
+
+    budget: heap_budget.Budget | None
+    """None for a board with PSRAM."""
 
     @property
     def code(self) -> str:
@@ -72,6 +75,7 @@ def build(
     flash = bytearray(b"\xff" * board.flash_size)
     table = board.partitions
     found = _checked(micropython_bin, board) if micropython_bin is not None else None
+    release = None
     facts = {
         "board": board.id,
         "built": int(time.time()) if built is None else built,
@@ -85,6 +89,7 @@ def build(
     if found is not None and micropython_bin is not None:
         table = partitions.with_secure_cert(found.partitions)
         facts["micropython"] = found.text
+        release = ".".join(map(str, found.version or ()))
         _put(flash, board.micropython_offset, micropython_bin)
     files = firmware.files(
         application, config, anchors, facts, romfs=facts["code"] == "romfs", frozen=bool(facts["leaf_frozen"])
@@ -98,12 +103,13 @@ def build(
     _put(flash, board.partition_table_offset, partitions.encode(table))
     if identity is not None:
         _put(flash, partitions.find(table, partitions.SECURE_CERT).offset, secure_cert.from_identity(identity))
+    budget = heap_budget.estimate(board.memory, files, release) if board.memory else None
     content = filesystem.build(files.vfs, vfs.size)
     _put(flash, vfs.offset, content)
     sizes = {name: len(data) for name, data in files.vfs.items()}
     rom_sizes = {name: len(data) for name, data in files.romfs.items()}
     able = found.romfs if found is not None else None
-    return Image(bytes(flash), sizes, filesystem.used(content), vfs.size, facts, rom_sizes, len(rom), able)
+    return Image(bytes(flash), sizes, filesystem.used(content), vfs.size, facts, rom_sizes, len(rom), able, budget)
 
 
 def _checked(micropython_bin: bytes, board: Board) -> micropython.MicroPython:

@@ -15,6 +15,7 @@ from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
 if TYPE_CHECKING:
+    from rootlet.board.heap_budget import Budget
     from rootlet.board.image import InPlace
 
 
@@ -107,8 +108,11 @@ def build(
         "files": dict(made.files),
         "romfs_bytes": made.romfs_size,
         "romfs_files": dict(made.romfs_files),
+        "memory": made.budget.facts() if made.budget else None,
         **made.build,
     }
+    if made.budget and (warning := made.budget.warning()):
+        err.print(f"[bold yellow]WARNING:[/] {escape(warning)}")
     if as_json:
         emit_json(facts)
         return
@@ -116,6 +120,7 @@ def build(
     out.print(f"  vfs       {len(made.files)} files, {made.used} of {made.vfs_size} bytes used")
     out.print(f"  code      {made.code}")
     out.print(f"  firmware  {escape(made.build.get('micropython', 'no MicroPython: it boots on the virtual board only'))}")
+    out.print(f"  memory    {escape(_memory(made.budget))}")
     out.print(f"  roots     {', '.join(made.build['roots'])}")
     out.print(f"  identity  {escape(str(device)) if device else 'none: a golden image'}")
 
@@ -185,6 +190,18 @@ def diff(first: Path, second: Path, as_json: bool) -> None:
             out.print(f"{escape(difference.where):<28} {escape(difference.what)}")
     if differences:
         raise SystemExit(1)
+
+
+def _memory(budget: "Budget | None") -> str:
+    if budget is None:
+        return "no bound: the board has PSRAM"
+    shares = f"leaf {budget.leaf}, the application's code {budget.application}"
+    text = f"about {budget.live} of {budget.gc_area} bytes in the GC heap's first area ({shares})"
+    if budget.spare is None:
+        return text
+    with_what = f"MicroPython {budget.release}" if budget.release else "the hungriest MicroPython known"
+    left = f"has {budget.spare} bytes to spare" if budget.spare >= 0 else f"lacks {-budget.spare} bytes"
+    return f"{text}; with {with_what} TLS {left}"
 
 
 def _tree(title: str, facts: dict[str, Any]) -> Tree:
