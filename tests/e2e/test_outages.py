@@ -100,6 +100,7 @@ def test_readings_made_while_the_link_is_down_arrive_when_it_is_back(
         report = watcher.wait_for(lambda: [r for r in watcher.on("/faults") if r["counts"]])[0]
     assert report["text"].startswith("offline ")
     assert sum(report["counts"].values()) >= 2
+    assert report["c_heap"].keys() == {"free", "largest", "lowest"}
     assert report["last"]
     assert report["dropped"] == {}
 

@@ -49,6 +49,7 @@ def test_after_four_failed_boots_the_device_starts_without_its_application_and_a
         reply = messages.send_command("safe-1", "leaf.status", {}, application="leaf", timeout=10)
         assert reply["result"]["safe_mode"] is True
         assert reply["result"]["heap_free"] > 10_000
+        assert reply["result"]["c_heap"].keys() == {"free", "largest", "lowest"}
         since = len(board.lines)
         messages.send_command("safe-1", "leaf.restart", {}, application="leaf", timeout=10)
         board.wait_for("safe-mode: 4 boots in a row failed", since=since)  # the application has had its four chances again
