@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import importlib.util
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from rootlet import resources
 from rootlet.emulator.frozen import frozen_directory
 from rootlet.emulator.watchdog import Watchdog
 from rootlet.errors import BadInput, RootletError
+from rootlet.extras import require
 from rootlet.processes import PARENT
 
 _INHERITED = ("PYTHON", "VIRTUAL_ENV", "PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_", "TZ")
@@ -239,5 +239,4 @@ def _check(image: Path) -> None:
             f"{image} is {size} bytes long, which is no flash size ({sizes} MiB)",
             hint="give a whole flash image, as rootlet image build writes it",
         )
-    if importlib.util.find_spec("micropython_run") is None:
-        raise RootletError("MicroPython's Unix port is not installed", hint="pip install 'rootlet[emulator]'")
+    require("emulator", "the virtual board")

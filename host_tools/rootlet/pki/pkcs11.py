@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from rootlet.errors import BadInput, RootletError
+from rootlet.extras import require
 from rootlet.pki.certificates import PublicKey, supported_public_key
 from rootlet.pki.external_key import TOKEN, ExternalKey, Hash, Sign, digest, key_with_signer
 from rootlet.pki.keys import KeyType
@@ -85,12 +86,11 @@ def _record(module: Path, token: str, label: str) -> dict[str, str]:
 
 
 def _binding() -> Any:
-    try:
-        import pkcs11
-        import pkcs11.util.ec
-        import pkcs11.util.rsa
-    except ImportError:
-        raise RootletError("python-pkcs11 is not installed", hint="pip install 'rootlet[hsm]'") from None
+    require("hsm", "a key in a PKCS#11 token")
+    import pkcs11
+    import pkcs11.util.ec
+    import pkcs11.util.rsa
+
     return pkcs11
 
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from rootlet.errors import RootletError
+from rootlet.extras import require
 from rootlet.processes import PARENT
 from rootlet.sandbox.server import Facts, SandboxSettings
 
@@ -44,6 +45,7 @@ class Sandbox:
 
     def start(self) -> None:
         """Start it and return once it serves. Raises RootletError with its last words where it does not."""
+        require("sandbox", "the sandbox")
         read_end, write_end = os.pipe()
         settings = asdict(self._settings) | {"ready_fd": write_end}
         self._process = subprocess.Popen(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rootlet.errors import BadInput
+from rootlet.extras import require
 from rootlet.files import make_private_directory, write_atomic
 from rootlet.processes import die_with_parent
 from rootlet.sandbox import chain as server_chain
@@ -56,8 +57,9 @@ class Facts:
 def serve(settings: SandboxSettings, ready: Callable[[Facts], None]) -> None:
     """Run a sandbox until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once it serves.
 
-    Raises BadInput for a taken port.
+    Raises BadInput for a taken port, RootletError without the extra ``sandbox``.
     """
+    require("sandbox", "the sandbox")
     with (
         _listen(settings.api_port, "--api-port") as api_socket,
         _listen(settings.mqtt_port, "--mqtt-port") as mqtt_socket,

@@ -1,6 +1,5 @@
 """``rootlet factory``: the line's commands; those that run it and those that talk to AWS live in modules of their own."""
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +35,6 @@ def command() -> None:
       rootlet factory status monday
       rootlet factory verify-books                       print the head, keep it with the day's papers
     """
-    for module in ("sqlalchemy", "alembic", "segno", "PIL", "reportlab", "starlette", "uvicorn", "jinja2"):
-        if importlib.util.find_spec(module) is None:
-            raise RootletError(f"{module} is not installed", hint="pip install 'rootlet[factory]'")
 
 
 @command.command(
