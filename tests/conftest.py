@@ -14,6 +14,15 @@ from rootlet.sandbox.sandbox import Sandbox
 # Who is started in the background by a shell ignores Ctrl-C, and so would the commands that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_sandbox_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A sandbox that runs in another terminal is none of the tests' business, nor theirs of its owner's commands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 PASSPHRASE = b"correct horse battery staple"
 
 

@@ -32,7 +32,7 @@ def test_a_rotation_by_its_two_commands_with_the_board_between_them(
     begin = ["rotate", str(directory), "--ca", str(ca), "--address", "127.0.0.1", "--mqtt-port", str(facts.mqtt_port)]
     untrusted = CliRunner().invoke(cloud, begin).exception
     assert isinstance(untrusted, RootletError)
-    assert "is not to be trusted" in untrusted.what
+    assert "is not trusted" in untrusted.what
     begin += ["--root", str(sandbox.root_pem)]
     finish = ["rotate", str(directory), "--finish", "--image", str(device.flash)]
 

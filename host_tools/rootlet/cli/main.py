@@ -13,13 +13,16 @@ from rootlet.errors import RootletError
 FLOW = """Give an ESP32 its identity and get it safely onto AWS IoT Core.
 
 \b
-The flow, each step a command of its own:
-  rootlet ca create fleet-ca                     mint the fleet CA
-  rootlet device issue sensor-1 --ca fleet-ca    a key and certificate for one device
-  rootlet sandbox up                             a local IoT Core (or use your AWS account)
-  rootlet cloud register devices/sensor-1        the cloud trusts the device
+From nothing to a connected device, in an empty directory; each step is a command of its own:
+  rootlet sandbox up                             a local IoT Core; leave it running, in a second terminal
+  rootlet ca create fleet-ca                     mint the fleet CA; choose a passphrase
+  rootlet device issue sensor-1 --ca fleet-ca    make a key and certificate for one device
+  rootlet cloud register devices/sensor-1        make the cloud trust the device
   rootlet image build --device devices/sensor-1 -o flash.bin
-  rootlet emulate flash.bin                      boot the very bytes, no hardware needed
+  rootlet emulate flash.bin                      boot those very bytes, no hardware needed; Ctrl-C ends
+
+\b
+The sandbox is found while it runs. For your AWS account set AWS_PROFILE instead, and give image build its --config.
 """
 
 # name -> (module, one line of help). A module is imported only when its command is used, so that --help is quick.

@@ -1,6 +1,7 @@
 """Clients of AWS, and its errors in Rootlet's words. Credentials, profile, region and endpoint are boto3's usual ones."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,31 @@ def iot() -> "IoTClient":
 def arn_prefix() -> str:
     """What the ARNs of AWS IoT begin with here: ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
     with aws_errors():
-        sts = boto3.client("sts")
+        sts = boto3.client("sts", config=_TIMEOUTS)
         caller = sts.get_caller_identity()
         partition = caller["Arn"].split(":")[1]  # aws, aws-cn, aws-us-gov
         return f"arn:{partition}:iot:{sts.meta.region_name}:{caller['Account']}"
     raise AssertionError  # aws_errors() never swallows
+
+
+def whereabouts() -> str:
+    """Which cloud boto3 talks to, for people: the endpoint that is set, or the account and region of AWS.
+
+    Raises BadInput where no region or no credentials are configured.
+    """
+    if url := os.environ.get("AWS_ENDPOINT_URL"):
+        return f"AWS_ENDPOINT_URL {url}"
+    iot()  # says what is not configured
+    with aws_errors():
+        session = boto3.Session()
+    profile = f", profile {session.profile_name}" if session.profile_name != "default" else ""
+    try:
+        _, _, _, region, account = arn_prefix().split(":")
+    except BadInput:
+        raise
+    except RootletError as error:  # a network without STS, say: the command itself may still work
+        return f"AWS, {session.region_name}{profile} (its account is unknown: {error.what})"
+    return f"AWS account {account}, {region}{profile}"
 
 
 @contextlib.contextmanager
@@ -54,9 +75,10 @@ def aws_errors() -> Iterator[None]:
     try:
         yield
     except NoRegionError:
-        raise BadInput("no AWS region is configured", hint="set AWS_REGION, or a profile that has one") from None
+        hint = "set AWS_REGION, or a profile that has one; or start a sandbox: rootlet sandbox up"
+        raise BadInput("no AWS region is configured", hint=hint) from None
     except NoCredentialsError:
-        raise BadInput("no AWS credentials found", hint="aws configure, or export what rootlet sandbox up prints") from None
+        raise BadInput("no AWS credentials found", hint="aws configure, or start a sandbox: rootlet sandbox up") from None
     except EndpointConnectionError as error:
         raise RootletError(
             str(error), hint="check the network; for the sandbox, that it is up and AWS_ENDPOINT_URL is its"

@@ -6,6 +6,7 @@ wants proof that the board carries it, puts it in the old one's place, and switc
 interrupted anywhere and run again: until ``finish`` has its proof, the old certificate stays ACTIVE.
 """
 
+import datetime as dt
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ from rootlet.cloud import lifecycle, registration
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
-from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.identity import CERTIFICATE, KEY, DeviceIdentity
+from rootlet.trust import stores
+from rootlet.trust.fetch import Offer, fetch
+from rootlet.trust.judge import judge
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -61,6 +65,41 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
             done.changes += registered.changes
     prove(new)
     return done
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Where the new certificate is shown: at ``address`` (None: the one in DNS) and ``port`` of the account's endpoint.
+
+    ``root`` is trusted beside Amazon's: a sandbox's.
+    """
+
+    address: str | None = None
+    port: int = 8883
+    root: Path | None = None
+
+
+def prove(iot: "IoTClient", new: DeviceIdentity, place: Path, proof: Proof) -> None:
+    """Have the account's endpoint accept the certificate in ``place``, the directory of ``new``. Raises RootletError.
+
+    The proof is a TLS 1.2 handshake that the server finishes: it has seen the certificate registered and ACTIVE. Only the
+    account's own endpoint counts, so it is judged as a device would judge it, first.
+    """
+    host = registration.endpoint(iot)
+    offer = Offer(certificate=place / CERTIFICATE, key=place / KEY)
+    served = fetch(host, proof.port, offer, connect_to=proof.address)
+    roots = [*stores.pinned().values(), *(stores.from_file(proof.root) if proof.root else [])]
+    verdict = judge(served.chain, roots, host, dt.datetime.now(dt.UTC), served.message_size)
+    if not verdict.ok:
+        raise RootletError(
+            f"the server that answers as {host} is not trusted: {verdict.broken[0].text}",
+            hint="see: rootlet chain; for a sandbox give its root with --root; the old certificate is untouched",
+        )
+    if served.failure:
+        raise RootletError(
+            f"{host} does not accept the new certificate of {new.thing}: {served.failure}",
+            hint="run this again; the old certificate is untouched",
+        )
 
 
 def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bool = False) -> Rotation:

@@ -86,7 +86,7 @@ class VirtualBoard:
 
     def start(self) -> None:
         """Boot the board. Raises BadInput for an image that no board could hold."""
-        _check(self._image)
+        check(self._image)
         flash = self._snapshot() if self.settings.snapshot else self._image.resolve()
         self._lock(flash)
         world = {
@@ -228,7 +228,8 @@ def parse_resolve(text: str) -> tuple[str, str]:
     return host, address
 
 
-def _check(image: Path) -> None:
+def check(image: Path) -> None:
+    """Raises BadInput for an image that no board could hold, RootletError without the extra ``emulator``."""
     try:
         size = image.stat().st_size
     except OSError as error:

@@ -13,7 +13,8 @@ from typing import Self
 from rootlet.errors import RootletError
 from rootlet.extras import require
 from rootlet.processes import PARENT
-from rootlet.sandbox.server import Facts, SandboxSettings
+from rootlet.sandbox.running import Facts
+from rootlet.sandbox.server import SandboxSettings
 
 
 class Sandbox:

@@ -12,9 +12,8 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rootlet.errors import BadInput
 from rootlet.extras import require
@@ -22,6 +21,7 @@ from rootlet.files import make_private_directory, write_atomic
 from rootlet.processes import die_with_parent
 from rootlet.sandbox import chain as server_chain
 from rootlet.sandbox import ministack_patch
+from rootlet.sandbox.running import Facts
 
 LOOPBACK = "127.0.0.1"
 DOMAIN = "localhost"
@@ -36,22 +36,6 @@ class SandboxSettings:
     api_port: int = 0
     mqtt_port: int = 0
     state: str | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a client needs: ``root`` is the path of the root certificate (PEM), ``chain`` that of what the server sends."""
-
-    endpoint: str
-    mqtt_port: int
-    api_url: str
-    region: str
-    root: str
-    chain: str
-    environment: dict[str, str]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def serve(settings: SandboxSettings, ready: Callable[[Facts], None]) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from rootlet.cli.board import defaults
 from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
@@ -27,6 +28,7 @@ def command() -> None:
 @command.command(
     epilog="""\b
 Examples:
+  rootlet image build --device devices/sensor-1 -o flash.bin      for the running sandbox
   rootlet image build --device devices/sensor-1 --config config.json --app my_app/ -o flash.bin
   rootlet image build --board esp32_generic_s3 --micropython ESP32_GENERIC_S3-20260824-v1.29.0.bin \\
       --config config.json --app my_app/ -o golden.bin
@@ -39,8 +41,15 @@ Examples:
 )
 @click.option("--micropython", type=click.Path(path_type=Path), help="MicroPython's .bin for this board, to put in as well.")
 @click.option("--flash-size", type=int, metavar="MIB", help="The module's flash in MiB. [default: the board's usual size]")
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path), help="The device's config.json.")
-@click.option("--app", required=True, type=click.Path(path_type=Path), help="A .py file, or a directory with main.py.")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="The device's config.json. [default: the running sandbox's endpoint, and its root]",
+)
+@click.option(
+    "--app", type=click.Path(path_type=Path), help="A .py file, or a directory with main.py. [default: the sample]"
+)
 @click.option("--root", "extra_roots", multiple=True, help="Embed this root as well; see rootlet roots list.")
 @click.option("--sandbox-root", type=click.Path(path_type=Path), help="Also trust this sandbox's root. Never in a product.")
 @click.option(
@@ -63,8 +72,8 @@ def build(
     device: Path | None,
     micropython: Path | None,
     flash_size: int | None,
-    config_path: Path,
-    app: Path,
+    config_path: Path | None,
+    app: Path | None,
     extra_roots: tuple[str, ...],
     sandbox_root: Path | None,
     in_place: "InPlace",
@@ -74,7 +83,6 @@ def build(
 ) -> None:
     """Build the whole flash of a board: partition table, credentials, and the file system with leaf and the application."""
     from rootlet.board import image
-    from rootlet.board.config import load_config
     from rootlet.board.definition import load_board
     from rootlet.files import read_input, write_secret
     from rootlet.pki.identity import DeviceIdentity
@@ -83,10 +91,11 @@ def build(
     manifest = load_manifest()
     chosen = dict.fromkeys((*manifest.defaults(), *manifest.select(extra_roots)))
     board = load_board(board_id)
+    config, sandbox_root = defaults.configuration(config_path, sandbox_root)
     made = image.build(
         board.with_flash(flash_size << 20) if flash_size is not None else board,
-        load_config(config_path),
-        app,
+        config,
+        defaults.application(app),
         tuple(chosen),
         identity=DeviceIdentity.load(device) if device else None,
         sandbox_root=sandbox_root,

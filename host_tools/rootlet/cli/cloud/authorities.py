@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
@@ -50,9 +51,9 @@ def register_ca(
     as_json: bool,
 ) -> None:
     """Have the account trust a CA. Running it again changes nothing."""
-    from rootlet.cloud import authorities, client
+    from rootlet.cloud import authorities
 
-    iot = client.iot()
+    iot = account.iot()
     if request:
         code = authorities.registration_code(iot)
         if as_json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud.authorities import _certificate, _tell
 from rootlet.cli.options import PATH, address_option, days_left_option, json_option
@@ -54,9 +55,9 @@ def revoke(device: Path, as_json: bool) -> None:
 @json_option
 def delete(device: Path, with_thing: bool, as_json: bool) -> None:
     """Take a device's certificate out of the account. Its files stay."""
-    from rootlet.cloud import client, lifecycle
+    from rootlet.cloud import lifecycle
 
-    done = lifecycle.delete(client.iot(), _id(device), thing=with_thing)
+    done = lifecycle.delete(account.iot(), _id(device), thing=with_thing)
     _tell(asdict(done), done.changes, "nothing to change: the account does not know it", as_json)
 
 
@@ -80,8 +81,8 @@ Until --finish has seen the new certificate on the board, the old one stays acti
 )
 @click.option("--baud", type=int, default=460_800, show_default=True)
 @address_option
-@click.option("--root", "extra_root", type=PATH, help="Trust this root too when proving (a sandbox's).")
-@click.option("--mqtt-port", type=int, default=8883, show_default=True, help="Prove at this port of the endpoint.")
+@click.option("--root", "extra_root", type=PATH, help="Trust this root too when proving. [default: the sandbox's]")
+@click.option("--mqtt-port", type=int, help="Prove at this port of the endpoint. [default: 8883, or the sandbox's]")
 @secret_options
 @json_option
 def rotate(
@@ -94,51 +95,31 @@ def rotate(
     baud: int,
     address: str | None,
     extra_root: Path | None,
-    mqtt_port: int,
+    mqtt_port: int | None,
     secret: SecretSource,
     as_json: bool,
 ) -> None:
     """Replace a device's certificate: the new one active and proved before the old one goes."""
-    from rootlet.cloud import client, rotation
+    from rootlet.cloud import rotation
 
-    iot = client.iot()
+    iot = account.iot()
     if finish:
         done = rotation.finish(iot, device, _carried(port, image, baud), delete=delete_old)
         _tell(asdict(done), done.changes, f"nothing to change: {done.thing} is on its new certificate", as_json)
         return
     if ca is None:
         raise BadInput("no CA named", hint="--ca DIRECTORY, or --finish once the board has the new identity")
+    sandbox = account.sandbox()
+    proof = rotation.Proof(
+        address or ("127.0.0.1" if sandbox else None),
+        mqtt_port or (sandbox.mqtt_port if sandbox else 8883),
+        extra_root or (Path(sandbox.root) if sandbox else None),
+    )
     with open_authority(ca, secret) as authority:
-        done = rotation.begin(
-            iot, device, authority, lambda new: _prove(new, device / rotation.NEXT, address, mqtt_port, extra_root)
-        )
+        done = rotation.begin(iot, device, authority, lambda new: rotation.prove(iot, new, device / rotation.NEXT, proof))
     _tell(asdict(done), done.changes, f"nothing to change: the new certificate {done.new} is active", as_json)
     if not as_json:
         err.print(f"proved: the cloud takes it. Now write {device / rotation.NEXT} to the board, then --finish")
-
-
-def _prove(new: "DeviceIdentity", place: Path, address: str | None, port: int, extra_root: Path | None) -> None:
-    # A TLS 1.2 handshake that the server finishes: it has seen the certificate registered and ACTIVE. Whose word counts for
-    # that must be the account's own endpoint, so the device's rules are applied to it first.
-    from rootlet.cloud import client, registration
-    from rootlet.trust import stores
-    from rootlet.trust.fetch import Offer, fetch
-    from rootlet.trust.judge import judge
-
-    host = registration.endpoint(client.iot())
-    served = fetch(host, port, Offer(certificate=place / "device.crt", key=place / "device.key"), connect_to=address)
-    roots = [*stores.pinned().values(), *(stores.from_file(extra_root) if extra_root else [])]
-    verdict = judge(served.chain, roots, host, dt.datetime.now(dt.UTC), served.message_size)
-    if not verdict.ok:
-        raise RootletError(
-            f"who answers as {host} is not to be trusted: {verdict.broken[0].text}",
-            hint="see: rootlet chain; for the sandbox give its root with --root; the old certificate is untouched",
-        )
-    if served.failure:
-        raise RootletError(
-            f"{host} does not take the new certificate of {new.thing}: {served.failure}",
-            hint="run this again; the old certificate is untouched",
-        )
 
 
 def _carried(port: str | None, image: Path | None, baud: int) -> str:
@@ -235,9 +216,9 @@ def import_manifest(
 @json_option
 def audit(days_left: int, as_json: bool) -> None:
     """List what somebody should look at among the account's certificates. Nothing is changed."""
-    from rootlet.cloud import bulk, lifecycle
+    from rootlet.cloud import lifecycle
 
-    found = list(lifecycle.audit(bulk.paced(), within=days_left, at=dt.datetime.now(dt.UTC)))
+    found = list(lifecycle.audit(account.paced(), within=days_left, at=dt.datetime.now(dt.UTC)))
     if as_json:
         emit_json([asdict(finding) for finding in found])
     else:
@@ -271,7 +252,7 @@ def _register_many(
     done, problems = 0, []
     with Progress(console=err, disable=not err.is_terminal) as progress:
         task = progress.add_task("registering", total=len(devices), completed=before)
-        for step in bulk.register_all(bulk.paced(), devices, journal, register):
+        for step in bulk.register_all(account.paced(), devices, journal, register):
             progress.advance(task)
             if step.problem:
                 problems.append(step)
@@ -300,9 +281,9 @@ def _identities(directory: Path) -> "Iterator[DeviceIdentity]":
 
 
 def _set(device: Path, status: Any, as_json: bool) -> None:
-    from rootlet.cloud import client, lifecycle
+    from rootlet.cloud import lifecycle
 
-    done = lifecycle.set_status(client.iot(), _id(device), status)
+    done = lifecycle.set_status(account.iot(), _id(device), status)
     _tell(asdict(done), done.changes, f"nothing to change: the certificate is {status}", as_json)
 
 

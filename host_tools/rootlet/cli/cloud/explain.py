@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
 
@@ -26,12 +27,11 @@ Exit: 0 it would be accepted (at once, or after its first connection), 1 it woul
 @json_option
 def command(device: Path, as_json: bool) -> None:
     """Say whether AWS IoT Core would accept a device's certificate, rule by rule. Nothing is changed."""
-    from rootlet.cloud import client
     from rootlet.cloud.explain import explain
     from rootlet.trust.stores import from_file
 
     chain = from_file(device / "device.crt" if device.is_dir() else device)
-    found = explain(client.iot(), chain[0].parsed, dt.datetime.now(dt.UTC))
+    found = explain(account.iot(), chain[0].parsed, dt.datetime.now(dt.UTC))
     if as_json:
         rules = [dataclasses.asdict(rule) for rule in found.rules]
         emit_json(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from rootlet.cli.cloud import authorities, devices, provisioning
+from rootlet.cli.cloud import account, authorities, devices, provisioning
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud import policy as policy_commands
 from rootlet.cli.options import PATH, json_option, timeout_option
@@ -35,9 +35,9 @@ Examples:
 @json_option
 def endpoint(as_json: bool) -> None:
     """Print the host name that the account's devices connect to."""
-    from rootlet.cloud import client, registration
+    from rootlet.cloud import registration
 
-    host = registration.endpoint(client.iot())
+    host = registration.endpoint(account.iot())
     if as_json:
         emit_json({"endpoint": host})
     else:
@@ -79,12 +79,12 @@ def register(
 ) -> None:
     """Make the cloud trust DEVICE: its certificate ACTIVE, a thing, a least-privilege policy. Running it again is safe."""
     from rootlet.cli.cloud.authorities import pairs
-    from rootlet.cloud import client, registration
+    from rootlet.cloud import registration
     from rootlet.pki.identity import DeviceIdentity
 
     identity = DeviceIdentity.load(device)
     done = registration.register(
-        client.iot(),
+        account.iot(),
         identity,
         application=application,
         streams=streams,
@@ -125,6 +125,7 @@ def send(thing: str, name: str, arguments: str, application: str, timeout: float
         value = json.loads(arguments)
     except ValueError as error:
         raise BadInput(f"the arguments are no JSON: {error}", hint='quote them: \'{"text": "hello"}\'') from None
+    account.sandbox()
     reply = messages.send_command(thing, name, value, application=application, timeout=timeout)
     if as_json:
         emit_json(reply)

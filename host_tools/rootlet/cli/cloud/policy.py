@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
@@ -59,11 +60,11 @@ def render(
     issued its certificate. Customers whose application is called as their organization share one set of statements, so
     that many fit into the 2048 characters of a policy.
     """
-    from rootlet.cloud import client, policy
+    from rootlet.cloud import policy
 
     if service and customers:
         raise BadInput("a service's policy is the same for all customers", hint="render it without --customer")
-    prefix = arn_prefix or client.arn_prefix()
+    prefix = arn_prefix or account.arn_prefix()
     if service:
         document = policy.render_service(prefix, service)
     elif customers:
@@ -100,7 +101,7 @@ def check(policy: str, as_json: bool) -> None:
         raise BadInput(f"policy not found: {policy}", hint="check the path")
     else:
         with client.aws_errors():
-            document = client.iot().get_policy(policyName=policy)["policyDocument"]
+            document = account.iot().get_policy(policyName=policy)["policyDocument"]
     findings = policy_check.check(path.name, document)
     bad = sum(finding.level == "error" for finding in findings)
     if as_json:
@@ -156,7 +157,7 @@ def simulate(
     ACTION is connect, publish, retainpublish, subscribe or receive; TARGET a client id, a topic or a topic filter.
     Exits with 1 where it is denied.
     """
-    from rootlet.cloud import client, policy_simulation
+    from rootlet.cloud import policy_simulation
 
     if wrong := [entry for entry in attributes if "=" not in entry]:
         raise BadInput(f"{wrong[0]!r} is no attribute", hint="write it as NAME=VALUE")
@@ -172,7 +173,7 @@ def simulate(
     elif thing or attributes or arn_prefix:
         raise BadInput("--thing, --attribute and --arn-prefix go with --policy-file", hint="leave them out: AWS knows them")
     else:
-        device = policy_simulation.from_aws(client.iot(), certificate, client_id=client_id)
+        device = policy_simulation.from_aws(account.iot(), certificate, client_id=client_id)
     done = policy_simulation.simulate(device, action, target)
     if as_json:
         emit_json(done.as_dict())

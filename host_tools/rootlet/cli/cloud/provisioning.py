@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
+from rootlet.cli.cloud import account
 from rootlet.cli.cloud.authorities import _certificate, _tell, pairs
 from rootlet.cli.options import PATH, json_option, output_option
 from rootlet.cli.output import emit_json, err, out
@@ -37,14 +38,13 @@ Examples:
 @click.option("--once", is_flag=True, help="Decide about those that wait now, and stop.")
 def jitr_worker(allow: Path | None, issuers: tuple[str, ...], policies: tuple[str, ...], once: bool) -> None:
     """Activate devices that registered themselves (JITR), by rule. One JSON line a decision; Ctrl-C ends it."""
-    from rootlet.cloud import client
     from rootlet.cloud import jitr as registering
 
     def told(decision: dict[str, Any]) -> None:
         out.file.write(json.dumps(decision) + "\n")
         out.file.flush()
 
-    iot, wanted = client.iot(), registering.rules(allow, issuers)
+    iot, wanted = account.iot(), registering.rules(allow, issuers)
     if once:
         for decision in registering.sweep(iot, wanted, policies):
             told(decision)
@@ -141,9 +141,9 @@ Example:
 @json_option
 def attach(ca: Path, file: Path, role: str, as_json: bool) -> None:
     """Give a registered CA a template: AWS drops its devices' first connection and provisions them; then they are on."""
-    from rootlet.cloud import client, provisioning
+    from rootlet.cloud import provisioning
 
-    changes = provisioning.attach(client.iot(), _certificate(ca / "ca.crt" if ca.is_dir() else ca), _json(file), role)
+    changes = provisioning.attach(account.iot(), _certificate(ca / "ca.crt" if ca.is_dir() else ca), _json(file), role)
     _tell({"changes": changes}, changes, "nothing to change: the CA has this template", as_json)
 
 

@@ -5,18 +5,25 @@ from pathlib import Path
 
 import click
 
+from rootlet.cli.board import defaults
 from rootlet.cli.output import err
 
 
 @click.command(
     epilog="""\b
 Examples:
+  rootlet emulate flash.bin
   rootlet emulate flash.bin --resolve a1b2-ats.iot.eu-west-1.localhost:127.0.0.1
   rootlet emulate flash.bin --snapshot --heapsize 128K
 """
 )
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--resolve", metavar="HOST:ADDRESS", multiple=True, help="What DNS answers for HOST; may be repeated.")
+@click.option(
+    "--resolve",
+    metavar="HOST:ADDRESS",
+    multiple=True,
+    help="What DNS answers for HOST; repeatable. [default: the sandbox's]",
+)
 @click.option("--heapsize", default=None, metavar="SIZE", help="MicroPython's heap, such as 176K (the default) or 96K.")
 @click.option("--mac", default=None, help="The chip's MAC address.")
 @click.option("--snapshot", is_flag=True, help="Write to a copy: IMAGE stays as it is.")
@@ -31,8 +38,10 @@ def command(
     """
     from rootlet.emulator import virtual_board
 
+    given = dict(virtual_board.parse_resolve(item) for item in resolve)
+    virtual_board.check(image)
     settings = virtual_board.BoardSettings(
-        resolve=dict(virtual_board.parse_resolve(item) for item in resolve),
+        resolve=given or defaults.addresses(image),
         heapsize=heapsize or virtual_board.DEFAULT_HEAP,
         mac=mac or virtual_board.DEFAULT_MAC,
         snapshot=snapshot,

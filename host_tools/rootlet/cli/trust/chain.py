@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, address_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, err
 from rootlet.errors import BadInput, RootletError
@@ -97,9 +98,9 @@ def command(
     source = _source(image, port, baud)
     roots = source.roots if source and not named_roots else _roots(named_roots)
     if aws:
-        from rootlet.cloud import client, registration
+        from rootlet.cloud import registration
 
-        target = registration.endpoint(client.iot())
+        target = registration.endpoint(account.iot())
     report = ChainReport(target or str(image or port), at, roots)
     if target and (path := _existing(target)):
         _add_file(report, path, hostname)

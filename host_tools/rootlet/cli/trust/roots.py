@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, address_option, days_left_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, out
 
@@ -113,9 +114,9 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | N
     if bool(host) == aws:
         raise BadInput("name a HOST, or give --aws" if not aws else "--aws and a host", hint="one of them")
     if aws:
-        from rootlet.cloud import client, registration
+        from rootlet.cloud import registration
 
-        host = registration.endpoint(client.iot())
+        host = registration.endpoint(account.iot())
     assert host
     name, port = parse_target(host)
     known = stores.pinned() | {path.name: stores.from_file(path)[0] for path in extra}
