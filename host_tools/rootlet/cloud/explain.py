@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rootlet.cloud.application_check import denied
 from rootlet.cloud.client import aws_errors
 from rootlet.cloud.policy_simulation import from_aws, simulate
 from rootlet.pki.identity import certificate_id
+from rootlet.policies.application import Application
 from rootlet.trust.model import Certificate
 
 if TYPE_CHECKING:
@@ -40,8 +42,17 @@ class Explanation:
         return all(rule.ok is not False for rule in self.rules)
 
 
-def explain(iot: "IoTClient", certificate: x509.Certificate, at: dt.datetime) -> Explanation:
-    """Ask the account about a device's certificate. Raises RootletError where it cannot be asked."""
+def explain(
+    iot: "IoTClient",
+    certificate: x509.Certificate,
+    at: dt.datetime,
+    application: str = "leaf",
+    read: Application | None = None,
+) -> Explanation:
+    """Ask the account about a device's certificate. Raises RootletError where it cannot be asked.
+
+    With ``read``, what that application does in the topics of ``application`` and is denied counts as well.
+    """
     identifier = certificate_id(certificate)
     found = Explanation(identifier)
     with aws_errors():
@@ -51,6 +62,8 @@ def explain(iot: "IoTClient", certificate: x509.Certificate, at: dt.datetime) ->
             _unregistered(found, authority)
         else:
             _registered(iot, found, description, certificate)
+            if read is not None:
+                found.rules += _uses(iot, identifier, application, read)
         found.rules.append(_dates(certificate, at))
         found.rules.append(_issuer(certificate, authority))
     return found
@@ -119,6 +132,14 @@ def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> Connectio
     text = f"as {client_id}: {decision.by.title if decision.by else 'no statement allows iot:Connect'}"
     hint = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
     return ConnectionCheck("connect", decision.allowed, text, hint)
+
+
+def _uses(iot: "IoTClient", certificate_id: str, application: str, read: Application) -> Iterator[ConnectionCheck]:
+    uses = denied(from_aws(iot, certificate_id), application, read)
+    hint = "rootlet cloud policy render --app says what would allow it; or rootlet cloud register --app"
+    yield from (ConnectionCheck("application", False, use.text, hint) for use in uses)
+    if not uses:
+        yield ConnectionCheck("application", True, "all that it publishes and subscribes to is allowed")
 
 
 def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[ConnectionCheck]:

@@ -9,11 +9,12 @@ that issued the device's certificate.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rootlet.errors import BadInput
 from rootlet.policies import document
+from rootlet.policies.application import Application
 from rootlet.policies.variables import THING_NAME as THING
 from rootlet.policies.variables import can_replace, escaped
 
@@ -43,28 +44,32 @@ def check_services(services: Iterable[str]) -> None:
             raise BadInput(f"{given!r} is no service of a device", hint="use shadow, shadow:NAME or jobs")
 
 
-def render(arn_prefix: str, application: str, streams: Iterable[str]) -> dict[str, Any]:
+def render(arn_prefix: str, application: str, streams: Iterable[str], topics: Iterable[str] = ()) -> dict[str, Any]:
     """The policy document; ``arn_prefix`` is such as ``arn:aws:iot:eu-west-1:123456789012``.
 
-    Raises BadInput for more than a policy holds.
+    ``topics`` are those that the application subscribes to beside the device's own. Raises BadInput for more than a
+    policy holds, and for a topic that is none.
     """
-    made = _document([_connect(arn_prefix, {}), *_each_action(_topics(arn_prefix, application, streams))])
+    made = _document([_connect(arn_prefix, {}), *_each_action(_topics(arn_prefix, application, streams, topics))])
     return _fitting(made, "make two policies of it, and attach both: a device may have several")
 
 
 def render_service(arn_prefix: str, service: str) -> dict[str, Any]:
     """What a service needs beside ``render``'s policy, for any application. Raises BadInput for an unknown service."""
+    return _fitting(_document(_each_action(_service_topics(arn_prefix, service))), "give the shadow a shorter name")
+
+
+def _service_topics(arn_prefix: str, service: str) -> dict[str, list[str]]:
     check_services([service])
     kind, _, name = service.partition(":")
     base = f"$aws/things/{THING}/{kind}" + (f"/name/{name}" if name else "")
     asked, answers = ([f"{base}/{topic}" for topic in topics] for topics in SERVICES[kind])
     # A policy has * for what a filter has + for; in the filter itself, + is just a character (AWS IoT: wildcards).
-    resources = {
+    return {
         "iot:Publish": [f"{arn_prefix}:topic/{topic.replace('+', '*')}" for topic in asked],
         "iot:Subscribe": [f"{arn_prefix}:topicfilter/{topic}" for topic in answers],
         "iot:Receive": [f"{arn_prefix}:topic/{topic.replace('+', '*')}" for topic in answers],
     }
-    return _fitting(_document(_each_action(resources)), "give the shadow a shorter name")
 
 
 def service_policy(service: str) -> str:
@@ -72,7 +77,9 @@ def service_policy(service: str) -> str:
     return "rootlet_" + service.replace(":", "_")
 
 
-def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Iterable[str]) -> dict[str, Any]:
+def render_customers(
+    arn_prefix: str, customers: Mapping[str, str], streams: Iterable[str], topics: Iterable[str] = ()
+) -> dict[str, Any]:
     """One policy for several customers: the organization of the issuing CA, and the application that it may use.
 
     Where every application is called as its organization, a variable stands for both, and the policy hardly grows with
@@ -93,12 +100,12 @@ def render_customers(arn_prefix: str, customers: Mapping[str, str], streams: Ite
     wanted = [escaped(organization) for organization in customers]
     statements = [_connect(arn_prefix, _if(wanted))]
     if all(organization == application for organization, application in customers.items()):
-        statements += _each_action(_topics(arn_prefix, f"${{{ISSUER}}}", streams))
+        statements += _each_action(_topics(arn_prefix, f"${{{ISSUER}}}", streams, topics))
     else:
         for organization, application in customers.items():
-            topics = _topics(arn_prefix, application, streams)
-            resources = [resource for named in topics.values() for resource in named]
-            statement = {"Effect": "Allow", "Action": list(topics), "Resource": list(dict.fromkeys(resources))}
+            actions = _topics(arn_prefix, application, streams, topics)
+            resources = [resource for named in actions.values() for resource in named]
+            statement = {"Effect": "Allow", "Action": list(actions), "Resource": list(dict.fromkeys(resources))}
             statements.append(statement | {"Condition": _if([escaped(organization)])})
     hint = "call the applications as the organizations (--customer acme), or make a policy for each customer"
     return _fitting(_document(statements), hint)
@@ -135,15 +142,31 @@ def _each_action(topics: Mapping[str, list[str]]) -> list[dict[str, Any]]:
     ]
 
 
-def _topics(prefix: str, application: str, streams: Iterable[str]) -> dict[str, list[str]]:
+def needs(arn_prefix: str, application: str, read: Application) -> Iterator[tuple[str, str, str]]:
+    """All that a device with an application does: action, resource (with THING in it), and the FILE:LINE that wants it."""
+    places = {f"/{application}/{THING}/{use.name}": use.place for use in read.streams}
+    places |= {f"/{use.name}": use.place for use in read.topics}
+    base = _topics(arn_prefix, application, [use.name for use in read.streams], [use.name for use in read.topics])
+    for action, resources in ({"iot:Connect": [f"{arn_prefix}:client/{THING}"]} | base).items():
+        for resource in resources:
+            yield action, resource, next((place for end, place in places.items() if resource.endswith(end)), "leaf itself")
+    for use in read.services:
+        for action, resources in _service_topics(arn_prefix, use.name).items():
+            yield from ((action, resource, use.place) for resource in resources)
+
+
+def _topics(prefix: str, application: str, streams: Iterable[str], topics: Iterable[str] = ()) -> dict[str, list[str]]:
     """What a device of ``application`` does: the action, and the resources of it."""
-    own, requests = f"dt/{application}/{THING}", f"cmd/{application}/{THING}/request"
+    if wrong := [topic for topic in topics if not topic or set(topic) & set("+#*?$")]:
+        raise BadInput(f"{wrong[0]!r} is not a topic that a policy can name", hint="subscribe to topics without wildcards")
+    own = f"dt/{application}/{THING}"
+    heard = [f"cmd/{application}/{THING}/request", *sorted(topics)]
     published = [f"{prefix}:topic/{own}/{name}" for name in sorted({*streams, *ALWAYS})]
     return {
         "iot:Publish": [*published, f"{prefix}:topic/cmd/{application}/{THING}/response"],
         "iot:RetainPublish": [f"{prefix}:topic/{own}/status"],
-        "iot:Subscribe": [f"{prefix}:topicfilter/{requests}"],
-        "iot:Receive": [f"{prefix}:topic/{requests}"],
+        "iot:Subscribe": [f"{prefix}:topicfilter/{topic}" for topic in heard],
+        "iot:Receive": [f"{prefix}:topic/{topic}" for topic in heard],
     }
 
 

@@ -1,7 +1,7 @@
 """Would this device be allowed to do that? Decided here, from what AWS has, or from files alone."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,9 +108,7 @@ def from_files(
     """
     leaf = read_certificate(certificate)
     parsed = tuple(document.parse(path.name, read_input(path, "policy").decode(errors="replace")) for path in policies)
-    prefix = prefix or next(iter(_prefixes(parsed)), None)
-    if prefix is None:
-        raise BadInput("the policies name no region and account", hint="--arn-prefix arn:aws:iot:REGION:ACCOUNT")
+    prefix = prefix or arn_prefix(parsed)
     name = thing or common_name(leaf)
     client_id = client_id or name
     known = Thing(name, attributes=attributes or {}) if name == client_id else None
@@ -136,6 +134,13 @@ def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None
     return SimulatedConnection(leaf, client_id, thing, tuple(parsed), arn.rpartition(":")[0], found["status"])
 
 
+def read_policy(iot: "IoTClient", name: str) -> str:
+    """The document of a policy in AWS IoT. Raises RootletError."""
+    with aws_errors():
+        return iot.get_policy(policyName=name)["policyDocument"]
+    raise AssertionError  # aws_errors() never swallows
+
+
 def read_certificate(path: Path) -> x509.Certificate:
     """The certificate of a device's directory, or of a PEM file. Raises BadInput."""
     return load_certificates(path / CERTIFICATE if path.is_dir() else path)[0]
@@ -158,7 +163,15 @@ def _groups(iot: "IoTClient", thing: str) -> Iterator[str]:
         names += [parent] if parent and parent not in names else []
 
 
-def _prefixes(policies: tuple[Policy, ...]) -> Iterator[str]:
+def arn_prefix(policies: Sequence[Policy]) -> str:
+    """The region and account that policies are about, as in ``arn:aws:iot:REGION:ACCOUNT``. Raises BadInput for none."""
+    found = next(iter(_prefixes(policies)), None)
+    if found is None:
+        raise BadInput("the policies name no region and account", hint="--arn-prefix arn:aws:iot:REGION:ACCOUNT")
+    return found
+
+
+def _prefixes(policies: Sequence[Policy]) -> Iterator[str]:
     for policy in policies:
         for statement in policy.statements:
             for resource in statement.resources:

@@ -67,6 +67,7 @@ def register(
     *,
     application: str,
     streams: Sequence[str],
+    topics: Sequence[str] = (),
     services: Sequence[str] = (),
     policy: str | None = None,
     with_ca: bool = False,
@@ -76,18 +77,19 @@ def register(
     """Register the identity's certificate, its thing and a policy, and tie them together.
 
     ``with_ca`` registers under the issuing CA, which must be registered itself. ``policy`` names an existing policy to
-    attach as it is; by default ``rootlet-<application>`` is made. Each of ``services`` adds a policy. A certificate that
-    was deactivated stays so unless ``activate`` is set. Raises RootletError.
+    attach as it is; by default ``rootlet-<application>`` is made for ``streams`` and ``topics`` (those
+    that it subscribes to beside the device's own). Each of ``services`` adds a policy. A certificate that was deactivated
+    stays so unless ``activate`` is set. Raises RootletError.
     """
     done = RegistrationResult(identity.thing, identity.certificate_id)
     with aws_errors():
         try:
-            _register(iot, identity, done, application, streams, services, policy, with_ca, activate, thing)
+            _register(iot, identity, done, application, streams, topics, services, policy, with_ca, activate, thing)
         except ClientError as error:
             # Somebody was quicker between our look and our write, or our own first request arrived and its answer did not.
             if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
                 raise
-            _register(iot, identity, done, application, streams, services, policy, with_ca, activate, thing)
+            _register(iot, identity, done, application, streams, topics, services, policy, with_ca, activate, thing)
     return done
 
 
@@ -97,6 +99,7 @@ def _register(
     done: RegistrationResult,
     application: str,
     streams: Sequence[str],
+    topics: Sequence[str],
     services: Sequence[str],
     policy: str | None,
     with_ca: bool,
@@ -108,7 +111,7 @@ def _register(
     prefix = done.certificate_arn.rpartition(":")[0]
     done.policies = [policy or f"rootlet-{application}", *map(policies.service_policy, services)]
     if policy is None:
-        _policy(iot, done.policies[0], policies.render(prefix, application, streams), done.changes)
+        _policy(iot, done.policies[0], policies.render(prefix, application, streams, topics), done.changes)
     for service in services:
         _policy(iot, policies.service_policy(service), policies.render_service(prefix, service), done.changes)
     _attach(iot, done)
@@ -199,7 +202,7 @@ def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: lis
         if not policies.same(iot.get_policy(policyName=name)["policyDocument"], wanted):
             raise RootletError(
                 f"policy {name} exists and allows something else",
-                hint="name the same streams as before, another application, or attach it as it is with --policy",
+                hint="name the same streams and topics, choose another --application, or attach it with --policy",
             )
         return
     iot.create_policy(policyName=name, policyDocument=json.dumps(wanted))

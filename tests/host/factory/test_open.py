@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rootlet import factory as factory_package
 from rootlet.cli.factory.group import command
-from rootlet.errors import BadInput, RootletError
+from rootlet.errors import BadInput
 from rootlet.factory import orders, views
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
@@ -156,9 +156,3 @@ def test_a_ledger_of_the_first_kind_is_brought_up_to_date(tmp_path: Path) -> Non
     with pytest.raises(BadInput, match="old was opened without a board type"):
         Ledger(database, station="x").plan("old")
     database.close()
-
-
-def test_without_the_factorys_parts_the_way_to_them_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "segno" else object())
-    with pytest.raises(RootletError, match="segno is not installed"):
-        run("status")

@@ -151,27 +151,17 @@ Interrupted, it goes on where it stopped: what is done stands in --journal.
 )
 @click.argument("directory", type=PATH)
 @click.option("--journal", type=PATH, help="Default: registered.jsonl beside the devices.")
-@registering.application
-@registering.streams
-@registering.services
-@registering.policy
-@registering.with_ca
+@registering.policy_options
 @json_option
 def register_all(
     directory: Path,
     journal: Path | None,
-    application: str,
-    streams: tuple[str, ...],
-    services: tuple[str, ...],
-    policy: str | None,
-    with_ca: bool,
+    registration: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Register every device in DIRECTORY (device directories, or a batch), at the pace that AWS allows."""
     devices = list(_identities(directory))
-    _register_many(
-        devices, journal or directory / "registered.jsonl", application, streams, services, policy, with_ca, as_json
-    )
+    _register_many(devices, journal or directory / "registered.jsonl", registration, as_json)
 
 
 @click.command(
@@ -186,21 +176,13 @@ Examples:
 @click.argument("manifest", type=PATH)
 @click.option("--signer", "signers", type=PATH, multiple=True, help="Who may sign a Microchip manifest; repeatable.")
 @click.option("--journal", type=PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
-@registering.application
-@registering.streams
-@registering.services
-@registering.policy
-@registering.with_ca
+@registering.policy_options
 @json_option
 def import_manifest(
     manifest: Path,
     signers: tuple[Path, ...],
     journal: Path | None,
-    application: str,
-    streams: tuple[str, ...],
-    services: tuple[str, ...],
-    policy: str | None,
-    with_ca: bool,
+    registration: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Register devices that a manufacturer provisioned: a PEM bundle, a CSV, or Microchip's signed manifest."""
@@ -208,7 +190,7 @@ def import_manifest(
 
     devices = imports.read(manifest, [_certificate(signer) for signer in signers])
     place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
-    _register_many(devices, place, application, streams, services, policy, with_ca, as_json)
+    _register_many(devices, place, registration, as_json)
 
 
 @click.command(epilog="\b\nExample:\n  rootlet cloud audit --days-left 90\n\b\nExit: 0 nothing found, 1 something found.\n")
@@ -229,24 +211,13 @@ def audit(days_left: int, as_json: bool) -> None:
     sys.exit(1 if found else 0)
 
 
-def _register_many(
-    devices: "list[Any]",
-    journal: Path,
-    application: str,
-    streams: tuple[str, ...],
-    services: tuple[str, ...],
-    policy: str | None,
-    with_ca: bool,
-    as_json: bool,
-) -> None:
+def _register_many(devices: "list[Any]", journal: Path, wanted: dict[str, Any], as_json: bool) -> None:
     from rich.progress import Progress
 
     from rootlet.cloud import bulk, registration
 
     def register(iot: Any, device: "Certified") -> registration.RegistrationResult:
-        return registration.register(
-            iot, device, application=application, streams=streams, services=services, policy=policy, with_ca=with_ca
-        )
+        return registration.register(iot, device, **wanted)
 
     before = len(bulk.read_journal(journal))
     done, problems = 0, []

@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 
 from rootlet.cli.cloud import account
+from rootlet.cli.cloud import options as registering
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
 
@@ -18,20 +19,27 @@ from rootlet.cli.output import emit_json, out
     epilog="""\b
 Examples:
   rootlet device explain devices/sensor-1
+  rootlet device explain devices/sensor-1 --app my_app/
   rootlet device explain sensor-1.crt --json
 \b
 Exit: 0 it would be accepted (at once, or after its first connection), 1 it would not.
 """,
 )
 @click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
+@registering.app
+@registering.application
 @json_option
-def command(device: Path, as_json: bool) -> None:
-    """Say whether AWS IoT Core would accept a device's certificate, rule by rule. Nothing is changed."""
+def command(device: Path, app: Path | None, application: str, as_json: bool) -> None:
+    """Say whether AWS IoT Core would accept a device's certificate, rule by rule. Nothing is changed.
+
+    With --app, what the application publishes and subscribes to and the device's policies deny is a rule as well.
+    """
     from rootlet.cloud.explain import explain
     from rootlet.trust.stores import from_file
 
     chain = from_file(device / "device.crt" if device.is_dir() else device)
-    found = explain(account.iot(), chain[0].parsed, dt.datetime.now(dt.UTC))
+    read = registering.readable(app) if app else None
+    found = explain(account.iot(), chain[0].parsed, dt.datetime.now(dt.UTC), application, read)
     if as_json:
         rules = [dataclasses.asdict(rule) for rule in found.rules]
         emit_json(

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -45,32 +46,26 @@ def endpoint(as_json: bool) -> None:
 
 
 @command.command(
+    name="register",
     epilog="""\b
 Examples:
   rootlet cloud register devices/sensor-1
+  rootlet cloud register devices/sensor-1 --app my_app/         for all that my_app publishes and subscribes to
   rootlet cloud register devices/sensor-1 --stream climate --stream power
   rootlet cloud register devices/sensor-1 --with-ca --policy our-own-policy
   rootlet cloud register devices/sensor-1 --thing-type sensor --group north --attribute site=shed
-"""
+""",
 )
 @click.argument("device", type=PATH)
-@registering.application
-@registering.streams
-@registering.services
-@registering.policy
-@registering.with_ca
+@registering.policy_options
 @click.option("--thing-type", help="The thing's type; made where there is none.")
 @click.option("--group", "groups", multiple=True, help="A thing group; repeatable; made where there is none.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="Of the thing; repeatable.")
 @click.option("--activate", is_flag=True, help="Switch the certificate on again where it was deactivated.")
 @json_option
-def register(
+def register_(
     device: Path,
-    application: str,
-    streams: tuple[str, ...],
-    services: tuple[str, ...],
-    policy: str | None,
-    with_ca: bool,
+    registration: dict[str, Any],
     thing_type: str | None,
     groups: tuple[str, ...],
     attributes: tuple[str, ...],
@@ -79,20 +74,16 @@ def register(
 ) -> None:
     """Make the cloud trust DEVICE: its certificate ACTIVE, a thing, a least-privilege policy. Running it again is safe."""
     from rootlet.cli.cloud.authorities import pairs
-    from rootlet.cloud import registration
+    from rootlet.cloud.registration import ThingProperties, register
     from rootlet.pki.identity import DeviceIdentity
 
     identity = DeviceIdentity.load(device)
-    done = registration.register(
+    done = register(
         account.iot(),
         identity,
-        application=application,
-        streams=streams,
-        services=services,
-        policy=policy,
-        with_ca=with_ca,
+        **registration,
         activate=activate,
-        thing=registration.ThingProperties(thing_type, groups, pairs(attributes)),
+        thing=ThingProperties(thing_type, groups, pairs(attributes)),
     )
     if as_json:
         emit_json(asdict(done))

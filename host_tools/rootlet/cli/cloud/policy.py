@@ -10,7 +10,7 @@ from rich.markup import escape
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.options import PATH, json_option
-from rootlet.cli.output import emit_json, out
+from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def command() -> None:
     epilog="""\b
 Examples:
   rootlet cloud policy render --stream climate --stream power > policy.json
+  rootlet cloud policy render --app my_app/ > policy.json
   rootlet cloud policy render --service shadow > shadow.json
   rootlet cloud policy render --customer Acme=acme --customer "Globex Ltd=globex"
   rootlet cloud policy render --customer acme --customer globex --customer initech
@@ -33,6 +34,7 @@ Examples:
 )
 @registering.application
 @registering.streams
+@registering.app
 @click.option(
     "--service", callback=registering.known, help="Of this service instead: shadow, shadow:NAME or jobs. Attach it as well."
 )
@@ -47,6 +49,7 @@ Examples:
 def render(
     application: str,
     streams: tuple[str, ...],
+    app: Path | None,
     service: str | None,
     customers: tuple[str, ...],
     arn_prefix: str | None,
@@ -62,6 +65,7 @@ def render(
     """
     from rootlet.cloud import policy
 
+    wanted = registering.wanted(application, streams, (), app)
     if service and customers:
         raise BadInput("a service's policy is the same for all customers", hint="render it without --customer")
     prefix = arn_prefix or account.arn_prefix()
@@ -69,10 +73,12 @@ def render(
         document = policy.render_service(prefix, service)
     elif customers:
         named = dict((entry.rpartition("=")[::2] if "=" in entry else (entry, entry)) for entry in customers)
-        document = policy.render_customers(prefix, named, streams)
+        document = policy.render_customers(prefix, named, wanted.streams, wanted.topics)
     else:
-        document = policy.render(prefix, application, streams)
+        document = policy.render(prefix, application, wanted.streams, wanted.topics)
     emit_json(document)
+    for name in () if service else wanted.services:
+        err.print(f"the application uses {name}, whose policy is: rootlet cloud policy render --service {name}")
 
 
 @command.command(
@@ -80,40 +86,48 @@ def render(
 Examples:
   rootlet cloud policy check policy.json
   rootlet cloud policy check rootlet-leaf
+  rootlet cloud policy check policy.json rootlet_shadow --app my_app/
 """
 )
-@click.argument("policy")
+@click.argument("policies", nargs=-1, required=True, metavar="POLICY...")
+@registering.app
+@registering.application
 @json_option
-def check(policy: str, as_json: bool) -> None:
-    """Warn about what is too wide in POLICY, a file or the name of a policy in AWS IoT, as Device Advisor does.
+def check(policies: tuple[str, ...], app: Path | None, application: str, as_json: bool) -> None:
+    """Warn about what is too wide in each POLICY, as Device Advisor does.
 
-    Exits with 1 where there is an error; warnings alone do not fail.
+    POLICY is a file or the name of a policy in AWS IoT. With --app, what the application does and all of them together
+    deny is an error too. Exits with 1 where there is an error; warnings alone do not fail.
     """
     from dataclasses import asdict
 
-    from rootlet.cloud import client, policy_check
+    from rootlet.cloud import application_check
+
+    read = registering.readable(app) if app else None
+    found = application_check.check(dict(map(_document, policies)), application, read)
+    if as_json:
+        emit_json([asdict(finding) for finding in found])
+    for finding in [] if as_json else found:
+        colour = "red" if finding.level == "error" else "yellow"
+        out.print(f"[{colour}]{finding.level}[/]: {escape(finding.statement)}: {escape(finding.what)}")
+        out.print(f"  {escape(finding.hint)}")
+    if not found and not as_json:
+        out.print(f"{escape(', '.join(policies))}: nothing found")
+    if bad := sum(finding.level == "error" for finding in found):
+        raise RootletError(f"{bad} of {len(found)} findings are errors", hint="correct the policy, and check it again")
+
+
+def _document(policy: str) -> tuple[str, str]:
+    """A policy's name and text, from a file or from AWS IoT."""
+    from rootlet.cloud import policy_simulation
     from rootlet.files import read_input
 
     path = Path(policy)
     if path.exists():
-        document = read_input(path, "policy").decode(errors="replace")
-    elif "/" in policy or policy.endswith(".json"):
+        return path.name, read_input(path, "policy").decode(errors="replace")
+    if "/" in policy or policy.endswith(".json"):
         raise BadInput(f"policy not found: {policy}", hint="check the path")
-    else:
-        with client.aws_errors():
-            document = account.iot().get_policy(policyName=policy)["policyDocument"]
-    findings = policy_check.check(path.name, document)
-    bad = sum(finding.level == "error" for finding in findings)
-    if as_json:
-        emit_json([asdict(finding) for finding in findings])
-    for finding in [] if as_json else findings:
-        colour = "red" if finding.level == "error" else "yellow"
-        out.print(f"[{colour}]{finding.level}[/]: {escape(finding.statement)}: {escape(finding.what)}")
-        out.print(f"  {escape(finding.hint)}")
-    if not findings and not as_json:
-        out.print(f"{escape(path.name)} is as narrow as it can be seen to be")
-    if bad:
-        raise RootletError(f"{bad} of {len(findings)} findings are errors", hint="narrow the policy, and check it again")
+    return policy, policy_simulation.read_policy(account.iot(), policy)
 
 
 @command.command(
