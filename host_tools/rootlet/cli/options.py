@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
+import rich_click as click
 
 from rootlet.errors import BadInput
 
@@ -17,6 +17,48 @@ address_option = click.option("--address", help="Connect to this address instead
 timeout_option = click.option(
     "--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait for an answer."
 )
+
+
+application_option = click.option(
+    "--application", default="leaf", show_default=True, help="The application's name in topics, as in config.json."
+)
+bare_option = click.option("--bare", is_flag=True, help="Allow an image without MicroPython: no real board starts from it.")
+thing_type_option = click.option("--thing-type", help="The thing's type.")
+attributes_option = click.option(
+    "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute of the thing; repeatable."
+)
+groups_option = click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
+
+
+def baud_option(default: int) -> Callable[[Command], Command]:
+    """``--baud``: 460,800 where flash is written, 115,200 where a console is read."""
+    return click.option("--baud", type=int, default=default, show_default=True, help="Speed of the serial port.")
+
+
+def board_option(**more: Any) -> Callable[[Command], Command]:
+    """``--board``: a board's definition, by its name."""
+    return click.option("--board", help="The board's name, as rootlet boards lists it.", **more)
+
+
+def ca_option(**more: Any) -> Callable[[Command], Command]:
+    """``--ca``: the CA that signs."""
+    return click.option("--ca", help="The directory of the CA that signs.", **more)
+
+
+def arn_prefix_option(**more: Any) -> Callable[[Command], Command]:
+    """``--arn-prefix``: region and account, where AWS is not asked."""
+    return click.option("--arn-prefix", help="Region and account, as arn:aws:iot:REGION:ACCOUNT.", **more)
+
+
+def key_type_option(*types: str) -> Callable[[Command], Command]:
+    """``--key-type``: the type of a key to make, one of ``types``; the first is the default."""
+    choice = click.Choice(types)
+    return click.option("--key-type", type=choice, default=types[0], show_default=True, help="The type of the key to make.")
+
+
+def days_option(default: int) -> Callable[[Command], Command]:
+    """``--days``: how long a certificate is valid."""
+    return click.option("--days", type=int, default=default, show_default=True, help="Days that the certificate is valid.")
 
 
 def output_option(what: str, **more: Any) -> Callable[[Command], Command]:

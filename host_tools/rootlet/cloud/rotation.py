@@ -114,7 +114,7 @@ def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bo
         if carried != new.certificate_id:
             raise RootletError(
                 f"the board carries certificate {carried}, not the new {new.certificate_id}",
-                hint=f"write {place} to it first: rootlet flash --device {place}",
+                hint=f"write {place} to it first: rootlet flash --identity-only --device {place}",
             )
         _swap(directory)
     elif (directory / PREVIOUS).exists():

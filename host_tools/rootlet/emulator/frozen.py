@@ -120,7 +120,10 @@ def _unpack(source: Source, sdist: bytes, directory: Path) -> None:
             member = next(m for m in archive.getmembers() if m.name.endswith("/" + source.module))
             stream = archive.extractfile(member)
             if stream is None:
-                raise RootletError(f"{member.name} is no file in the sdist of {source.project}")
+                raise RootletError(
+                    f"{member.name} is not a regular file in the sdist of {source.project}",
+                    hint="fetch the sdist again; its pin may be wrong",
+                )
             content = stream.read()
     (directory / source.module).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / source.module, content)

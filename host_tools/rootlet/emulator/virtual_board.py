@@ -127,7 +127,9 @@ class VirtualBoard:
                 if self._ended.is_set() or left <= 0:
                     why = f"the board ended (exit {self.exit_code})" if self._ended.is_set() else f"{timeout:g} s passed"
                     last = "\n  ".join(self.lines[-12:]) or "(nothing)"
-                    raise RootletError(f"{why} without a line like {pattern!r}; its last lines:\n  {last}")
+                    raise RootletError(
+                        f"{why} without a line like {pattern!r}; its last lines:\n  {last}", hint="see the board's log"
+                    )
                 self._news.wait(left)
 
     def wait(self) -> int:

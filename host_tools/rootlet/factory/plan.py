@@ -32,7 +32,7 @@ class BatchPlan:
     """What a batch's identities share. ``board`` is a board's id; ``ca_sha256`` the fingerprint of the issuing CA.
 
     ``ca`` is the CA's directory as the batch's opener named it; another station may keep the same CA elsewhere.
-    ``application``, ``streams``, ``services``, ``policy`` and ``with_ca`` are as for ``rootlet cloud register``.
+    ``application``, ``streams``, ``topics``, ``services``, ``policy`` and ``with_ca`` are as for ``rootlet cloud register``.
     """
 
     board: str
@@ -45,6 +45,7 @@ class BatchPlan:
     subject: Mapping[str, str] = field(default_factory=dict)
     application: str = "leaf"
     streams: tuple[str, ...] = ("climate",)
+    topics: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     policy: str | None = None
     with_ca: bool = False
@@ -57,7 +58,7 @@ class BatchPlan:
     def columns(self) -> dict[str, Any]:
         """As the ledger keeps it: the first four apart, the rest in ``details``."""
         values = asdict(self) | {"registration": str(self.registration), "streams": list(self.streams)}
-        values["services"] = list(self.services)
+        values |= {"topics": list(self.topics), "services": list(self.services)}
         apart = {name: values.pop(name) for name in _APART}
         return {**apart, "details": values}
 
@@ -66,7 +67,8 @@ class BatchPlan:
         """What ``columns`` made."""
         details = dict(row["details"])
         details["streams"] = tuple(details["streams"])
-        details["services"] = tuple(details.get("services", ()))  # batches of before had none
+        for name in ("topics", "services"):  # batches of before had none
+            details[name] = tuple(details.get(name, ()))
         return cls(
             **{name: row[name] for name in _APART if name != "registration"},
             registration=RegistrationMode(row["registration"]),

@@ -63,6 +63,7 @@ class Registrar:
             PublicIdentity(record.thing, record.certificate, self._issuers),
             application=self._plan.application,
             streams=self._plan.streams,
+            topics=self._plan.topics,
             services=self._plan.services,
             policy=self._plan.policy,
             with_ca=self._plan.with_ca,

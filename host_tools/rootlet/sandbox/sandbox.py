@@ -37,7 +37,7 @@ class Sandbox:
     def facts(self) -> Facts:
         """Where it serves, and what to trust."""
         if self._facts is None:
-            raise RootletError("the sandbox is not running")
+            raise RootletError("the sandbox is not running", hint="call start(), or enter it as a context")
         return self._facts
 
     @property
@@ -64,7 +64,7 @@ class Sandbox:
             announced = stream.read()  # ends when it is ready, or dead
         if not announced:
             self._process.wait()
-            raise RootletError(f"the sandbox did not start: {self.log()[-800:]}")
+            raise RootletError(f"the sandbox did not start: {self.log()[-800:]}", hint="see its last lines")
         self._facts = Facts(**json.loads(announced))
 
     def stop(self) -> None:

@@ -83,4 +83,4 @@ def test_every_listed_command_shows_its_help(tmp_path: Path) -> None:
     for name in COMMANDS:
         done = rootlet(tmp_path, name, "--help")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("Usage: rootlet")
+        assert "Usage: rootlet" in done.stdout

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 from rich.table import Table
 
-from rootlet.cli.options import PATH, json_option, listen_address
+from rootlet.cli import panels
+from rootlet.cli.options import PATH, baud_option, json_option, listen_address
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red", "not run": "dim"}
 
 
-@click.group(name="advisor")
+@panels.group(name="advisor")
 def command() -> None:
-    """Qualify a device: AWS IoT Device Advisor's catalogue, without an AWS account."""
+    """Qualify a device with the cases of AWS Device Advisor.
+
+    No AWS account is needed.
+    """
 
 
 @command.command(
@@ -37,7 +41,10 @@ Examples:
 @click.option("--suite", type=click.Choice(["qualification", "all", "long"]), help="Only the cases of this suite.")
 @json_option
 def list_(suite: str | None, as_json: bool) -> None:
-    """List the cases: what is done to the device, and what must be seen."""
+    """List the cases that a device is qualified with.
+
+    Each says what is done to the device and what must be seen.
+    """
     from rootlet.advisor import cases, runner
 
     chosen = runner.select((), suite) if suite else list(cases.catalogue().values())
@@ -63,13 +70,13 @@ def list_(suite: str | None, as_json: bool) -> None:
 @command.command(
     epilog="""\b
 Examples:
-  rootlet advisor run                                       leaf and the qualification app, on the virtual board
+  rootlet advisor run                                       # leaf and the qualification app, on the virtual board
   rootlet advisor run --image flash.bin --suite all --html report.html
   rootlet advisor run MQTT_Connect_Jitter_Backoff_Retries 12 14 --app my_app/ --repeat 5
   rootlet advisor run --exec 'python client.py --host {host} --port {port} --ca {root}
       --cert {certificate} --key {key}' --junit report.xml
-  rootlet advisor run --listen 192.168.1.20:8883            a board on the network: prints what to give it
-  rootlet advisor run --listen 192.168.1.20:8883 --port /dev/ttyUSB0      a board with leaf on a serial port
+  rootlet advisor run --listen 192.168.1.20:8883            # a board on the network: prints what to give it
+  rootlet advisor run --listen 192.168.1.20:8883 --port /dev/ttyUSB0      # a board with leaf on a serial port
 """
 )
 @click.argument("names", nargs=-1, metavar="[CASE]...")
@@ -82,7 +89,7 @@ Examples:
 )
 @click.option("--listen", metavar="ADDRESS:PORT", help="Wait for a device on the network at this address.")
 @click.option("--port", help="With --listen: the board's serial port. It is sent here, and back again at the end.")
-@click.option("--baud", type=int, default=115_200, show_default=True, help="With --port: speed of the board's console.")
+@baud_option(115_200)
 @click.option("--hostname", help="With --listen: the host name that the device connects to. [default: the address]")
 @click.option("--state-dir", type=PATH, help="With --listen: where the roots are kept between runs.")
 @click.option("--speed", type=click.FloatRange(1, 100), default=10, show_default=True, help="Of the virtual board's time.")
@@ -126,7 +133,7 @@ def run(
     junit: Path | None,
     html: Path | None,
 ) -> None:
-    """Run cases against a device; exit code 1 where one fails.
+    """Run cases against a device. Exits with 1 where one fails.
 
     The device is the virtual board unless --exec or --listen is given. By default it runs leaf with an application made
     for this, and its time runs ten times as fast in the cases that are about waiting.
@@ -198,9 +205,12 @@ Examples:
 """
 )
 @click.option("--port", help="As pyserial names it. Found where there is just one.")
-@click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
+@baud_option(115_200)
 def restore(port: str | None, baud: int) -> None:
-    """Send a board back to its own endpoint, after a run with --port that could not do it any more."""
+    """Send a board back to its own endpoint.
+
+    This is for a run with --port that ended before it could do so.
+    """
     from rootlet.board import redirect
     from rootlet.board.chip import find_port
     from rootlet.board.repl import Repl

@@ -5,14 +5,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
-from rootlet.cli.options import json_option, output_option
+from rootlet.cli import panels
+from rootlet.cli.options import baud_option, json_option, output_option
 from rootlet.cli.output import emit_json, err, out
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet bench --port /dev/ttyUSB0
@@ -20,13 +21,13 @@ Examples:
 """
 )
 @click.option("--port", help="As pyserial names it. Found where there is just one.")
-@click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
+@baud_option(115_200)
 @click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="Boots to measure, for medians.")
 @click.option("--timeout", type=click.FloatRange(5), default=90, show_default=True, help="Seconds from reset to PUBACK.")
 @output_option("Write the report to this file as JSON.")
 @json_option
 def command(port: str | None, baud: int, runs: int, timeout: float, output: Path | None, as_json: bool) -> None:
-    """Measure a board that runs leaf: boot to PUBACK, heaps, versions.
+    """Measure a board that runs leaf: from boot to PUBACK.
 
     The board is reset and its console read; then its application is stopped, asked for the rest, and started again. The
     report holds no thing name, MAC address, SSID, IP address, endpoint or certificate ID: it can be published

@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 
-import click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, out
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet boards
@@ -18,7 +18,7 @@ Examples:
 )
 @json_option
 def command(as_json: bool) -> None:
-    """List the boards that an image can be built for. Adding one is adding a folder to boards/."""
+    """List the boards that an image can be built for."""
     from rootlet.board.definition import list_boards
 
     boards = list_boards()

@@ -1,13 +1,14 @@
 """``rootlet erase``: everything off the flash."""
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.board.options import connected, port_options
 from rootlet.cli.output import out
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet erase
@@ -17,7 +18,10 @@ Examples:
 @click.option("--thing", help="Name the device whose identity goes with it.")
 @port_options
 def command(thing: str | None, port: str | None, baud: int) -> None:
-    """Erase a board's whole flash. A board that carries an identity must be named: its key may exist nowhere else."""
+    """Erase a board's whole flash.
+
+    A board that carries an identity must be named by --thing: its key may exist nowhere else.
+    """
     from rootlet.board import flasher
     from rootlet.errors import BadInput, RootletError
 

@@ -3,18 +3,19 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.board.options import connected, port_options, restarted, shown, told
-from rootlet.cli.options import PATH, json_option
+from rootlet.cli.options import PATH, bare_option, json_option
 from rootlet.cli.output import emit_json, out
 
 if TYPE_CHECKING:
     from rootlet.pki.identity import DeviceIdentity
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet flash golden.bin --thing sensor-1
@@ -25,16 +26,18 @@ Examples:
 @click.argument("image", required=False, type=PATH)
 @click.option("--thing", help="The device's name; its identity is in the directory of that name under --devices.")
 @click.option("--devices", default=Path("devices"), show_default=True, type=PATH, help="Identities.")
+@click.option("--device", type=PATH, help="The identity's directory, in place of --thing and --devices.")
 @click.option("--identity-only", is_flag=True, help="Write the credentials alone, to a board that carries the golden image.")
 @click.option("--no-identity", is_flag=True, help="Write a golden image and leave the board without an identity.")
 @click.option("--replace", is_flag=True, help="Overwrite another thing's identity, whose key may exist nowhere else.")
-@click.option("--bare", is_flag=True, help="Allow an IMAGE without MicroPython: no real board starts from it.")
+@bare_option
 @port_options
 @json_option
 def command(
     image: Path | None,
     thing: str | None,
     devices: Path,
+    device: Path | None,
     identity_only: bool,
     no_identity: bool,
     replace: bool,
@@ -43,7 +46,7 @@ def command(
     baud: int,
     as_json: bool,
 ) -> None:
-    """Write IMAGE to a board and make it the device --thing.
+    """Write an image to a board and make it a device.
 
     The chip is detected and the wrong one refused; only what differs is written; every region is compared afterwards, and
     certificate and key are read back. Interrupted at any point, a second run completes.
@@ -54,7 +57,9 @@ def command(
     if identity_only == (image is not None):
         raise BadInput("give either IMAGE or --identity-only", hint="see rootlet flash --help")
     flash = images.load(image, bare=bare) if image else None
-    identity = _identity(flash.identity if flash else None, thing, devices, no_identity)
+    identity = _identity(
+        flash.identity if flash else None, thing, device or (devices / thing if thing else None), no_identity
+    )
     with connected(port, baud, flash.chip if flash else None) as chip:
         if identity is not None:
             flasher.guard_identity(chip, identity, replace)
@@ -83,7 +88,7 @@ def command(
 
 
 def _identity(
-    in_image: "DeviceIdentity | None", thing: str | None, devices: Path, no_identity: bool
+    in_image: "DeviceIdentity | None", thing: str | None, place: Path | None, no_identity: bool
 ) -> "DeviceIdentity | None":
     from rootlet.errors import BadInput
     from rootlet.pki.identity import DeviceIdentity
@@ -96,9 +101,9 @@ def _identity(
         return in_image
     if no_identity:
         return None
-    if thing is None:
-        raise BadInput("which device shall this board be?", hint="name it: --thing NAME; or --no-identity")
-    found = DeviceIdentity.load(devices / thing)
-    if found.thing != thing:
-        raise BadInput(f"{devices / thing} holds the identity of {found.thing}", hint="check the directory")
+    if place is None:
+        raise BadInput("it is not said which device the board becomes", hint="name it: --thing NAME; or --no-identity")
+    found = DeviceIdentity.load(place)
+    if thing is not None and found.thing != thing:
+        raise BadInput(f"{place} holds the identity of {found.thing}", hint="check the directory")
     return found

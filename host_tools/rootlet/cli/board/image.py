@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from rootlet.cli import panels
 from rootlet.cli.board import defaults
-from rootlet.cli.options import json_option
+from rootlet.cli.options import board_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rootlet.board.image import InPlace
 
 
-@click.group(name="image")
+@panels.group(name="image")
 def command() -> None:
     """Build and inspect flash images."""
 
@@ -28,14 +29,14 @@ def command() -> None:
 @command.command(
     epilog="""\b
 Examples:
-  rootlet image build --device devices/sensor-1 -o flash.bin      for the running sandbox
+  rootlet image build --device devices/sensor-1 -o flash.bin      # for the running sandbox
   rootlet image build --device devices/sensor-1 --config config.json --app my_app/ -o flash.bin
   rootlet image build --board esp32_generic_s3 --micropython ESP32_GENERIC_S3-20260824-v1.29.0.bin \\
       --config config.json --app my_app/ -o golden.bin
   rootlet image build --config config.json --app my_app.py --root amazon-root-ca-4 -o golden.bin
 """
 )
-@click.option("--board", "board_id", default="esp32_generic", show_default=True, help="See rootlet boards.")
+@board_option(default="esp32_generic", show_default=True)
 @click.option(
     "--device", type=click.Path(path_type=Path), help="The identity's directory; without it, a batch's golden image."
 )
@@ -68,7 +69,7 @@ Examples:
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The flash image to write (0600).")
 @json_option
 def build(
-    board_id: str,
+    board: str,
     device: Path | None,
     micropython: Path | None,
     flash_size: int | None,
@@ -81,7 +82,10 @@ def build(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Build the whole flash of a board: partition table, credentials, and the file system with leaf and the application."""
+    """Build the whole flash of a board.
+
+    It holds partition table, credentials, and the file system with leaf and the application.
+    """
     from rootlet.board import image
     from rootlet.board.definition import load_board
     from rootlet.files import read_input, write_secret
@@ -90,10 +94,10 @@ def build(
 
     manifest = load_manifest()
     chosen = dict.fromkeys((*manifest.defaults(), *manifest.select(extra_roots)))
-    board = load_board(board_id)
+    definition = load_board(board)
     config, sandbox_root = defaults.configuration(config_path, sandbox_root)
     made = image.build(
-        board.with_flash(flash_size << 20) if flash_size is not None else board,
+        definition.with_flash(flash_size << 20) if flash_size is not None else definition,
         config,
         defaults.application(app),
         tuple(chosen),
@@ -125,7 +129,7 @@ def build(
     if as_json:
         emit_json(facts)
         return
-    out.print(f"{escape(str(output))}: {len(made.flash)} bytes for board {board_id}")
+    out.print(f"{escape(str(output))}: {len(made.flash)} bytes for board {board}")
     out.print(f"  vfs       {len(made.files)} files, {made.used} of {made.vfs_size} bytes used")
     out.print(f"  code      {made.code}")
     out.print(f"  firmware  {escape(made.build.get('micropython', 'no MicroPython: it boots on the virtual board only'))}")
@@ -143,7 +147,10 @@ Examples:
 @click.option("--device", required=True, type=click.Path(path_type=Path), help="The identity's directory.")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The partition to write (0600).")
 def identity(device: Path, output: Path) -> None:
-    """Write one device's credential partition alone: the 8 KiB in which the boards of a batch differ."""
+    """Write one device's credential partition.
+
+    The boards of a batch differ in these 8 KiB alone.
+    """
     from rootlet.board import secure_cert
     from rootlet.files import write_secret
     from rootlet.pki.identity import DeviceIdentity
@@ -164,8 +171,9 @@ Examples:
 @click.argument("path", metavar="IMAGE", type=click.Path(path_type=Path))
 @json_option
 def inspect(path: Path, as_json: bool) -> None:
-    """Show what is in a flash image, a dump of any board, a MicroPython .bin or a credential partition.
+    """Show what is in an image, a dump or a partition.
 
+    IMAGE is a flash image, a dump of any board, a MicroPython .bin or a credential partition.
     A private key is never shown.
     """
     from rootlet.board import inspect_image
@@ -188,7 +196,7 @@ Examples:
 @click.argument("second", type=click.Path(path_type=Path))
 @json_option
 def diff(first: Path, second: Path, as_json: bool) -> None:
-    """Say in what two images differ, down to the files. Exit code 1 where they do."""
+    """Show in what two images differ, down to the files. Exits with 1 where they differ."""
     from rootlet.board import inspect_image
 
     differences = inspect_image.diff(inspect_image.read(first), inspect_image.read(second))

@@ -2,15 +2,15 @@
 
 import datetime as dt
 
-import click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.board.options import connected, port_options, restarted
 from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, out
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet info
@@ -20,7 +20,9 @@ Examples:
 @port_options
 @json_option
 def command(port: str | None, baud: int, as_json: bool) -> None:
-    """Say which device a board is: MAC, thing, certificate, firmware. Nothing on it changes."""
+    """Show which device a board is.
+
+    It reads MAC address, thing, certificate, MicroPython. Nothing on it changes."""
     from rootlet.board import inspect_board
 
     with connected(port, baud) as chip:

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import click
+import rich_click as click
 from rich.markup import escape
 
-from rootlet.cli.options import PATH, output_option
+from rootlet.cli import panels
+from rootlet.cli.options import PATH, board_option, output_option
 from rootlet.cli.output import out
 
 
-@click.group(name="micropython")
+@panels.group(name="micropython")
 def command() -> None:
     """Fetch and check MicroPython's own builds."""
 
@@ -44,9 +45,12 @@ Examples:
 """
 )
 @click.argument("path", metavar="FILE", type=PATH)
-@click.option("--board", default="esp32_generic", show_default=True, help="See rootlet boards.")
+@board_option(default="esp32_generic", show_default=True)
 def check(path: Path, board: str) -> None:
-    """Say what a .bin is, and whether it can carry leaf on --board; exit code 2 and the reason where it cannot."""
+    """Check whether a MicroPython .bin can run leaf on a board.
+
+    Exits with 2 and the reason where it cannot.
+    """
     from rootlet.board import micropython
     from rootlet.board.definition import load_board
     from rootlet.files import read_input

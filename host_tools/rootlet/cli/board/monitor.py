@@ -1,11 +1,13 @@
 """``rootlet monitor``: the board's log."""
 
-import click
+import rich_click as click
 
+from rootlet.cli import panels
+from rootlet.cli.options import baud_option
 from rootlet.cli.output import err
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet monitor
@@ -13,11 +15,11 @@ Examples:
 """
 )
 @click.option("--port", help="As pyserial names it. Found where there is just one.")
-@click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
+@baud_option(115_200)
 @click.option("--reset", is_flag=True, help="Reset the board first, to see it boot.")
 @click.option("--until", metavar="TEXT", help="End at the first line that contains TEXT.")
 def command(port: str | None, baud: int, reset: bool, until: str | None) -> None:
-    """Show a board's log, line by line, until Ctrl-C. Nothing is sent to it."""
+    """Show a board's log. Ctrl-C ends. Nothing is sent to it."""
     from rootlet.board import console
     from rootlet.board.chip import find_port
 

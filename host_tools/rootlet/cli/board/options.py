@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from rootlet.cli.options import baud_option
 from rootlet.cli.output import err
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
 def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--port`` and ``--baud``."""
-    baud = click.option(
-        "--baud", type=int, default=460_800, show_default=True, help="Speed of a serial port, once connected."
-    )
+    baud = baud_option(460_800)
     port = click.option(
         "--port", help="As esptool names it: /dev/ttyUSB0, COM3, socket://…, rfc2217://…. Found where there is just one."
     )

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import click
+import rich_click as click
 from rich.markup import escape
 
-from rootlet.cli.options import PATH
+from rootlet.cli import panels
+from rootlet.cli.options import PATH, baud_option
 from rootlet.cli.output import err, out
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet push my_app/
@@ -19,13 +20,15 @@ Examples:
 @click.argument("application", type=PATH)
 @click.option("--config", "config_path", type=PATH, help="Also send this configuration.")
 @click.option("--port", help="As pyserial names it. Found where there is just one.")
-@click.option("--baud", type=int, default=115_200, show_default=True, help="Speed of the board's console.")
+@baud_option(115_200)
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Show the log after the reset, until Ctrl-C.")
 @click.option("--until", metavar="TEXT", help="End at the first line that contains TEXT.")
 def command(
     application: Path, config_path: Path | None, port: str | None, baud: int, follow: bool, until: str | None
 ) -> None:
-    """Send APPLICATION and leaf to a running board: only the files that changed. Then soft-reset it and show its log.
+    """Send changed code to a running board.
+
+    The files of APPLICATION and leaf that changed are sent; then the board is soft-reset and its log shown.
 
     The board's identity, roots and state are not touched. What is sent goes to vfs and takes precedence over the code in
     romfs; code that is the same in romfs is not sent. A watchdog that the application armed goes on counting meanwhile.

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.board.options import connected, port_options, restarted, shown, told
-from rootlet.cli.options import PATH
+from rootlet.cli.options import PATH, bare_option
 from rootlet.cli.output import err, out
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet repair golden.bin --port /dev/ttyUSB0
@@ -18,10 +19,12 @@ Examples:
 )
 @click.argument("image", type=PATH)
 @click.option("--forget", is_flag=True, help="Ignore the state that an interrupted repair of this board saved here.")
-@click.option("--bare", is_flag=True, help="Allow an IMAGE without MicroPython: no real board starts from it.")
+@bare_option
 @port_options
 def command(image: Path, forget: bool, bare: bool, port: str | None, baud: int) -> None:
-    """Write IMAGE's firmware to a board in the field; keep its identity, its nvs and its files.
+    """Write new firmware and keep identity and state.
+
+    IMAGE's firmware is written; the board's identity, its nvs and its own files stay.
 
     The files are copied to this machine first (0600) and removed when the board holds them again, so that an interrupted
     repair is completed by the next one.

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 
@@ -16,10 +17,11 @@ _FEATURES = click.Choice(["flash-encryption", "secure-boot", "ds"])
 _CHIPS = click.Choice(["esp32", "esp32s3", "esp32c3", "esp32c6"])
 
 
-@click.group(name="secure")
+@panels.group(name="secure")
 def command() -> None:
-    """Plan and burn the eFuses for flash encryption, secure boot v2 and the DS peripheral.
+    """Plan and burn the eFuses that protect a board.
 
+    They are for flash encryption, secure boot v2 and the DS peripheral.
     Nothing that is burned can be undone. MicroPython's own builds support none of the three.
     """
 
@@ -32,10 +34,13 @@ Examples:
 """
 )
 @click.argument("features", nargs=-1, required=True, type=_FEATURES)
-@click.option("--chip", required=True, type=_CHIPS)
+@click.option("--chip", required=True, type=_CHIPS, help="The type of the chip.")
 @json_option
 def plan(features: tuple["Feature", ...], chip: str, as_json: bool) -> None:
-    """Say each eFuse that would burn, in order, and what can no longer be undone. Nothing is touched."""
+    """List the eFuses that a plan burns, in order.
+
+    It says which of them cannot be undone. Nothing is burned.
+    """
     from dataclasses import asdict
 
     from rootlet.board import efuses
@@ -51,13 +56,13 @@ def plan(features: tuple["Feature", ...], chip: str, as_json: bool) -> None:
     epilog="""\b
 Examples:
   rootlet secure apply flash-encryption --chip esp32s3 --virtual fuses.bin \\
-      --confirm 00:00:00:00:00:00 --own-build              a rehearsal, on a file
+      --confirm 00:00:00:00:00:00 --own-build              # a rehearsal, on a file
   rootlet secure apply secure-boot --chip esp32s3 --port /dev/ttyUSB0 \\
       --signing-key signing.pem --confirm 24:0a:c4:12:34:56 --own-build
 """
 )
 @click.argument("features", nargs=-1, required=True, type=_FEATURES)
-@click.option("--chip", required=True, type=_CHIPS)
+@click.option("--chip", required=True, type=_CHIPS, help="The type of the chip.")
 @click.option("--port", help="As esptool names it.")
 @click.option("--virtual", type=PATH, help="Rehearse on a file that stands for the chip's eFuses.")
 @click.option("--confirm", default="", metavar="MAC", help="The chip's MAC address: yes, this one.")
@@ -80,7 +85,10 @@ def apply(
     signing_key: Path | None,
     records: Path,
 ) -> None:
-    """Burn a plan. It is shown first, and the chip must be confirmed by its MAC address. This cannot be undone."""
+    """Burn the eFuses of a plan. This cannot be undone.
+
+    The plan is shown first, and the chip must be confirmed by its MAC address.
+    """
     from rootlet.board import efuses
     from rootlet.board.chip import find_port
 

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.board.options import connected, port_options
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, out
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet verify golden.bin --thing sensor-1
@@ -22,7 +23,9 @@ Examples:
 @port_options
 @json_option
 def command(image: Path, thing: str | None, devices: Path, port: str | None, baud: int, as_json: bool) -> None:
-    """Compare a board with IMAGE, byte for byte, and change nothing. Exit code 1 where it differs.
+    """Compare a board with an image, byte for byte.
+
+    Nothing is changed. Exits with 1 where they differ.
 
     What the chip itself writes (nvs, calibration, the state in vfs) may differ.
     """

@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 
-@click.command(
+@panels.command(
     name="register-ca",
     epilog="""\b
 Examples:
-  rootlet cloud register-ca fleet-ca                      prove possession and register, in one go
-  rootlet cloud register-ca fleet-ca --auto-registration  its devices may register themselves (JITR, JITP)
-  rootlet cloud register-ca maker-ca.crt --sni-only       without proof; its devices must send SNI
+  rootlet cloud register-ca fleet-ca                      # prove possession and register, in one go
+  rootlet cloud register-ca fleet-ca --auto-registration  # its devices may register themselves (JITR, JITP)
+  rootlet cloud register-ca maker-ca.crt --sni-only       # without proof; its devices must send SNI
 \b
 Where somebody else holds the CA's key:
-  rootlet cloud register-ca --request                     what to send: the registration code
-  rootlet ca prove-possession CODE --ca maker-ca          is theirs
+  rootlet cloud register-ca --request                     # what to send: the registration code
+  rootlet ca prove-possession CODE --ca maker-ca          # is theirs
   rootlet cloud register-ca maker-ca.crt --complete verification.crt
 """,
 )
@@ -50,7 +51,7 @@ def register_ca(
     secret: SecretSource,
     as_json: bool,
 ) -> None:
-    """Have the account trust a CA. Running it again changes nothing."""
+    """Register a CA with the account. Running it again changes nothing."""
     from rootlet.cloud import authorities
 
     iot = account.iot()

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud.authorities import _certificate, _tell
-from rootlet.cli.options import PATH, address_option, days_left_option, json_option
+from rootlet.cli.options import PATH, address_option, baud_option, ca_option, days_left_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.errors import BadInput, RootletError
@@ -25,23 +26,23 @@ if TYPE_CHECKING:
 _DEVICE = click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
 
 
-@click.command(epilog="\b\nExample:\n  rootlet cloud deactivate devices/sensor-1\n")
+@panels.command(epilog="\b\nExample:\n  rootlet cloud deactivate devices/sensor-1\n")
 @_DEVICE
 @json_option
 def deactivate(device: Path, as_json: bool) -> None:
-    """Switch a device's certificate off; `activate` switches it on again."""
+    """Deactivate a device's certificate. `activate` reverses it."""
     _set(device, "INACTIVE", as_json)
 
 
-@click.command(epilog="\b\nExample:\n  rootlet cloud activate devices/sensor-1\n")
+@panels.command(epilog="\b\nExample:\n  rootlet cloud activate devices/sensor-1\n")
 @_DEVICE
 @json_option
 def activate(device: Path, as_json: bool) -> None:
-    """Switch a device's certificate on."""
+    """Activate a device's certificate."""
     _set(device, "ACTIVE", as_json)
 
 
-@click.command(epilog="\b\nExample:\n  rootlet cloud revoke devices/sensor-1\n")
+@panels.command(epilog="\b\nExample:\n  rootlet cloud revoke devices/sensor-1\n")
 @_DEVICE
 @json_option
 def revoke(device: Path, as_json: bool) -> None:
@@ -49,37 +50,37 @@ def revoke(device: Path, as_json: bool) -> None:
     _set(device, "REVOKED", as_json)
 
 
-@click.command(epilog="\b\nExample:\n  rootlet cloud delete devices/sensor-1 --with-thing\n")
+@panels.command(epilog="\b\nExample:\n  rootlet cloud delete devices/sensor-1 --with-thing\n")
 @_DEVICE
 @click.option("--with-thing", is_flag=True, help="Delete its thing too, where no other certificate holds it.")
 @json_option
 def delete(device: Path, with_thing: bool, as_json: bool) -> None:
-    """Take a device's certificate out of the account. Its files stay."""
+    """Delete a device's certificate from the account. Its files stay."""
     from rootlet.cloud import lifecycle
 
     done = lifecycle.delete(account.iot(), _id(device), thing=with_thing)
     _tell(asdict(done), done.changes, "nothing to change: the account does not know it", as_json)
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
-  rootlet cloud rotate devices/sensor-1 --ca fleet-ca       a new identity in devices/sensor-1/next, active and proved
-  rootlet flash --device devices/sensor-1/next …            write it to the board
+  rootlet cloud rotate devices/sensor-1 --ca fleet-ca       # a new identity in devices/sensor-1/next, active and proved
+  rootlet flash --identity-only --device devices/sensor-1/next    # write it to the board
   rootlet cloud rotate devices/sensor-1 --finish --port /dev/ttyUSB0
 \b
 Until --finish has seen the new certificate on the board, the old one stays active. Both halves may be run again.
 """
 )
 @click.argument("device", type=PATH)
-@click.option("--ca", type=PATH, help="The CA that issues the new certificate.")
+@ca_option(type=PATH)
 @click.option("--finish", is_flag=True, help="The board has the new identity: retire the old one.")
 @click.option("--port", help="With --finish: the board's serial port, to read what it carries.")
 @click.option("--image", type=PATH, help="With --finish: the flash image of a virtual board, in place of --port.")
 @click.option(
     "--delete", "delete_old", is_flag=True, help="With --finish: delete the old certificate, not only switch it off."
 )
-@click.option("--baud", type=int, default=460_800, show_default=True)
+@baud_option(460_800)
 @address_option
 @click.option("--root", "extra_root", type=PATH, help="Trust this root too when proving. [default: the sandbox's]")
 @click.option("--mqtt-port", type=int, help="Prove at this port of the endpoint. [default: 8883, or the sandbox's]")
@@ -99,7 +100,10 @@ def rotate(
     secret: SecretSource,
     as_json: bool,
 ) -> None:
-    """Replace a device's certificate: the new one active and proved before the old one goes."""
+    """Replace a device's certificate.
+
+    The new one is active and proved before the old one is deactivated.
+    """
     from rootlet.cloud import rotation
 
     iot = account.iot()
@@ -139,7 +143,7 @@ def _carried(port: str | None, image: Path | None, baud: int) -> str:
     return identity.certificate_id
 
 
-@click.command(
+@panels.command(
     name="register-all",
     epilog="""\b
 Examples:
@@ -156,15 +160,18 @@ Interrupted, it goes on where it stopped: what is done stands in --journal.
 def register_all(
     directory: Path,
     journal: Path | None,
-    registration: dict[str, Any],
+    permissions: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Register every device in DIRECTORY (device directories, or a batch), at the pace that AWS allows."""
+    """Register every device in DIRECTORY, as fast as AWS allows.
+
+    DIRECTORY holds device directories, or is a batch.
+    """
     devices = list(_identities(directory))
-    _register_many(devices, journal or directory / "registered.jsonl", registration, as_json)
+    _register_many(devices, journal or directory / "registered.jsonl", permissions, as_json)
 
 
-@click.command(
+@panels.command(
     name="import-manifest",
     epilog="""\b
 Examples:
@@ -182,22 +189,25 @@ def import_manifest(
     manifest: Path,
     signers: tuple[Path, ...],
     journal: Path | None,
-    registration: dict[str, Any],
+    permissions: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Register devices that a manufacturer provisioned: a PEM bundle, a CSV, or Microchip's signed manifest."""
+    """Register devices that a manufacturer provisioned.
+
+    MANIFEST is a PEM bundle, a CSV file or Microchip's signed manifest.
+    """
     from rootlet.cloud import imports
 
     devices = imports.read(manifest, [_certificate(signer) for signer in signers])
     place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
-    _register_many(devices, place, registration, as_json)
+    _register_many(devices, place, permissions, as_json)
 
 
-@click.command(epilog="\b\nExample:\n  rootlet cloud audit --days-left 90\n\b\nExit: 0 nothing found, 1 something found.\n")
+@panels.command(epilog="\b\nExample:\n  rootlet cloud audit --days-left 90\n\b\nExit: 0 nothing found, 1 something found.\n")
 @days_left_option(90)
 @json_option
 def audit(days_left: int, as_json: bool) -> None:
-    """List what somebody should look at among the account's certificates. Nothing is changed."""
+    """List what is wrong with the account's certificates. Nothing is changed."""
     from rootlet.cloud import lifecycle
 
     found = list(lifecycle.audit(account.paced(), within=days_left, at=dt.datetime.now(dt.UTC)))

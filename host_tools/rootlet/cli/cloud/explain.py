@@ -5,16 +5,17 @@ import datetime as dt
 import sys
 from pathlib import Path
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
-from rootlet.cli.options import PATH, json_option
+from rootlet.cli.options import PATH, application_option, json_option
 from rootlet.cli.output import emit_json, out
 
 
-@click.command(
+@panels.command(
     name="explain",
     epilog="""\b
 Examples:
@@ -27,10 +28,10 @@ Exit: 0 it would be accepted (at once, or after its first connection), 1 it woul
 )
 @click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
 @registering.app
-@registering.application
+@application_option
 @json_option
 def command(device: Path, app: Path | None, application: str, as_json: bool) -> None:
-    """Say whether AWS IoT Core would accept a device's certificate, rule by rule. Nothing is changed.
+    """Show whether AWS IoT Core would accept a device. Nothing is changed.
 
     With --app, what the application publishes and subscribes to and the device's policies deny is a rule as well.
     """

@@ -5,20 +5,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account, authorities, devices, provisioning
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud import policy as policy_commands
-from rootlet.cli.options import PATH, json_option, timeout_option
+from rootlet.cli.options import (
+    PATH,
+    application_option,
+    attributes_option,
+    groups_option,
+    json_option,
+    thing_type_option,
+    timeout_option,
+)
 from rootlet.cli.output import emit_json, out
 from rootlet.errors import BadInput, RootletError
 
 
-@click.group(name="cloud")
+@panels.group(name="cloud")
 def command() -> None:
-    """Register devices with AWS IoT Core, or with the sandbox.
+    """Register devices with AWS IoT Core or a sandbox.
 
     Credentials, profile, region and endpoint are boto3's usual ones; AWS_ENDPOINT_URL points at the sandbox.
     """
@@ -50,7 +59,7 @@ def endpoint(as_json: bool) -> None:
     epilog="""\b
 Examples:
   rootlet cloud register devices/sensor-1
-  rootlet cloud register devices/sensor-1 --app my_app/         for all that my_app publishes and subscribes to
+  rootlet cloud register devices/sensor-1 --app my_app/         # for all that my_app publishes and subscribes to
   rootlet cloud register devices/sensor-1 --stream climate --stream power
   rootlet cloud register devices/sensor-1 --with-ca --policy our-own-policy
   rootlet cloud register devices/sensor-1 --thing-type sensor --group north --attribute site=shed
@@ -58,21 +67,25 @@ Examples:
 )
 @click.argument("device", type=PATH)
 @registering.policy_options
-@click.option("--thing-type", help="The thing's type; made where there is none.")
-@click.option("--group", "groups", multiple=True, help="A thing group; repeatable; made where there is none.")
-@click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="Of the thing; repeatable.")
+@thing_type_option
+@groups_option
+@attributes_option
 @click.option("--activate", is_flag=True, help="Switch the certificate on again where it was deactivated.")
 @json_option
 def register_(
     device: Path,
-    registration: dict[str, Any],
+    permissions: dict[str, Any],
     thing_type: str | None,
     groups: tuple[str, ...],
     attributes: tuple[str, ...],
     activate: bool,
     as_json: bool,
 ) -> None:
-    """Make the cloud trust DEVICE: its certificate ACTIVE, a thing, a least-privilege policy. Running it again is safe."""
+    """Make the cloud trust DEVICE.
+
+    Its certificate becomes ACTIVE, with a thing and a least-privilege policy. A thing type and thing groups are created
+    where they are missing. Running it again is safe.
+    """
     from rootlet.cli.cloud.authorities import pairs
     from rootlet.cloud.registration import ThingProperties, register
     from rootlet.pki.identity import DeviceIdentity
@@ -81,7 +94,7 @@ def register_(
     done = register(
         account.iot(),
         identity,
-        **registration,
+        **permissions,
         activate=activate,
         thing=ThingProperties(thing_type, groups, pairs(attributes)),
     )
@@ -105,11 +118,11 @@ Examples:
 @click.argument("thing")
 @click.argument("name")
 @click.argument("arguments", default="{}")
-@click.option("--application", default="leaf", show_default=True, help="As in the device's config.json.")
+@application_option
 @timeout_option
 @json_option
 def send(thing: str, name: str, arguments: str, application: str, timeout: float, as_json: bool) -> None:
-    """Send THING the command NAME with ARGUMENTS (JSON), and print its reply."""
+    """Send THING the command NAME and print its reply. ARGUMENTS are JSON."""
     from rootlet.cloud import messages
 
     try:

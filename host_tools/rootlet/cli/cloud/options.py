@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
+import rich_click as click
 from rich.markup import escape
 
-from rootlet.cli.options import PATH, Command
+from rootlet.cli.options import PATH, Command, application_option
 from rootlet.cli.output import err
 from rootlet.errors import BadInput
 
@@ -71,7 +71,6 @@ def readable(app: Path, *, complete: bool = False) -> "Application":
     return found
 
 
-application = click.option("--application", default="leaf", show_default=True, help="As in the devices' config.json.")
 app = click.option("--app", type=PATH, help="Read streams, topics and services from this application's source.")
 streams = click.option(
     "--stream",
@@ -91,7 +90,7 @@ with_ca = click.option("--with-ca", is_flag=True, help="Register under the issui
 
 
 def policy_options(function: Command) -> Command:
-    """The options of whatever registers; the command gets ``registration``, arguments of ``registration.register``."""
+    """The options of whatever registers; the command gets ``permissions``, arguments of ``registration.register``."""
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **options: Any) -> Any:
@@ -102,10 +101,10 @@ def policy_options(function: Command) -> Command:
                 f"--app and --policy {fixed['policy']}: the policy is attached as it is",
                 hint=f"leave one out; rootlet cloud policy check {fixed['policy']} --app {app} says what it would deny",
             )
-        registration = vars(wanted(application, streams, services, app)) | fixed
-        return function(*arguments, registration=registration, **options)
+        permissions = vars(wanted(application, streams, services, app)) | fixed
+        return function(*arguments, permissions=permissions, **options)
 
     decorated: Command = wrapped
-    for option in (with_ca, policy, services, streams, app, application):
+    for option in (with_ca, policy, services, streams, app, application_option):
         decorated = option(decorated)
     return decorated

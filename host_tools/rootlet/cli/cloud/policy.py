@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
-from rootlet.cli.options import PATH, json_option
+from rootlet.cli.options import PATH, application_option, arn_prefix_option, attributes_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from rootlet.cloud.policy_simulation import Simulation
 
 
-@click.group(name="policy")
+@panels.group(name="policy")
 def command() -> None:
-    """Make, check and try out the policies of devices."""
+    """Render, check and simulate the policies of devices."""
 
 
 @command.command(
@@ -32,7 +33,7 @@ Examples:
   rootlet cloud policy render --customer acme --customer globex --customer initech
 """
 )
-@registering.application
+@application_option
 @registering.streams
 @registering.app
 @click.option(
@@ -45,7 +46,7 @@ Examples:
     metavar="ORGANIZATION[=APPLICATION]",
     help="One policy for several customers: the organization of the CA that issues to one, and its application; repeatable.",
 )
-@click.option("--arn-prefix", help="arn:aws:iot:REGION:ACCOUNT, so that AWS need not be asked.")
+@arn_prefix_option()
 def render(
     application: str,
     streams: tuple[str, ...],
@@ -54,7 +55,9 @@ def render(
     customers: tuple[str, ...],
     arn_prefix: str | None,
 ) -> None:
-    """Print the least-privilege policy of a fleet: the topics that a device uses, and no wildcard.
+    """Print the least-privilege policy of a fleet.
+
+    It names the topics that a device uses, and has no wildcard.
 
     A service of AWS IoT that the application uses has a policy of its own, the same for all applications: all topics by
     name are more than the 2048 characters of one policy. Only the ids of jobs have a wildcard: nobody knows them beforehand.
@@ -91,13 +94,13 @@ Examples:
 )
 @click.argument("policies", nargs=-1, required=True, metavar="POLICY...")
 @registering.app
-@registering.application
+@application_option
 @json_option
 def check(policies: tuple[str, ...], app: Path | None, application: str, as_json: bool) -> None:
-    """Warn about what is too wide in each POLICY, as Device Advisor does.
+    """Warn about what is too wide in policies.
 
-    POLICY is a file or the name of a policy in AWS IoT. With --app, what the application does and all of them together
-    deny is an error too. Exits with 1 where there is an error; warnings alone do not fail.
+    POLICY is a file or the name of a policy in AWS IoT; Device Advisor warns about the same. With --app it is also an
+    error where all of them together deny what the application does. Exits with 1 where there is an error.
     """
     from dataclasses import asdict
 
@@ -150,10 +153,8 @@ Examples:
 )
 @click.option("--client-id", help="The name of the certificate's thing unless given.")
 @click.option("--thing", help="With --policy-file: the certificate's thing; its common name unless given.")
-@click.option(
-    "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="With --policy-file: the thing's; repeatable."
-)
-@click.option("--arn-prefix", help="With --policy-file: arn:aws:iot:REGION:ACCOUNT; as in the policy unless given.")
+@attributes_option
+@arn_prefix_option()
 @json_option
 def simulate(
     certificate: str,
@@ -166,9 +167,10 @@ def simulate(
     arn_prefix: str | None,
     as_json: bool,
 ) -> None:
-    """Say whether CERTIFICATE (a device's directory, a PEM file, or an id) may do ACTION to TARGET, and why.
+    """Show whether a device may do ACTION to TARGET, and why.
 
-    ACTION is connect, publish, retainpublish, subscribe or receive; TARGET a client id, a topic or a topic filter.
+    CERTIFICATE is a device's directory, a PEM file or a certificate ID.
+    ACTION is connect, publish, retainpublish, subscribe or receive; TARGET is a client ID, a topic or a topic filter.
     Exits with 1 where it is denied.
     """
     from rootlet.cloud import policy_simulation

@@ -5,12 +5,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud.authorities import _certificate, _tell, pairs
-from rootlet.cli.options import PATH, json_option, output_option
+from rootlet.cli.options import (
+    PATH,
+    arn_prefix_option,
+    attributes_option,
+    groups_option,
+    json_option,
+    output_option,
+    thing_type_option,
+)
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -19,7 +28,7 @@ _POLICIES = click.option(
 )
 
 
-@click.group()
+@panels.group()
 def jitr() -> None:
     """Let devices register themselves, by rule (JITR)."""
 
@@ -37,7 +46,10 @@ Examples:
 @_POLICIES
 @click.option("--once", is_flag=True, help="Decide about those that wait now, and stop.")
 def jitr_worker(allow: Path | None, issuers: tuple[str, ...], policies: tuple[str, ...], once: bool) -> None:
-    """Activate devices that registered themselves (JITR), by rule. One JSON line a decision; Ctrl-C ends it."""
+    """Activate devices that registered themselves, by rule.
+
+    It prints one JSON line for each decision, until Ctrl-C.
+    """
     from rootlet.cloud import jitr as registering
 
     def told(decision: dict[str, Any]) -> None:
@@ -71,15 +83,18 @@ Example:
 @_POLICIES
 @output_option("Write the template to this file; to stdout unless given.")
 def jitr_template(allow: Path | None, issuers: tuple[str, ...], policies: tuple[str, ...], output: Path | None) -> None:
-    """The same logic as a CloudFormation template: a Lambda, its role and the IoT rule that calls it."""
+    """Make a CloudFormation template of the same rules.
+
+    It holds a Lambda function, its role and the IoT rule that calls it.
+    """
     from rootlet.cloud import jitr as registering
 
     _write(registering.template(registering.rules(allow, issuers), policies), output)
 
 
-@click.group()
+@panels.group()
 def jitp() -> None:
-    """Devices that AWS provisions on their first connection (JITP)."""
+    """Let AWS provision devices on their first connection (JITP)."""
 
 
 @jitp.command(
@@ -90,15 +105,9 @@ Example:
 """,
 )
 @_POLICIES
-@click.option(
-    "--attribute",
-    "attributes",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Of the thing; {Organization} and so on come from the certificate.",
-)
-@click.option("--thing-type")
-@click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
+@attributes_option
+@thing_type_option
+@groups_option
 @output_option("Write the template to this file; to stdout unless given.")
 def jitp_template(
     policies: tuple[str, ...],
@@ -113,10 +122,10 @@ def jitp_template(
     _write(provisioning.jitp(policies, pairs(attributes), thing_type=thing_type, groups=groups), output)
 
 
-@jitp.command()
+@jitp.command(epilog="\b\nExample:\n  rootlet cloud jitp check jitp.json\n")
 @click.argument("file", type=PATH)
 def check(file: Path) -> None:
-    """Say what is wrong with a template. Exit 1 where something is."""
+    """Check a provisioning template. Exits with 1 where something is wrong."""
     from rootlet.cloud import provisioning
 
     problems = provisioning.check(_json(file))
@@ -134,20 +143,23 @@ Example:
 """
 )
 @click.argument("ca", type=PATH, metavar="DIRECTORY|CERTIFICATE")
-@click.option("--template", "file", type=PATH, required=True)
+@click.option("--template", "file", type=PATH, required=True, help="The template, as jitp template makes it.")
 @click.option(
     "--role", required=True, help="The ARN of the role that AWS IoT takes to provision (AWSIoTThingsRegistration)."
 )
 @json_option
 def attach(ca: Path, file: Path, role: str, as_json: bool) -> None:
-    """Give a registered CA a template: AWS drops its devices' first connection and provisions them; then they are on."""
+    """Attach a template to a registered CA.
+
+    AWS then drops the first connection of each of its devices, provisions the device and accepts its next one.
+    """
     from rootlet.cloud import provisioning
 
     changes = provisioning.attach(account.iot(), _certificate(ca / "ca.crt" if ca.is_dir() else ca), _json(file), role)
     _tell({"changes": changes}, changes, "nothing to change: the CA has this template", as_json)
 
 
-@click.group()
+@panels.group()
 def claim() -> None:
     """Provision devices that share a claim certificate."""
 
@@ -161,9 +173,9 @@ Example:
 )
 @_POLICIES
 @click.option("--template-name", required=True, help="The template's name, which the claim policy names.")
-@click.option("--thing-type")
-@click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
-@click.option("--arn-prefix", default="arn:aws:iot:REGION:ACCOUNT", show_default=True, help="For the claim policy.")
+@thing_type_option
+@groups_option
+@arn_prefix_option(default="arn:aws:iot:REGION:ACCOUNT", show_default=True)
 @output_option("Write the template to this file; to stdout unless given.")
 @click.option("--claim-policy", type=PATH, help="Write the policy of the claim certificates here.")
 def claim_template(
@@ -175,7 +187,10 @@ def claim_template(
     output: Path | None,
     claim_policy: Path | None,
 ) -> None:
-    """A fleet provisioning template for devices that come with a claim certificate, and the policy of such a claim."""
+    """Make a template for devices that have a claim certificate.
+
+    With --claim-policy it also writes the policy of that certificate.
+    """
     from rootlet.cloud import provisioning
 
     _write(provisioning.claim(policies, thing_type=thing_type, groups=groups), output)

@@ -3,18 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, station_name
-from rootlet.cli.options import PATH, json_option
+from rootlet.cli.options import PATH, ca_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import RootletError
 
 _STATION = click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet factory register monday
@@ -23,12 +24,14 @@ Examples:
 )
 @click.argument("batch")
 @click.option("--rate", type=click.FloatRange(0.1, 1000), default=9.0, show_default=True, help="Registrations a second.")
-@click.option("--ca", type=PATH, help="The issuing CA, where it moved since the batch was opened.")
+@ca_option(type=PATH)
 @_STATION
 @ledger_option
 @json_option
 def register(batch: str, rate: float, ca: Path | None, station: str, where: str, as_json: bool) -> None:
-    """Register the boards of BATCH that wait for it: deferred ones, and those that AWS did not answer for.
+    """Register the boards of BATCH that are not registered yet.
+
+    These are deferred ones, and those for which AWS did not answer.
 
     Interrupted? Repeat the command: it goes on where it stopped, and nothing is registered twice.
     """
@@ -64,7 +67,7 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
         raise RootletError(f"{len(drained.failed)} are not registered", hint="repeat the command: it goes on")
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet factory scrap sensor-00007 --reason "dropped"
@@ -75,8 +78,9 @@ Examples:
 @_STATION
 @ledger_option
 def scrap(things: tuple[str, ...], reason: str, station: str, where: str) -> None:
-    """Take THINGS out for good. Where AWS may trust their certificates, those are revoked there first.
+    """Scrap THINGS for good.
 
+    Certificates that AWS may trust are revoked there first.
     The board, if it still works, may then have another identity.
     """
     from rootlet.cloud import client
@@ -90,7 +94,7 @@ def scrap(things: tuple[str, ...], reason: str, station: str, where: str) -> Non
             out.print(f"{thing}: {'revoked in AWS, and ' if revoked else ''}scrapped")
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet factory reconcile monday
@@ -108,7 +112,10 @@ Examples:
 def reconcile(
     batch: str, update: bool, connected_board: bool, port: str | None, station: str, where: str, as_json: bool
 ) -> None:
-    """Compare the ledger with AWS, or with a board in hand. Changes neither; exits with 1 where they disagree."""
+    """Compare the ledger with AWS, or with a connected board.
+
+    AWS and the board are not changed. Exits with 1 where they disagree.
+    """
     from rootlet.factory.ledger import Ledger
 
     with opened(where) as database:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import click
+import rich_click as click
 
+from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, station_name
 from rootlet.cli.options import PATH, listen_address, output_option
 from rootlet.cli.output import err, out
@@ -12,7 +13,7 @@ from rootlet.errors import BadInput
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet factory label monday -o labels.pdf
@@ -42,8 +43,9 @@ def label(
     rows: int,
     where: str,
 ) -> None:
-    """Print the labels of BATCH again, or all at once: a PDF sheet, ZPL for a label printer, or one PNG.
+    """Write the labels of BATCH to a file.
 
+    It is a sheet as PDF, ZPL for a label printer, or one label as PNG.
     The text may name {thing}, {serial}, {mac}, {batch}, {customer}, {certificate_id} and {attributes[NAME]}.
     """
     from rootlet.factory import labels, views
@@ -74,7 +76,7 @@ def label(
     err.print(f"{output}: {len(contents)} labels")
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet factory console
@@ -91,7 +93,9 @@ Examples:
 @click.option("--token-file", type=PATH, help="For a lasting token; made (0600) where it is missing.")
 @ledger_option
 def console(listen: str, token_file: Path | None, where: str) -> None:
-    """The page for the floor: a tile for each port of every station on this ledger, live, and the batches.
+    """Serve the web page of the factory floor.
+
+    It shows a live tile for each port of every station on this ledger, and the batches.
 
     Whoever opens it to the network must give its visitors the token that is in the printed address.
     """

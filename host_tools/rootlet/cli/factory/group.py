@@ -1,18 +1,27 @@
 """``rootlet factory``: the line's commands; those that run it and those that talk to AWS live in modules of their own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.factory import aws as factory_aws
 from rootlet.cli.factory import floor as factory_floor
 from rootlet.cli.factory import line as factory_line
 from rootlet.cli.factory.options import ledger_option, opened, station_name
 from rootlet.cli.identity.options import subject_options
-from rootlet.cli.options import json_option, output_option
+from rootlet.cli.options import (
+    PATH,
+    board_option,
+    ca_option,
+    days_option,
+    json_option,
+    key_type_option,
+    output_option,
+)
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
 
@@ -23,17 +32,19 @@ if TYPE_CHECKING:
     from rootlet.pki.subject import Subject
 
 
-@click.group(name="factory")
+@panels.group(name="factory")
 def command() -> None:
-    """Run a factory line: every board exactly one identity, every identity at most one board, and books that prove it.
+    """Provision boards in parallel, with a ledger that proves it.
+
+    Every board gets exactly one identity, and every identity at most one board.
 
     \b
     A day on the line:
-      rootlet factory open monday.csv --ca customer-a    what is to be made
+      rootlet factory open monday.csv --ca customer-a    # what is to be made
       rootlet factory run monday --image golden.bin --all-ports
-      rootlet factory console                            the page for the floor
+      rootlet factory console                            # the page for the floor
       rootlet factory status monday
-      rootlet factory verify-books                       print the head, keep it with the day's papers
+      rootlet factory verify-books                       # print the head, keep it with the day's papers
     """
 
 
@@ -55,8 +66,8 @@ BATCH.csv has a header. Without a thing, the serial number names it; any further
 @click.option("--count", type=click.IntRange(1, 10_000_000), help="Instead of a file: how many, named by --pattern.")
 @click.option("--pattern", help="A name with a run of # where the number goes, as in 'sensor-#####'.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first number in --pattern.")
-@click.option("--board", help="The board type: rootlet boards. [default: esp32_generic, or the file's column board]")
-@click.option("--ca", help="The issuing CA's directory, or the file's column ca.")
+@board_option()
+@ca_option(type=PATH)
 @click.option("--customer", help="Whose boards they are. [default: the file's column customer, or the CA's organization]")
 @click.option(
     "--registration",
@@ -64,13 +75,9 @@ BATCH.csv has a header. Without a thing, the serial number names it; any further
     help="With AWS: by the station, later by `rootlet factory register`, or by AWS on first connect. [default: now]",
 )
 @subject_options
-@click.option("--key-type", type=click.Choice(["ec-p256", "ec-p384", "rsa-2048"]), default="ec-p256", show_default=True)
-@click.option("--days", type=click.IntRange(1), default=10 * 365, show_default=True, help="How long they are valid.")
-@click.option("--application", default="leaf", show_default=True, help="As in the image's config.json.")
-@click.option("--stream", "streams", multiple=True, default=("climate",), show_default=True, help="Repeatable.")
-@registering.services
-@click.option("--policy", help="Attach this existing policy instead of making one.")
-@click.option("--with-ca", is_flag=True, help="Register under the issuing CA, which must be registered.")
+@key_type_option("ec-p256", "ec-p384", "rsa-2048")
+@days_option(10 * 365)
+@registering.policy_options
 @ledger_option
 @json_option
 def open_(
@@ -80,21 +87,19 @@ def open_(
     pattern: str | None,
     first: int,
     board: str | None,
-    ca: str | None,
+    ca: Path | None,
     customer: str | None,
     registration: str | None,
     subject: "Subject",
     key_type: str,
     days: int,
-    application: str,
-    streams: tuple[str, ...],
-    services: tuple[str, ...],
-    policy: str | None,
-    with_ca: bool,
+    permissions: dict[str, Any],
     where: str,
     as_json: bool,
 ) -> None:
-    """Enter a batch into the ledger: BATCH is a CSV file, or a name with --count and --pattern.
+    """Enter a batch into the ledger.
+
+    BATCH is a CSV file, or a name with --count and --pattern.
 
     It is checked whole before anything is written; whatever cannot be used is listed by row and column.
     """
@@ -108,7 +113,9 @@ def open_(
         raise BadInput("--count and --pattern go together", hint="give both, or a file")
     order = orders.from_pattern(pattern or "", count, first) if count else orders.from_csv(Path(batch))
     name = batch_name or (batch if count else Path(batch).stem)
-    shared = _shared(order, {"board": board, "ca": ca, "customer": customer, "registration": registration})
+    shared = _shared(
+        order, {"board": board, "ca": str(ca) if ca else None, "customer": customer, "registration": registration}
+    )
     if "ca" not in shared:
         raise BadInput("which CA issues this batch?", hint="name its directory: --ca")
     directory = Path(shared["ca"])
@@ -122,11 +129,7 @@ def open_(
         key_type=key_type,  # type: ignore[arg-type]  # one of click's choices
         days=days,
         subject=subject.given(),
-        application=application,
-        streams=streams,
-        services=services,
-        policy=policy,
-        with_ca=with_ca,
+        **permissions,
     )
     with opened(where) as database:
         order.refuse_known(batch, views.known(database, [identity.thing for identity in order.identities]))
@@ -169,7 +172,7 @@ Examples:
 @ledger_option
 @json_option
 def status(batch: str | None, where: str, as_json: bool) -> None:
-    """How far every batch is, or BATCH with what is in trouble."""
+    """Show the progress of every batch, or BATCH and its problems."""
     from rich.table import Table
 
     from rootlet.factory import views
@@ -220,7 +223,9 @@ Examples:
 @ledger_option
 @click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
 def retry(things: tuple[str, ...], any_board: bool, where: str, station: str) -> None:
-    """Begin THINGS anew that were not proved yet: for a board that was erased, or is lost.
+    """Reset THINGS that were not proved yet.
+
+    This is for a board that was erased, or is lost.
 
     A board that merely failed needs no retry: plug it in again, and the station goes on where it stopped.
     """
@@ -254,7 +259,10 @@ Examples:
 @output_option("Write to this file; to stdout unless given.")
 @ledger_option
 def export(batch: str, kind: str, proved: bool, output: Path | None, where: str) -> None:
-    """The manifest of BATCH: thing, serial number, MAC, certificate and state of every identity. Never a key."""
+    """Write the manifest of BATCH.
+
+    It lists thing, serial number, MAC address, certificate and state of every identity. It never holds a key.
+    """
     from rootlet.factory import exports
     from rootlet.files import write_atomic
 

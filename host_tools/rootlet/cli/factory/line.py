@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, station_name
-from rootlet.cli.options import PATH, json_option
+from rootlet.cli.options import PATH, bare_option, baud_option, ca_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
 from rootlet.errors import BadInput, RootletError
@@ -28,7 +29,7 @@ _SECRETS = ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN", "ROOTLET_KEYS_PASSPHRASE"
 _KEYS = SecretSource(None, None, "ROOTLET_KEYS", "--keys")
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet factory run monday --image golden.bin --all-ports
@@ -40,8 +41,8 @@ Examples:
 @click.option("--port", "ports", multiple=True, help="A port, or a pattern in quotes; repeatable.")
 @click.option("--all-ports", "every", is_flag=True, help="Every USB serial port that is there or appears.")
 @click.option("--image", type=PATH, help="The golden image, for boards that do not carry it yet.")
-@click.option("--bare", is_flag=True, help="Allow an image without MicroPython: no real board starts from it.")
-@click.option("--ca", type=PATH, help="The issuing CA, where it moved since the batch was opened.")
+@bare_option
+@ca_option(type=PATH)
 @secret_options
 @click.option("--once", is_flag=True, help="One board a port, then end; the exit code is 1 where one failed.")
 @click.option(
@@ -52,7 +53,9 @@ Examples:
     "--wait-online", type=float, metavar="SECONDS", help="Wait this long for each registered board to boot and connect."
 )
 @click.option("--labels", "place", help="A directory, a printer (tcp://HOST:9100) or its device file.")
-@click.option("--label-kind", type=click.Choice(["png", "zpl"]), default="png", show_default=True)
+@click.option(
+    "--label-kind", type=click.Choice(["png", "zpl"]), default="png", show_default=True, help="How labels are written."
+)
 @click.option("--label-code", default="{thing}", show_default=True, help="What the QR code says.")
 @click.option("--label-text", default="{thing}\\nSN {serial}\\n{mac}", show_default=True, help="The lines of text.")
 @click.option(
@@ -60,7 +63,7 @@ Examples:
     type=PATH,
     help="Also keep every device's key here, encrypted (passphrase: ROOTLET_KEYS_PASSPHRASE, or a prompt).",
 )
-@click.option("--baud", type=int, default=460_800, show_default=True, help="Speed of a serial port, once connected.")
+@baud_option(460_800)
 @click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
 @ledger_option
 @json_option
@@ -86,7 +89,9 @@ def run(
     where: str,
     as_json: bool,
 ) -> None:
-    """Take every board that is plugged in through the station: identity, image, proof, registration, label.
+    """Provision every board that is plugged in.
+
+    Each gets identity, image, proof, registration and label.
 
     Each port works for itself. Ctrl-C finishes the boards in hand and prints the summary; again, it stops at once. Pull
     any plug at any time: the next run goes on where this one stopped.

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import click
+import rich_click as click
 
 if TYPE_CHECKING:
     from rootlet.factory.database import Database

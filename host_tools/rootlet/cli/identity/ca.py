@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.identity.options import subject_options
-from rootlet.cli.options import PATH, days_left_option, json_option, output_option
+from rootlet.cli.options import PATH, ca_option, days_left_option, days_option, json_option, key_type_option, output_option
 from rootlet.cli.output import emit_json, out
 from rootlet.cli.passphrase import SecretSource, open_authority, parent_secret_options, secret_options
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rootlet.pki.subject import Subject
 
 
-@click.group(name="ca")
+@panels.group(name="ca")
 def command() -> None:
     """Mint and look after certificate authorities."""
 
@@ -38,13 +39,8 @@ Examples:
 @click.argument("directory", type=PATH)
 @click.option("--common-name", help="The CA's common name; the directory's name unless given.")
 @subject_options
-@click.option(
-    "--key-type",
-    type=click.Choice(["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"]),
-    default="ec-p256",
-    show_default=True,
-)
-@click.option("--days", type=int, default=20 * 365, show_default=True, help="How long it is valid.")
+@key_type_option("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
+@days_option(20 * 365)
 @click.option("--parent", type=PATH, help="Make an intermediate, signed by the CA in this directory.")
 @click.option(
     "--path-length",
@@ -82,7 +78,9 @@ def create(
     parent_secret: SecretSource,
     as_json: bool,
 ) -> None:
-    """Mint a CA into DIRECTORY: ca.crt, and ca.key encrypted with a passphrase; or ca.json, which says who holds the key.
+    """Mint a certificate authority into DIRECTORY.
+
+    It writes ca.crt, and ca.key encrypted with a passphrase; or ca.json, which names the token or KMS key.
 
     The passphrase (or the token's PIN) comes from --passphrase-file, --passphrase-fd, the environment variable
     ROOTLET_CA_PASSPHRASE, or a prompt; never from an argument, which every user of the machine could read.
@@ -127,7 +125,7 @@ def create(
 @click.argument("directory", type=PATH)
 @json_option
 def show(directory: Path, as_json: bool) -> None:
-    """Show whose certificate a CA has, who issued it, and who holds its key. Needs no passphrase."""
+    """Show a CA: its subject, its issuer and who holds its key. No passphrase is needed."""
     from rootlet.pki.authority import read_certificates
 
     certificate, above = read_certificates(directory)
@@ -142,12 +140,14 @@ Example, at the manufacturer, with the code that `rootlet cloud register-ca --re
 """,
 )
 @click.argument("code")
-@click.option("--ca", required=True, type=PATH, help="The CA's directory.")
+@ca_option(required=True, type=PATH)
 @output_option("Write the certificate to this file.", default=Path("verification.crt"), show_default=True)
 @secret_options
 @json_option
 def prove_possession(code: str, ca: Path, output: Path, secret: SecretSource, as_json: bool) -> None:
-    """Show AWS IoT that you hold a CA's key: sign a certificate whose common name is the registration CODE.
+    """Prove to AWS IoT that you hold a CA's key.
+
+    It signs a certificate whose common name is the registration CODE.
 
     Send the result back, with the CA's own ca.crt. Neither is secret.
     """
@@ -191,8 +191,9 @@ Exit code: 0 nothing found, 1 something found, 2 a path that is not there.
 @days_left_option(90)
 @json_option
 def audit(paths: tuple[Path, ...], days_left: int, as_json: bool) -> None:
-    """List what is wrong with the certificates in PATHS: CA and device directories, batches, PEM and DER files.
+    """List what is wrong with the certificates in PATHS.
 
+    PATHS are CA and device directories, batches, PEM and DER files.
     Expired, or soon to be; weak keys and signatures; keys that several certificates share; serial numbers that an issuer
     used twice; files that cannot be read. Needs no passphrase: no private key is looked at.
     """

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud.explain import command as explain
 from rootlet.cli.identity.options import device_subject_options, subject_options
-from rootlet.cli.options import PATH, json_option, output_option
+from rootlet.cli.options import PATH, ca_option, days_option, json_option, key_type_option, output_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 
@@ -21,18 +22,16 @@ if TYPE_CHECKING:
 
 _TABLE_OFFSET = 0x8000  # ESP-IDF's default, and MicroPython's on every board
 
-_CA = click.option("--ca", required=True, type=PATH, help="The CA's directory.")
+_CA = ca_option(required=True, type=PATH)
 _OUTPUT = output_option("Write into this directory: a directory for each thing.", default=Path("devices"), show_default=True)
-_KEY_TYPE = click.option(
-    "--key-type", type=click.Choice(["ec-p256", "ec-p384", "rsa-2048"]), default="ec-p256", show_default=True
-)
-_DAYS = click.option("--days", type=int, default=10 * 365, show_default=True, help="How long it is valid.")
+_KEY_TYPE = key_type_option("ec-p256", "ec-p384", "rsa-2048")
+_DAYS = days_option(10 * 365)
 _FORCE = click.option("--force", is_flag=True, help="Where the thing has an identity already, move that aside first.")
 
 
-@click.group(name="device")
+@panels.group(name="device")
 def command() -> None:
-    """Issue device identities, or take over those that came with a module."""
+    """Issue, import and explain device identities."""
 
 
 @command.command(
@@ -184,7 +183,7 @@ Examples:
 @_OUTPUT
 @json_option
 def unpack(directory: Path, things: Sequence[str], everything: bool, output: Path, as_json: bool) -> None:
-    """Take identities out of a batch, each into a directory of its own. Those that are there already stay as they are."""
+    """Unpack identities of a batch, each into its own directory. Those that are there already stay as they are."""
     from rootlet.errors import BadInput
     from rootlet.pki import batch
     from rootlet.pki.identity import KEY
@@ -221,7 +220,9 @@ Examples, with a dump read from the module:
 @_FORCE
 @json_option
 def import_(dump: Path, output: Path, certificate_only: bool, force: bool, as_json: bool) -> None:
-    """Take over the identity that a module came with: from a dump of its esp_secure_cert partition, or of all its flash."""
+    """Import the identity that a module came with.
+
+    It is read from a dump of its esp_secure_cert partition, or of all its flash."""
     from rootlet.board import secure_cert
     from rootlet.errors import RootletError
     from rootlet.files import read_input

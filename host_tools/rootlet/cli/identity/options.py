@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import click
+import rich_click as click
 
 
 def subject_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,13 +3,14 @@
 import signal
 from pathlib import Path
 
-import click
+import rich_click as click
 
+from rootlet.cli import panels
 from rootlet.cli.board import defaults
 from rootlet.cli.output import err
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet emulate flash.bin
@@ -31,8 +32,9 @@ Examples:
 def command(
     image: Path, resolve: tuple[str, ...], heapsize: str | None, mac: str | None, snapshot: bool, no_restart: bool
 ) -> None:
-    """Boot IMAGE, the very bytes that would be burned, under MicroPython's Unix port.
+    """Boot a flash image on the virtual board.
 
+    IMAGE is the very bytes that would be burned; they run under MicroPython's Unix port.
     The board's log goes to stdout. IMAGE is the board's flash: what the board writes stays in it, unless --snapshot is
     given. Ctrl-C pulls the plug.
     """

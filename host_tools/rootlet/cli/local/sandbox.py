@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.options import PATH
 from rootlet.cli.output import out
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 PORT = click.IntRange(0, 65535)
 
 
-@click.group(name="sandbox")
+@panels.group(name="sandbox")
 def command() -> None:
     """Run a local IoT Core."""
 
@@ -51,7 +52,7 @@ Examples:
 @click.option("--state-dir", type=PATH, help="Keep registry and server chain in this directory.")
 @click.option("--ready-file", type=PATH, help="Write where it serves, as JSON, once it does.")
 def up(api_port: int, mqtt_port: int, region: str, state_dir: Path | None, ready_file: Path | None) -> None:
-    """Start a local IoT Core on loopback and keep it in the foreground until Ctrl-C.
+    """Run a local IoT Core on loopback, until Ctrl-C.
 
     While it runs, `rootlet cloud`, `image build` and `emulate` find it by themselves, unless the environment points at
     AWS. boto3, the AWS CLI and the AWS SDKs talk to it with the variables that it prints. Its root certificate is made

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+import rich_click as click
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account
-from rootlet.cli.options import PATH, address_option, json_option, timeout_option
+from rootlet.cli.options import PATH, address_option, baud_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, err
 from rootlet.errors import BadInput, RootletError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rootlet.trust.report import ChainReport
 
 
-@click.command(
+@panels.command(
     epilog="""\b
 Examples:
   rootlet chain a1b2c3-ats.iot.eu-west-1.amazonaws.com
@@ -57,7 +58,7 @@ Exit: 0 a device with these roots would connect, 1 it would not, 2 wrong input.
 )
 @click.option("--image", type=PATH, help="Judge by the roots in a flash image, and show its device's chain.")
 @click.option("--port", help="The same with a board: its serial port.")
-@click.option("--baud", type=int, default=460_800, show_default=True)
+@baud_option(460_800)
 @click.option("--at", "date", metavar="DATE", help="Judge at this date: 2035-01-01, or 2035-01-01T12:00.")
 @click.option("--hostname", help="With FILE: the host name that the certificate must hold.")
 @address_option
@@ -85,7 +86,7 @@ def command(
     html: Path | None,
     pem: Path | None,
 ) -> None:
-    """Show a server's certificates, how they hang together, and whether a device would connect."""
+    """Show a server's chain and whether a device would connect."""
     from rootlet.trust.fetch import Offer
     from rootlet.trust.report import ChainReport, key_types
     from rootlet.trust.report import as_json as to_json

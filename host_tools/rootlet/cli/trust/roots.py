@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+import rich_click as click
 from rich.markup import escape
 
+from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, address_option, days_left_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, out
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from rootlet.trust.model import Certificate
 
 
-@click.group(name="roots")
+@panels.group(name="roots")
 def command() -> None:
-    """The trust anchors that an image embeds."""
+    """List and check the roots that an image embeds."""
 
 
 @command.command(
@@ -32,7 +33,7 @@ Examples:
 )
 @json_option
 def list_(as_json: bool) -> None:
-    """List the pinned roots, after checking each file against its pin."""
+    """List the pinned roots. Each file is checked against its pin."""
     from rootlet.trust.roots import load_manifest
 
     roots = load_manifest().roots
@@ -72,7 +73,7 @@ Exit: 0 all is well, 1 something is not.
 @days_left_option(365)
 @json_option
 def check(days_left: int, as_json: bool) -> None:
-    """Compare the pinned roots with certifi and with this machine's trust store."""
+    """Compare the pinned roots with certifi and this machine's."""
     from rootlet.trust import stores
     from rootlet.trust.roots import load_manifest
 
@@ -105,7 +106,9 @@ Examples:
 @timeout_option
 @json_option
 def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | None, timeout: float, as_json: bool) -> None:
-    """Say which roots a device must embed for an endpoint, and which it may need later."""
+    """Show which roots a device must embed for an endpoint.
+
+    Roots of the same owner that the endpoint may change to are shown too."""
     from rootlet.errors import BadInput, RootletError
     from rootlet.trust import stores
     from rootlet.trust.fetch import Offer, fetch, parse_target
