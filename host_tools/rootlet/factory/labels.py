@@ -131,6 +131,20 @@ def png(content: Content, size: Size = Size()) -> bytes:
     return stream.getvalue()
 
 
+def encode(contents: Sequence[Content], suffix: str, size: Size, sheet: "Sheet") -> bytes:
+    """Labels as a file of that suffix: .pdf and .zpl hold any number, .png one. Raises BadInput."""
+    if suffix == ".pdf":
+        return pdf(contents, size, sheet)
+    if suffix == ".zpl":
+        return "".join(zpl(content, size) for content in contents).encode()
+    if suffix == ".png" and len(contents) == 1:
+        return png(contents[0], size)
+    raise BadInput(
+        f"{len(contents)} labels cannot be written as {suffix or 'a file without a suffix'}",
+        hint="end the file's name with .pdf or .zpl; one label alone: .png",
+    )
+
+
 def pdf(contents: Sequence[Content], size: Size = Size(), sheet: Sheet = Sheet()) -> bytes:
     """Sheets of A4, as many as it takes; codes and text are vectors."""
     _check_sheet(size, sheet)

@@ -68,7 +68,7 @@ def test_which_names_the_root_of_the_chain_served_and_says_what_is_not(tmp_path:
     assert answer["needed"] == {"ecdsa": "own-root.pem"}
     assert "no RSA chain" in answer["problems"][0]
     assert unknown.exit_code == 1
-    assert "which is no root known here" in unknown.output
+    assert "which is not a root known here" in unknown.output
 
 
 def test_which_without_a_host_is_wrong_input() -> None:

@@ -1,7 +1,9 @@
 """``rootlet advisor``: put a device through AWS IoT Device Advisor's cases, and ours, at the desk."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,9 @@ from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
 if TYPE_CHECKING:
-    from rootlet.advisor.chains import Chains
-    from rootlet.advisor.devices import DeviceUnderTest
-    from rootlet.advisor.runner import CaseResult
+    from rootlet.advisor.runner import CaseResult, Runner
+    from rootlet.advisor.setup import DeviceSetup
+    from rootlet.advisor.stage import Case
 
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red", "not run": "dim"}
 
@@ -138,62 +140,28 @@ def run(
     The device is the virtual board unless --exec or --listen is given. By default it runs leaf with an application made
     for this, and its time runs ten times as fast in the cases that are about waiting.
     """
-    from rootlet.advisor import report, runner
-    from rootlet.files import check_writable, read_input, write_atomic
+    from rootlet.advisor import runner
+    from rootlet.files import check_writable
 
     chosen = runner.select(names, suite)
     for path in filter(None, (junit, html)):
         check_writable(path)
-    options: dict[str, Any] = {}
-    if policies:
-        options["policies"] = [
-            _json(read_input(path, "policy").decode(errors="replace"), f"--policy-file {path}") for path in policies
-        ]
-    if payload is not None:
-        options["payload"] = payload
-    if desired is not None:
-        options["desired"] = _json(desired, "--desired")
-        if not isinstance(options["desired"], dict) or not options["desired"]:
-            hint = "for example --desired '{\"brightness\": 60}'"
-            raise BadInput(f"--desired {desired}: a state is an object, with something in it", hint=hint)
-    _check_device(
-        {"--image": image, "--app": app, "--exec": command_line, "--listen": listen},
-        {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port},
-    )
+    options = _case_options(policies, payload, desired)
+    given = {"--image": image, "--app": app, "--exec": command_line, "--listen": listen}
+    _check_device(given, {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port})
     if listen is not None:
-        device, chains, address, number = _listening(listen, hostname, state_dir, port, baud)
+        setup = _listening(listen, hostname, state_dir, port, baud)
     else:
-        device, chains, address, number = _device(image, app, config, command_line, options)
+        setup = _started_here(image, app, config, command_line, options)
     outcomes: list[CaseResult] = []
-
-    def reports() -> None:
-        facts = report.facts(outcomes, device.description, speed, seed)
-        if as_json:
-            emit_json(facts)
-        else:
-            _summary(outcomes, device.virtual)
-        if junit:
-            write_atomic(junit, report.junit(outcomes, device.description))
-        if html:
-            from rootlet.advisor import page
-
-            write_atomic(html, page.render(facts).encode())
-
-    try:
-        running = runner.Runner(device, chains, address, number, speed, seed, options)
+    with contextlib.closing(setup.device):
+        running = runner.Runner(setup.device, setup.chains, setup.address, setup.port, speed, seed, options)
         try:
-            with err.status("starting") as status:
-                for outcome in running.run(
-                    chosen, repeat=repeat, on_start=lambda one: status.update(f"{one.id}: {one.summary}")
-                ):
-                    outcomes.append(outcome)
-                    if not as_json:
-                        _line(outcome)
+            for outcome in _shown(running, chosen, repeat, as_json):
+                outcomes.append(outcome)
         finally:
             if outcomes:  # also where it was interrupted, or the device was lost: what was seen so far was seen
-                reports()
-    finally:
-        device.close()
+                _report(outcomes, running, _Reports(as_json, junit, html))
     if runner.worst(outcomes) == "fail":
         raise SystemExit(1)
 
@@ -229,7 +197,7 @@ _GO_WITH = {"--config": ("--app", None), "--hostname": ("--listen",), "--state-d
 """What each of these options is about; None is the qualification application."""
 
 
-def _check_device(devices: dict[str, object], more: dict[str, object]) -> None:
+def _check_device(devices: Mapping[str, object], more: Mapping[str, object]) -> None:
     """Refuse what would be left out silently: the device tested would not be the one that was meant."""
     given = [option for option, value in devices.items() if value is not None]
     if len(given) > 1:
@@ -243,64 +211,90 @@ def _check_device(devices: dict[str, object], more: dict[str, object]) -> None:
             raise BadInput(f"{option} {value} goes with {wanted} only", hint=f"give {wanted}, or leave {option} out")
 
 
-def _device(
+def _case_options(policies: Sequence[Path], payload: int | None, desired: str | None) -> dict[str, Any]:
+    from rootlet.files import read_input
+
+    options: dict[str, Any] = {}
+    if policies:
+        texts = {path: read_input(path, "policy").decode(errors="replace") for path in policies}
+        options["policies"] = [_json(text, f"--policy-file {path}") for path, text in texts.items()]
+    if payload is not None:
+        options["payload"] = payload
+    if desired is not None:
+        options["desired"] = _json(desired, "--desired")
+        if not isinstance(options["desired"], dict) or not options["desired"]:
+            hint = "for example --desired '{\"brightness\": 60}'"
+            raise BadInput(f"--desired {desired}: a state is an object, with something in it", hint=hint)
+    return options
+
+
+def _started_here(
     image: Path | None, app: Path | None, config: Path | None, command_line: str | None, options: dict[str, Any]
-) -> "tuple[DeviceUnderTest, Chains, str, int]":
-    from rootlet.advisor import devices
-    from rootlet.advisor.chains import Chains
+) -> "DeviceSetup":
+    from rootlet.advisor import setup
 
     if command_line is not None:
-        if not command_line.strip():
-            raise BadInput("--exec: the command line is empty", hint="give your client's; is a variable of the shell unset?")
-        chains = Chains.mint(["localhost", "127.0.0.1"])
-        return devices.CommandDevice(command_line, chains), chains, "127.0.0.1", 0
-    if image:
-        flash, host, thing = devices.open_image(image)
-    else:
-        application = app or devices.QUALIFICATION
-        flash, host, thing = devices.build_image(application, _config(config) if config else {})
-        options.setdefault("policies", devices.own_policies(application, config))
-    chains = Chains.mint([host])
-    what = str(image or app or "leaf with its qualification application")
-    return devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what), chains, "127.0.0.1", 0
+        return setup.command(command_line)
+    made, usual = setup.virtual(image, app, config)
+    for name, value in usual.items():
+        options.setdefault(name, value)
+    return made
 
 
-def _listening(
-    listen: str, name: str | None, state: Path | None, serial_port: str | None, baud: int
-) -> "tuple[DeviceUnderTest, Chains, str, int]":
-    import platformdirs
-
-    from rootlet.advisor import devices
-    from rootlet.advisor.chains import ROOTS, Chains
+def _listening(listen: str, name: str | None, state: Path | None, serial_port: str | None, baud: int) -> "DeviceSetup":
+    from rootlet.advisor import setup
 
     address, port = listen_address(listen)
-    host = name or address
     if serial_port:
-        from rootlet.advisor.serial_device import SerialDevice
-
-        # Roots for this run alone: their keys are nowhere but in memory, and the board forgets the roots at the end.
-        chains = Chains.mint([host])
-        err.print(f"the board on {escape(serial_port)} is sent to {escape(host)} port {port}, and back again at the end")
-        return SerialDevice(serial_port, host, chains, baud), chains, address, port
-    directory = state or platformdirs.user_data_path("rootlet") / "advisor"
-    chains = Chains.kept(directory, [host])
-    err.print(f"endpoint  {escape(host)} port {port}")
-    err.print(f"roots     {escape(str(directory / ROOTS))} (the RSA one alone: {escape(str(directory / 'root-rsa.crt'))})")
-    err.print("Give these to the device, with any certificate and key, and start it. Between cases it may go on running.")
-    return devices.NetworkDevice(host), chains, address, port
+        made = setup.on_port(serial_port, baud, address, port, name)
+    else:
+        made = setup.on_network(address, port, name, state)
+    for note in made.notes:
+        err.print(escape(note))
+    return made
 
 
-def _config(path: Path) -> dict[str, Any]:
-    from rootlet.board.config import load_config
+@dataclass(frozen=True)
+class _Reports:
+    """Where the results go beside the screen."""
 
-    return load_config(path)
+    as_json: bool
+    junit: Path | None
+    html: Path | None
+
+
+def _shown(running: "Runner", chosen: "Sequence[Case]", repeat: int, as_json: bool) -> "Iterator[CaseResult]":
+    """Run the cases, each shown while it runs and once it ended."""
+    with err.status("starting") as status:
+        for outcome in running.run(chosen, repeat=repeat, on_start=lambda one: status.update(f"{one.id}: {one.summary}")):
+            if not as_json:
+                _line(outcome)
+            yield outcome
+
+
+def _report(outcomes: "Sequence[CaseResult]", running: "Runner", reports: _Reports) -> None:
+    from rootlet.advisor import report
+    from rootlet.files import write_atomic
+
+    device = running.device
+    facts = report.facts(outcomes, device.description, running.speed, running.seed)
+    if reports.as_json:
+        emit_json(facts)
+    else:
+        _summary(outcomes, device.virtual)
+    if reports.junit:
+        write_atomic(reports.junit, report.junit(outcomes, device.description))
+    if reports.html:
+        from rootlet.advisor import page
+
+        write_atomic(reports.html, page.render(facts).encode())
 
 
 def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        raise BadInput(f"{what} is no JSON", hint="check the file or the quotes") from None
+        raise BadInput(f"{what} is not valid JSON", hint="check the file or the quotes") from None
 
 
 def _line(outcome: "CaseResult") -> None:

@@ -4,7 +4,8 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.board.options import connected, port_options
+from rootlet.cli.board.connection import connected
+from rootlet.cli.board.options import port_options
 from rootlet.cli.output import out
 
 

@@ -1,11 +1,13 @@
 """``rootlet info``: which device is this?"""
 
 import datetime as dt
+from typing import Any
 
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.board.options import connected, port_options, restarted
+from rootlet.cli.board.connection import connected, restarted
+from rootlet.cli.board.options import port_options
 from rootlet.cli.options import json_option
 from rootlet.cli.output import emit_json, out
 
@@ -22,7 +24,8 @@ Examples:
 def command(port: str | None, baud: int, as_json: bool) -> None:
     """Show which device a board is.
 
-    It reads MAC address, thing, certificate, MicroPython. Nothing on it changes."""
+    It reads MAC address, thing, certificate and MicroPython. Nothing on the board changes.
+    """
     from rootlet.board import inspect_board
 
     with connected(port, baud) as chip:
@@ -30,7 +33,11 @@ def command(port: str | None, baud: int, as_json: bool) -> None:
         restarted(chip)
     if as_json:
         emit_json(facts)
-        return
+    else:
+        _show(facts)
+
+
+def _show(facts: dict[str, Any]) -> None:
     identity = facts["identity"] or {}
     firmware = facts["firmware"]
     rows = {

@@ -6,9 +6,11 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.board.options import connected, port_options, restarted, shown, told
+from rootlet.cli.board.connection import connected, cost, restarted
+from rootlet.cli.board.options import port_options
 from rootlet.cli.options import PATH, bare_option
 from rootlet.cli.output import err, out
+from rootlet.cli.progress import transferred
 
 
 @panels.command(
@@ -33,10 +35,10 @@ def command(image: Path, forget: bool, bare: bool, port: str | None, baud: int) 
 
     flash = images.load(image, bare=bare)
     with connected(port, baud, flash.chip) as chip:
-        with shown(f"writing {image.name}", len(flash.data)) as progress:
+        with transferred(f"writing {image.name}", len(flash.data)) as progress:
             done = repair.repair(chip, flash.data, progress, forget=forget)
         restarted(chip)
     if done.resumed:
         err.print("an earlier repair was interrupted: the files come from the copy that it saved")
     out.print(f"{chip.mac} is {escape(done.identity.thing)}, as before; kept {len(done.kept)} files of its own")
-    out.print(told(done.outcome, baud))
+    out.print(cost(done.outcome, baud))

@@ -128,7 +128,7 @@ def rotate(
 
 def _carried(port: str | None, image: Path | None, baud: int) -> str:
     from rootlet.board import flasher, inspect_image
-    from rootlet.cli.board.options import connected, restarted
+    from rootlet.cli.board.connection import connected, restarted
 
     if (port is None) == (image is None):
         raise BadInput("--finish wants to see the board", hint="name its --port (or the --image of a virtual board)")

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich.markup import escape
@@ -13,6 +14,9 @@ from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.options import PATH, application_option, json_option
 from rootlet.cli.output import emit_json, out
+
+if TYPE_CHECKING:
+    from rootlet.cloud.explain import Explanation
 
 
 @panels.command(
@@ -42,23 +46,28 @@ def command(device: Path, app: Path | None, application: str, as_json: bool) -> 
     read = registering.readable(app) if app else None
     found = explain(account.iot(), chain[0].parsed, dt.datetime.now(dt.UTC), application, read)
     if as_json:
-        rules = [dataclasses.asdict(rule) for rule in found.rules]
-        emit_json(
-            {
-                "certificate_id": found.certificate_id,
-                "accepted": found.accepted,
-                "after_first_connection": found.first_time,
-                "rules": rules,
-            }
-        )
+        emit_json(_as_json(found))
     else:
-        out.print(f"{escape(chain[0].common_name)}, certificate {found.certificate_id}")
-        for rule in found.rules:
-            mark = {True: "[green]ok[/] ", False: "[red]NO[/] ", None: "--  "}[rule.ok]
-            out.print(f"  {mark} {rule.name:<11} {escape(rule.text)}")
-            if rule.hint:
-                out.print(f"       {'':<11} [bold]hint:[/] {escape(rule.hint)}")
-        verdict = "[bold green]would accept it[/]" if found.accepted else "[bold red]would refuse it[/]"
-        later = ", after dropping its first connection" if found.first_time and found.accepted else ""
-        out.print(f"AWS IoT Core {verdict}{later}.")
+        _show(chain[0].common_name, found)
     sys.exit(0 if found.accepted else 1)
+
+
+def _as_json(found: "Explanation") -> dict[str, object]:
+    return {
+        "certificate_id": found.certificate_id,
+        "accepted": found.accepted,
+        "after_first_connection": found.first_time,
+        "rules": [dataclasses.asdict(rule) for rule in found.rules],
+    }
+
+
+def _show(name: str, found: "Explanation") -> None:
+    out.print(f"{escape(name)}, certificate {found.certificate_id}")
+    for rule in found.rules:
+        mark = {True: "[green]ok[/] ", False: "[red]NO[/] ", None: "--  "}[rule.ok]
+        out.print(f"  {mark} {rule.name:<11} {escape(rule.text)}")
+        if rule.hint:
+            out.print(f"       {'':<11} [bold]hint:[/] {escape(rule.hint)}")
+    verdict = "[bold green]would accept it[/]" if found.accepted else "[bold red]would refuse it[/]"
+    later = ", after dropping its first connection" if found.first_time and found.accepted else ""
+    out.print(f"AWS IoT Core {verdict}{later}.")

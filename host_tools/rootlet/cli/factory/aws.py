@@ -1,7 +1,7 @@
 """``rootlet factory register | scrap | reconcile``: where the ledger and AWS meet."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from rich.markup import escape
@@ -10,7 +10,12 @@ from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, station_name
 from rootlet.cli.options import PATH, ca_option, json_option
 from rootlet.cli.output import emit_json, err, out
+from rootlet.cli.progress import counted
 from rootlet.errors import RootletError
+
+if TYPE_CHECKING:
+    from rootlet.factory.database import Database
+    from rootlet.factory.ledger import Ledger
 
 _STATION = click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
 
@@ -35,27 +40,17 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
 
     Interrupted? Repeat the command: it goes on where it stopped, and nothing is registered twice.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from rootlet.cloud import client
     from rootlet.factory import registrar
     from rootlet.factory.ledger import Ledger
     from rootlet.pki.authority import read_certificates
 
-    columns = (TextColumn("registering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with opened(where) as database, Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+    with opened(where) as database, counted("registering") as progress:
         ledger = Ledger(database, station=station)
         plan = ledger.plan(batch)
         certificate, above = read_certificates(ca or Path(plan.ca))
-        bar = progress.add_task("registering", total=None)
-        drained = registrar.drain(
-            database,
-            ledger,
-            batch,
-            registrar.Registrar(client.iot(), plan, (certificate, *above)),
-            rate=rate,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+        registering = registrar.Registrar(client.iot(), plan, (certificate, *above))
+        drained = registrar.drain(database, ledger, batch, registering, rate=rate, progress=progress)
     if as_json:
         failed = [{"thing": thing, "cause": cause} for thing, cause in drained.failed]
         emit_json({"batch": batch, "registered": drained.registered, "failed": failed, "left": drained.left})
@@ -121,27 +116,33 @@ def reconcile(
     with opened(where) as database:
         ledger = Ledger(database, station=station)
         ledger.plan(batch)  # says so where there is no such batch
-        if connected_board or port:
-            from rootlet.board.chip import Chip, find_port
-            from rootlet.factory import inquiry
-
-            with Chip(port or find_port()) as chip:
-                answer = inquiry.who_is(database, batch, chip)
-            findings: list[dict[str, Any]] = [{"thing": answer.thing, "what": what} for what in answer.problems]
-            told = f"{answer.mac} is {answer.thing or 'unknown'}"
-        else:
-            from rootlet.cloud import client
-            from rootlet.factory import registrar
-
-            found = list(registrar.reconcile(database, ledger, client.iot(), batch, mend=update))
-            findings = [{"thing": one.thing, "what": one.what, "entered": update and one.mend} for one in found]
-            told = f"{batch}: {len(findings)} disagreements"
+        by_board = connected_board or bool(port)
+        findings = _with_board(database, batch, port) if by_board else _with_aws(database, ledger, batch, update)
+    told = f"{len(findings)} disagreements"
     if as_json:
         emit_json({"batch": batch, "findings": findings})
     else:
         for finding in findings:
             out.print(f"{finding['thing']}: {escape(str(finding['what']))}{', entered' if finding.get('entered') else ''}")
-        out.print(escape(told))
+        out.print(f"{escape(batch)}: {told}")
     left = [finding for finding in findings if not finding.get("entered")]
     if left:
         raise RootletError(f"{len(left)} disagreements are open", hint="see above; docs/factory.md says what each means")
+
+
+def _with_board(database: "Database", batch: str, port: str | None) -> list[dict[str, Any]]:
+    from rootlet.board.chip import Chip, find_port
+    from rootlet.factory import inquiry
+
+    with Chip(port or find_port()) as chip:
+        answer = inquiry.who_is(database, batch, chip)
+    err.print(f"{answer.mac} is {escape(answer.thing or 'unknown')}")
+    return [{"thing": answer.thing, "what": what} for what in answer.problems]
+
+
+def _with_aws(database: "Database", ledger: "Ledger", batch: str, update: bool) -> list[dict[str, Any]]:
+    from rootlet.cloud import client
+    from rootlet.factory import registrar
+
+    found = registrar.reconcile(database, ledger, client.iot(), batch, mend=update)
+    return [{"thing": one.thing, "what": one.what, "entered": update and one.mend} for one in found]

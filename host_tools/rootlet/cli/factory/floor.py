@@ -62,16 +62,7 @@ def label(
         contents = [template.fill(ledger.record(name), customer) for name in names]
     if not contents:
         raise BadInput(f"{batch} has no proved board yet", hint="name things with --thing, or run the line first")
-    if output.suffix == ".pdf":
-        data = labels.pdf(contents, size, labels.Sheet(columns, rows))
-    elif output.suffix == ".zpl":
-        data = "".join(labels.zpl(content, size) for content in contents).encode()
-    elif output.suffix == ".png" and len(contents) == 1:
-        data = labels.png(contents[0], size)
-    else:
-        raise BadInput(
-            f"{output} is no kind of label for {len(contents)} of them", hint="end it with .pdf or .zpl; one alone: .png"
-        )
+    data = labels.encode(contents, output.suffix, size, labels.Sheet(columns, rows))
     write_atomic(output, data)
     err.print(f"{output}: {len(contents)} labels")
 

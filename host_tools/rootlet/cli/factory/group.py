@@ -27,8 +27,7 @@ from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
     from rootlet.factory.books import Head
-    from rootlet.factory.orders import BatchOrder
-    from rootlet.factory.plan import RegistrationMode
+    from rootlet.factory.views import BatchView
     from rootlet.pki.subject import Subject
 
 
@@ -103,61 +102,21 @@ def open_(
 
     It is checked whole before anything is written; whatever cannot be used is listed by row and column.
     """
-    from rootlet.board.definition import load_board
-    from rootlet.factory import orders, views
-    from rootlet.factory.ledger import Ledger
-    from rootlet.factory.plan import BatchPlan, RegistrationMode
-    from rootlet.factory.signing import check_ca
+    from rootlet.factory import opening
 
-    if (count is None) != (pattern is None):
-        raise BadInput("--count and --pattern go together", hint="give both, or a file")
-    order = orders.from_pattern(pattern or "", count, first) if count else orders.from_csv(Path(batch))
+    order = opening.read_order(batch, count, pattern, first)
+    shared = {"board": board, "ca": str(ca) if ca else None, "customer": customer, "registration": registration}
+    details = {"key_type": key_type, "days": days, "subject": subject.given()}
+    plan = opening.plan(order, shared, **details, **permissions)
     name = batch_name or (batch if count else Path(batch).stem)
-    shared = _shared(
-        order, {"board": board, "ca": str(ca) if ca else None, "customer": customer, "registration": registration}
-    )
-    if "ca" not in shared:
-        raise BadInput("which CA issues this batch?", hint="name its directory: --ca")
-    directory = Path(shared["ca"])
-    authority = check_ca(directory)
-    plan = BatchPlan(
-        board=load_board(shared.get("board", "esp32_generic")).id,
-        customer=shared.get("customer", authority.customer),
-        ca_sha256=authority.sha256,
-        registration=_registration(shared.get("registration", RegistrationMode.NOW)),
-        ca=str(directory),
-        key_type=key_type,  # type: ignore[arg-type]  # one of click's choices
-        days=days,
-        subject=subject.given(),
-        **permissions,
-    )
     with opened(where) as database:
-        order.refuse_known(batch, views.known(database, [identity.thing for identity in order.identities]))
-        Ledger(database, station=station_name()).open_batch(name, order.identities, plan)
+        opening.enter(database, station_name(), name, batch, order, plan)
     if as_json:
         emit_json({"batch": name, "things": len(order.identities), **plan.columns()})
         return
     out.print(f"{escape(name)}: {len(order.identities)} identities for {escape(plan.customer)}, on {plan.board}")
     out.print(f"  issued by {escape(plan.ca)}, registered with AWS: {plan.registration}")
     out.print(f"  run it: rootlet factory run {escape(name)} --image golden.bin --all-ports")
-
-
-def _shared(order: "BatchOrder", options: dict[str, str | None]) -> dict[str, str]:
-    """What the batch's identities have in common, from the file and from the options, which must agree."""
-    shared = dict(order.shared)
-    for name, value in options.items():
-        if value is not None and shared.setdefault(name, value) != value:
-            raise BadInput(f"--{name} is {value}, and the file says {shared[name]}", hint="leave one of them out")
-    return shared
-
-
-def _registration(word: str) -> "RegistrationMode":
-    from rootlet.factory.plan import RegistrationMode
-
-    try:
-        return RegistrationMode(word.lower())
-    except ValueError:
-        raise BadInput(f"{word!r} is no way of registration", hint="use now, deferred or jitp") from None
 
 
 @command.command(
@@ -173,10 +132,7 @@ Examples:
 @json_option
 def status(batch: str | None, where: str, as_json: bool) -> None:
     """Show the progress of every batch, or BATCH and its problems."""
-    from rich.table import Table
-
     from rootlet.factory import views
-    from rootlet.factory.schema import State
 
     with opened(where) as database:
         found = [view for view in views.batches(database) if batch in (None, view.name)]
@@ -191,24 +147,25 @@ def status(batch: str | None, where: str, as_json: bool) -> None:
         lines = [{"thing": line.thing, "mac": line.mac, "trouble": line.trouble} for line in troubled]
         emit_json({"batches": batches, "troubled": lines, "in_progress": [line.thing for line in cut]})
         return
-    shown = [state for state in State if any(view.counts.get(state) for view in found)]
-    table = Table("batch", "customer", "board", "AWS", "total", *map(str, shown), "in trouble", box=None)
-    for view in found:
-        counts = [str(view.counts.get(state, 0)) for state in shown]
-        table.add_row(
-            escape(view.name),
-            escape(view.customer),
-            view.board,
-            view.registration,
-            str(view.total),
-            *counts,
-            str(view.troubled),
-        )
-    out.print(table)
+    _show_batches(found)
     for line in troubled:
         out.print(f"{line.thing} ({line.mac}), {line.state}: {escape(line.trouble or '')}")
     for line in cut:
         out.print(f"{line.thing} ({line.mac}), {line.state}: {line.in_progress} was begun and not finished")
+
+
+def _show_batches(found: "list[BatchView]") -> None:
+    from rich.table import Table
+
+    from rootlet.factory.schema import State
+
+    shown = [state for state in State if any(view.counts.get(state) for view in found)]
+    table = Table("batch", "customer", "board", "AWS", "total", *map(str, shown), "in trouble", box=None)
+    for view in found:
+        counts = [str(view.counts.get(state, 0)) for state in shown]
+        described = (escape(view.name), escape(view.customer), view.board, view.registration, str(view.total))
+        table.add_row(*described, *counts, str(view.troubled))
+    out.print(table)
 
 
 @command.command(

@@ -15,15 +15,18 @@ from rootlet.cli.factory.options import ledger_option, opened, station_name
 from rootlet.cli.options import PATH, bare_option, baud_option, ca_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
-from rootlet.errors import BadInput, RootletError
+from rootlet.errors import RootletError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rootlet.factory.database import Database
     from rootlet.factory.floor import Floor
     from rootlet.factory.line import ProductionLine, Summary
-    from rootlet.factory.plan import BatchPlan
+    from rootlet.factory.signing import SigningDesk
     from rootlet.factory.station import PortStatus
+    from rootlet.factory.watch import Ports
+    from rootlet.factory.worker import Setup
 
 _SECRETS = ("ROOTLET_CA_PASSPHRASE", "ROOTLET_CA_PIN", "ROOTLET_KEYS_PASSPHRASE")
 _KEYS = SecretSource(None, None, "ROOTLET_KEYS", "--keys")
@@ -96,61 +99,31 @@ def run(
     Each port works for itself. Ctrl-C finishes the boards in hand and prints the summary; again, it stops at once. Pull
     any plug at any time: the next run goes on where this one stopped.
     """
-    from rootlet.board import images
-    from rootlet.board.definition import load_board
-    from rootlet.factory import views
-    from rootlet.factory.floor import Floor
     from rootlet.factory.labels import Template
-    from rootlet.factory.ledger import Ledger
-    from rootlet.factory.line import ProductionLine
-    from rootlet.factory.signing import SigningDesk, check_ca, check_clock, utc_now
-    from rootlet.factory.station import registers_now
+    from rootlet.factory.preparation import prepare
+    from rootlet.factory.signing import SigningDesk
     from rootlet.factory.watch import Ports
     from rootlet.factory.worker import LabelPlan, Setup
 
     watched = Ports(ports, every=every)
-    Template(label_code, label_text)
+    Template(label_code, label_text)  # says now what it cannot fill in
+    labels = LabelPlan(place, label_kind, label_code, label_text) if place else None
     with opened(where) as database:
-        plan = Ledger(database, station=station).plan(batch)
-        chip = load_board(plan.board).chip
-        golden = images.load(image, bare=bare) if image else None
-        _check_image(golden, chip, plan)
-        check_clock(utc_now(), views.last_entry_at(database))
-        if registers_now(plan):
-            from rootlet.cloud import client
-
-            client.iot()  # says now what is not configured, and not board by board
-        directory = ca or Path(plan.ca)
-        check_ca(directory)
-        passphrase = _KEYS.passphrase("passphrase for the keys that are kept", confirm=True) if keep_keys else b""
-        desk = SigningDesk(authority_opener(directory, secret), plan)
-        setup = Setup(
-            ledger=where,
-            station=station,
-            batch=batch,
-            plan=plan,
-            chip=chip,
-            image=golden,
-            issuers=_der(desk.issuers),
-            baud=baud,
-            once=once,
-            patience=patience,
-            jig=jig,
-            connect=wait_online,
-            labels=LabelPlan(place, label_kind, label_code, label_text) if place else None,
-            keep_keys=(str(keep_keys), passphrase) if keep_keys else None,
-        )
-        for name in _SECRETS:
-            os.environ.pop(name, None)  # the ports' processes have no use for it
-        try:
-            floor = Floor(database, station, batch)
-            with _shown(floor):
-                summary = _run(ProductionLine(setup, watched, desk, floor, on_status=_say))
-        finally:
-            desk.close()
+        ready = prepare(database, station, batch, image, ca, bare=bare)
+        keep = (str(keep_keys), _keys_passphrase()) if keep_keys else None
+        with contextlib.closing(SigningDesk(authority_opener(ready.ca, secret), ready.plan)) as desk:
+            # fmt: off
+            setup = Setup(where, station, batch, ready.plan, ready.chip, ready.image, _der(desk.issuers), baud,
+                          once, patience, jig, wait_online, labels, keep)
+            # fmt: on
+            summary = _run(database, setup, watched, desk)
     _report(summary, batch, as_json=as_json)
     if once and summary.troubles:
         raise RootletError(f"{len(summary.troubles)} boards are not done", hint="see above, board by board")
+
+
+def _keys_passphrase() -> bytes:
+    return _KEYS.passphrase("passphrase for the keys that are kept", confirm=True)
 
 
 def _der(certificates: Any) -> tuple[bytes, ...]:
@@ -159,19 +132,18 @@ def _der(certificates: Any) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
 
 
-def _check_image(golden: Any, chip: str, plan: "BatchPlan") -> None:
-    if golden is None:
-        return
-    if golden.chip != chip:
-        raise BadInput(f"{golden.path} is for {golden.chip}, and the batch for {plan.board}", hint="give its own image")
-    if golden.identity is not None:
-        raise BadInput(
-            f"{golden.path} holds the identity of {golden.identity.thing}",
-            hint="build a golden image: rootlet image build without --device",
-        )
+def _run(database: "Database", setup: "Setup", ports: "Ports", desk: "SigningDesk") -> "Summary":
+    from rootlet.factory.floor import Floor
+    from rootlet.factory.line import ProductionLine
+
+    for name in _SECRETS:
+        os.environ.pop(name, None)  # the ports' processes have no use for it
+    floor = Floor(database, setup.station, setup.batch)
+    with _shown(floor):
+        return _until_the_end(ProductionLine(setup, ports, desk, floor, on_status=_say))
 
 
-def _run(line: "ProductionLine") -> "Summary":
+def _until_the_end(line: "ProductionLine") -> "Summary":
     """Until the end, or until Ctrl-C lets the boards in hand finish; a second one does not."""
 
     def first(_signal: int, _frame: object) -> None:

@@ -1,8 +1,10 @@
 """``rootlet ca``: mint and look after certificate authorities."""
 
+import contextlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import rich_click as click
 from rich.markup import escape
@@ -90,33 +92,15 @@ def create(
 
     check_vacant(directory, "a CA")
     name = common_name or directory.resolve().name
-    kind = _key_type(key_type)
-    above = open_authority(parent, parent_secret) if parent else None
-    try:
-        if key_in == "file":
-            _reject({"--use-key": use_key, "--key-label": key_label, "--token": token}, "--key-in token or kms")
-            authority = Authority.create(
-                directory,
-                secret.passphrase(f"new passphrase of {directory}", confirm=True),
-                name=name,
-                subject=subject,
-                key_type=kind,
-                days=days,
-                path_length=path_length,
-                parent=above,
-            )
+    key = _Key(key_in, _key_type(key_type), use_key, key_label, pkcs11_module, token)
+    with contextlib.ExitStack() as stack:
+        above = stack.enter_context(open_authority(parent, parent_secret)) if parent else None
+        what: dict[str, Any] = {"name": name, "subject": subject, "days": days, "path_length": path_length, "parent": above}
+        if external := key.external(name, secret):
+            authority = Authority.create_external(directory, external, **what)
         else:
-            if key_in == "token":
-                external = _token_key(pkcs11_module, token, use_key, key_label or name, secret, kind)
-            else:
-                _reject({"--key-label": key_label, "--token": token}, "--key-in token")
-                external = _kms_key(use_key, name, kind)
-            authority = Authority.create_external(
-                directory, external, name=name, subject=subject, days=days, path_length=path_length, parent=above
-            )
-    finally:
-        if above:
-            above.close()
+            passphrase = secret.passphrase(f"new passphrase of {directory}", confirm=True)
+            authority = Authority.create(directory, passphrase, key_type=key.type, **what)
     authority.close()
     _show(directory, authority.certificate, authority.above, as_json)
 
@@ -212,32 +196,47 @@ def audit(paths: tuple[Path, ...], days_left: int, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _token_key(
-    module: Path | None, token: str | None, use_key: str | None, label: str, secret: SecretSource, kind: "KeyType"
-) -> "ExternalKey":
-    from rootlet.errors import BadInput
-    from rootlet.pki import pkcs11
+@dataclass(frozen=True)
+class _Key:
+    """What the options of ``ca create`` say about the new CA's key."""
 
-    if module is None or token is None:
-        raise BadInput("--key-in token needs to know which", hint="give --pkcs11-module and --token")
-    pin = secret.pin(token)
-    if use_key:
-        return pkcs11.use_key(module, token, use_key, pin)
-    return pkcs11.create_key(module, token, label, pin, kind)
+    holder: str
+    type: "KeyType"
+    use: str | None
+    label: str | None
+    module: Path | None
+    token: str | None
 
+    def external(self, name: str, secret: SecretSource) -> "ExternalKey | None":
+        """The key in a token or in KMS, made or used; None: it goes into a file. Raises BadInput."""
+        from rootlet.pki import kms
 
-def _kms_key(use_key: str | None, name: str, kind: "KeyType") -> "ExternalKey":
-    from rootlet.pki import kms
+        if self.holder == "token":
+            return self._in_token(name, secret)
+        self._reject({"--key-label": self.label, "--token": self.token}, "--key-in token")
+        if self.holder == "kms":
+            return kms.use_key(self.use) if self.use else kms.create_key(name, self.type)
+        self._reject({"--use-key": self.use}, "--key-in token or kms")
+        return None
 
-    return kms.use_key(use_key) if use_key else kms.create_key(name, kind)
+    def _in_token(self, name: str, secret: SecretSource) -> "ExternalKey":
+        from rootlet.errors import BadInput
+        from rootlet.pki import pkcs11
 
+        if self.module is None or self.token is None:
+            raise BadInput("--key-in token needs to know which", hint="give --pkcs11-module and --token")
+        pin = secret.pin(self.token)
+        if self.use:
+            return pkcs11.use_key(self.module, self.token, self.use, pin)
+        return pkcs11.create_key(self.module, self.token, self.label or name, pin, self.type)
 
-def _reject(options: dict[str, str | None], needed: str) -> None:
-    from rootlet.errors import BadInput
+    @staticmethod
+    def _reject(options: dict[str, str | None], needed: str) -> None:
+        from rootlet.errors import BadInput
 
-    for option, value in options.items():
-        if value is not None:
-            raise BadInput(f"{option} has no meaning here", hint=f"leave it out, or add {needed}")
+        for option, value in options.items():
+            if value is not None:
+                raise BadInput(f"{option} has no meaning here", hint=f"leave it out, or add {needed}")
 
 
 def _key_type(name: str) -> "KeyType":

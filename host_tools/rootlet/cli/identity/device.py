@@ -13,6 +13,7 @@ from rootlet.cli.identity.options import device_subject_options, subject_options
 from rootlet.cli.options import PATH, ca_option, days_option, json_option, key_type_option, output_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
+from rootlet.cli.progress import counted
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -138,8 +139,6 @@ def issue_batch(
 
     The batch holds private keys, readable by you alone. `rootlet device unpack` takes identities out of it.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from rootlet.errors import BadInput
     from rootlet.pki import batch
     from rootlet.pki import names as naming
@@ -148,19 +147,9 @@ def issue_batch(
         raise BadInput("name the devices in one way", hint="give --names, or --count and --pattern")
     entries = naming.from_file(names) if names else naming.from_pattern(pattern or "", count or 0, first)
     order = batch.BatchRequest(entries, subject, _key_type(key_type), days)
-    columns = (TextColumn("issuing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # No refresh thread: the workers are forked from this process.
-    with (
-        open_authority(ca, secret) as authority,
-        Progress(*columns, console=err, auto_refresh=False, disable=not err.is_terminal) as progress,
-    ):
-        bar = progress.add_task("issuing", total=len(entries))
+    with open_authority(ca, secret) as authority, counted("issuing") as progress:
         outcome = batch.issue(
-            authority,
-            directory,
-            order,
-            workers=workers,
-            progress=lambda done: progress.update(bar, completed=done, refresh=True),
+            authority, directory, order, workers=workers, progress=lambda done: progress(done, len(entries))
         )
     if as_json:
         emit_json({"directory": str(directory), "issued": outcome.issued, "kept": outcome.kept})

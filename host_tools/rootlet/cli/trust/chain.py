@@ -12,10 +12,10 @@ from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, address_option, baud_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, err
-from rootlet.errors import BadInput, RootletError
+from rootlet.errors import BadInput
 
 if TYPE_CHECKING:
-    from rootlet.trust.fetch import Offer, Served
+    from rootlet.board.embedded import Embedded
     from rootlet.trust.model import Certificate
     from rootlet.trust.report import ChainReport
 
@@ -87,146 +87,55 @@ def command(
     pem: Path | None,
 ) -> None:
     """Show a server's chain and whether a device would connect."""
-    from rootlet.trust.fetch import Offer
-    from rootlet.trust.report import ChainReport, key_types
-    from rootlet.trust.report import as_json as to_json
+    from rootlet.trust import examine
+    from rootlet.trust.report import ChainReport
 
-    if (cert is None) != (key is None):
-        raise BadInput("--cert and --key go together", hint="give both, or neither")
-    if aws and target:
-        raise BadInput("--aws and a host", hint="give one of them")
-    at = _date(date)
+    _check_together(aws, target, cert, key)
     source = _source(image, port, baud)
     roots = source.roots if source and not named_roots else _roots(named_roots)
     if aws:
         from rootlet.cloud import registration
 
         target = registration.endpoint(account.iot())
-    report = ChainReport(target or str(image or port), at, roots)
+    report = ChainReport(target or str(image or port), _date(date), roots)
     if target and (path := _existing(target)):
-        _add_file(report, path, hostname)
+        examine.file(report, path, hostname)
     elif target:
-        offered = key_types(list(roots.values()))
-        kinds = tuple(kind for kind in offered if algorithm in (kind, "both"))
-        if not kinds and not ciphers:
-            raise BadInput(
-                f"--algorithm {algorithm}: a device with these roots ({', '.join(roots)}) offers no such suite",
-                hint="choose another --algorithm, or other roots with --root",
-            )
-        offer = Offer(kinds, version, ciphers, cert, key)
-        _add_server(report, target, offer, address, timeout, alternatives=algorithm == "both" and not ciphers)
+        examine.server(report, target, examine.Question(algorithm, version, ciphers, cert, key, address, timeout))
     elif not source:
         raise BadInput("nothing to look at", hint="name a HOST, a FILE, --aws, --image or --port")
     if source:
         _add_device(report, source)
     _save(report, html, pem)
-    if as_json:
-        emit_json(to_json(report))
-    else:
-        from rootlet.cli.trust import chain_view
-
-        chain_view.show(report)
+    _show(report, as_json)
     sys.exit(1 if report.ok is False else 0)
 
 
-def _add_server(
-    report: "ChainReport", target: str, offer: "Offer", address: str | None, timeout: float, *, alternatives: bool
-) -> None:
-    from dataclasses import replace
-
-    from rootlet.trust.fetch import fetch, parse_target
-    from rootlet.trust.report import server_end
-
-    host, port = parse_target(target)
-    roots = list(report.roots.values())
-    served = fetch(host, port, offer, timeout=timeout, connect_to=address)
-    end = server_end("server, as a device is served", served, roots, report.at)
-    report.ends.append(end)
-    assert end.verdict is not None
-    report.ok = end.verdict.ok and not _unfinished(served)
-    if served.failure and end.verdict.ok and not _unfinished(served):
-        report.notes.append(
-            f"The server ended the handshake without a client certificate ({served.failure}); "
-            "give --cert and --key to finish it."
-        )
-    for kind in ("ecdsa", "rsa") if alternatives else ():
-        try:
-            other = fetch(host, port, replace(offer, key_types=(kind,)), timeout=timeout, connect_to=address)
-        except RootletError as error:
-            report.notes.append(f"No {kind.upper()} chain: {error.what}")
-            continue
-        if other.chain != served.chain:
-            report.ends.append(server_end(f"server, {kind.upper()} only", other, roots, report.at))
+def _check_together(aws: bool, target: str | None, cert: Path | None, key: Path | None) -> None:
+    if (cert is None) != (key is None):
+        raise BadInput("--cert and --key go together", hint="give both, or neither")
+    if aws and target:
+        raise BadInput("--aws and a host", hint="give one of them")
 
 
-def _unfinished(served: "Served") -> bool:
-    # Without a client certificate of ours, ending after the server's is what an endpoint with mutual TLS does.
-    return bool(served.failure) and served.offer.certificate is not None
-
-
-def _add_file(report: "ChainReport", path: Path, name: str | None) -> None:
-    from rootlet.trust.judge import judge
-    from rootlet.trust.report import chain_end
-    from rootlet.trust.stores import from_file
-
-    chain = from_file(path)
-    roots = list(report.roots.values())
-    server = not chain[0].is_authority and "clientAuth" not in chain[0].extended_key_usage
-    verdict = judge(chain, roots, name, report.at) if server or name else None
-    report.ends.append(chain_end(f"file {path.name}", chain, roots, verdict))
-    report.ok = verdict.ok if verdict else None
-
-
-class _Source:
-    """What an image or a board holds: the roots it embeds, and its device's chain."""
-
-    def __init__(self, where: str, roots: "dict[str, Certificate]", chain: "list[Certificate]", problem: str | None) -> None:
-        self.where, self.roots, self.chain, self.problem = where, roots, chain, problem
-
-
-def _source(image: Path | None, port: str | None, baud: int) -> _Source | None:
+def _source(image: Path | None, port: str | None, baud: int) -> "Embedded | None":
     if image and port:
         raise BadInput("--image and --port", hint="give one of them")
+    if not image and not port:
+        return None
+    from rootlet.board import embedded
+
     if image:
-        from rootlet.board import inspect_image
+        return embedded.in_image(image)
+    from rootlet.cli.board.connection import connected, restarted
 
-        contents = inspect_image.inspect(inspect_image.read(image))
-        files = {name: data for name, data in contents.files.items() if name.startswith("/roots/")}
-        return _made(image.name, files, contents.identity, contents.identity_problem)
-    if port:
-        from rootlet.board import flasher
-        from rootlet.cli.board.options import connected, restarted
-
-        with connected(port, baud) as chip:
-            table = flasher.read_table(chip)
-            problem = None
-            try:
-                identity = flasher.read_identity(chip, table)
-            except RootletError as error:
-                identity, problem = None, error.what
-            files = flasher.files(chip, table, lambda name: name.startswith("/roots/"))
-            restarted(chip)
-        return _made(port, files, identity, problem)
-    return None
+    with connected(port, baud) as chip:
+        found = embedded.on_board(chip, str(port))
+        restarted(chip)
+    return found
 
 
-def _made(where: str, files: "dict[str, bytes]", identity: object, problem: str | None) -> _Source:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    from rootlet.pki.identity import DeviceIdentity
-    from rootlet.trust.model import Certificate, readable
-
-    roots = {}
-    for name, der in sorted(files.items()):
-        if found := readable([der]):
-            roots[name.removeprefix("/roots/").removesuffix(".der")] = found[0]
-    chain = []
-    if isinstance(identity, DeviceIdentity):
-        chain = [Certificate(c.public_bytes(Encoding.DER)) for c in (identity.certificate, *identity.issuers)]
-    return _Source(where, roots, chain, problem or (None if chain else "no identity in it"))
-
-
-def _add_device(report: "ChainReport", source: _Source) -> None:
+def _add_device(report: "ChainReport", source: "Embedded") -> None:
     from rootlet.trust.report import chain_end
 
     if source.chain:
@@ -234,6 +143,16 @@ def _add_device(report: "ChainReport", source: _Source) -> None:
         report.ends.append(chain_end(f"device in {source.where}", source.chain, top))
     elif source.problem:
         report.notes.append(f"No device chain in {source.where}: {source.problem}")
+
+
+def _show(report: "ChainReport", as_json: bool) -> None:
+    from rootlet.cli.trust import chain_view
+    from rootlet.trust import report as reports
+
+    if as_json:
+        emit_json(reports.as_json(report))
+    else:
+        chain_view.show(report)
 
 
 def _roots(names: Sequence[str]) -> "dict[str, Certificate]":

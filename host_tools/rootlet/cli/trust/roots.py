@@ -4,7 +4,6 @@ import dataclasses
 import datetime as dt
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich.markup import escape
@@ -13,9 +12,6 @@ from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, address_option, days_left_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, out
-
-if TYPE_CHECKING:
-    from rootlet.trust.model import Certificate
 
 
 @panels.group(name="roots")
@@ -109,49 +105,25 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | N
     """Show which roots a device must embed for an endpoint.
 
     Roots of the same owner that the endpoint may change to are shown too."""
-    from rootlet.errors import BadInput, RootletError
+    from rootlet.errors import BadInput
     from rootlet.trust import stores
-    from rootlet.trust.fetch import Offer, fetch, parse_target
-    from rootlet.trust.links import link
+    from rootlet.trust.needed import needed_roots
 
     if bool(host) == aws:
-        raise BadInput("name a HOST, or give --aws" if not aws else "--aws and a host", hint="one of them")
+        raise BadInput("name a HOST, or give --aws" if not aws else "--aws and a host", hint="give one of them")
     if aws:
         from rootlet.cloud import registration
 
         host = registration.endpoint(account.iot())
-    assert host
-    name, port = parse_target(host)
     known = stores.pinned() | {path.name: stores.from_file(path)[0] for path in extra}
-    needed: dict[str, str] = {}
-    problems: list[str] = []
-    for kind in ("ecdsa", "rsa"):
-        try:
-            served = fetch(name, port, Offer((kind,)), timeout=timeout, connect_to=address)
-        except RootletError as error:
-            problems.append(f"no {kind.upper()} chain: {error.what}")
-            continue
-        ends = [path.anchor for path in link(served.chain, list(known.values())).paths if path.anchor]
-        named = [label for label, root in known.items() if root in ends]
-        needed[kind] = named[0] if named else ""
-        if not named:
-            end = served.chain[-1].issuer if served.chain else "something that is no certificate"
-            problems.append(f"the {kind.upper()} chain ends at {end}, which is no root known here")
-    if not needed:
-        raise RootletError(f"{host} served no chain to look at", hint="; ".join(problems))
-    owners = {_organization(known[label]) for label in needed.values() if label}
-    later = [label for label, root in known.items() if label not in needed.values() and _organization(root) in owners]
+    found = needed_roots(host or "", known, timeout=timeout, address=address)
     if as_json:
-        emit_json({"host": host, "needed": needed, "later": later, "problems": problems})
+        emit_json({"host": host, **vars(found)})
     else:
-        for kind, label in needed.items():
+        for kind, label in found.needed.items():
             out.print(f"{kind.upper():<6} {escape(label) or '[red]no pinned root[/]'}")
-        if later:
-            out.print(f"later  {escape(', '.join(later))}: the same owner's; it may change to them")
-        for problem in problems:
+        if found.later:
+            out.print(f"later  {escape(', '.join(found.later))}: the same owner's; it may change to them")
+        for problem in found.problems:
             out.print(f"[yellow]note[/]   {escape(problem)}")
-    sys.exit(0 if all(needed.values()) else 1)
-
-
-def _organization(root: "Certificate") -> str:
-    return next((part for part in root.subject.split(",") if part.startswith("O=")), root.subject)
+    sys.exit(0 if found.known else 1)

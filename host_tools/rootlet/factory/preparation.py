@@ -1,0 +1,53 @@
+"""What must be right before the first board of a run is touched."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rootlet.board import images
+from rootlet.board.definition import load_board
+from rootlet.board.images import ImageFile
+from rootlet.errors import BadInput
+from rootlet.factory import views
+from rootlet.factory.database import Database
+from rootlet.factory.ledger import Ledger
+from rootlet.factory.plan import BatchPlan
+from rootlet.factory.signing import check_ca, check_clock, utc_now
+from rootlet.factory.station import registers_now
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch that can be run: its plan, its chip, its golden image where one is given, and its CA's directory."""
+
+    plan: BatchPlan
+    chip: str
+    image: ImageFile | None = field(repr=False)
+    ca: Path
+
+
+def prepare(database: Database, station: str, batch: str, image: Path | None, ca: Path | None, *, bare: bool) -> Prepared:
+    """Check batch, image, clock, cloud and CA. Raises BadInput or RootletError for the first that will not do."""
+    plan = Ledger(database, station=station).plan(batch)
+    chip = load_board(plan.board).chip
+    golden = images.load(image, bare=bare) if image else None
+    _check_image(golden, chip, plan)
+    check_clock(utc_now(), views.last_entry_at(database))
+    if registers_now(plan):
+        from rootlet.cloud import client
+
+        client.iot()  # says now what is not configured, and not board by board
+    directory = ca or Path(plan.ca)
+    check_ca(directory)
+    return Prepared(plan, chip, golden, directory)
+
+
+def _check_image(golden: ImageFile | None, chip: str, plan: BatchPlan) -> None:
+    if golden is None:
+        return
+    if golden.chip != chip:
+        raise BadInput(f"{golden.path} is for {golden.chip}, and the batch for {plan.board}", hint="give its own image")
+    if golden.identity is not None:
+        raise BadInput(
+            f"{golden.path} holds the identity of {golden.identity.thing}",
+            hint="build a golden image: rootlet image build without --device",
+        )
