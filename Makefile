@@ -1,5 +1,6 @@
 # make demo   sets up, then runs the main job: mint, burn, boot, connect
 # make test   sets up, then lints, type-checks and runs the tests
+# make docs   writes the pages that are made of the code
 # make bench  measures beside the peers
 # make campaign  looks for what is rare: hours of seeded faults (a short slice of it is in make test)
 PYTHON ?= python3
@@ -11,7 +12,7 @@ RUNS ?= 10
 WORKERS ?= 3
 DAYS ?= 1000
 
-.PHONY: demo test lint types bench campaign setup setup-dev clean help
+.PHONY: demo docs test lint types bench campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +36,9 @@ setup-dev: $(VENV)/dev.stamp .typings/stamp
 
 demo: $(VENV)/run.stamp
 	@$(BIN)/python tools/demo.py $(if $(KEEP),--keep)
+
+docs: $(VENV)/dev.stamp
+	@$(BIN)/python tools/docs.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ def load_config(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BadInput(f"{path} is no JSON: {error}", hint="correct the file") from None
     if problem := check(document, load_schema()):
-        raise BadInput(f"{path}: {problem}", hint="correct the file; docs/architecture.md lists the keys")
+        raise BadInput(f"{path}: {problem}", hint="correct the file; docs/configuration.md lists the keys")
     assert isinstance(document, dict)
     return document
 
