@@ -259,11 +259,11 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["8", "--junit", "/no-such-directory/x.xml"], "cannot write /no-such-directory/x.xml"),
         (["8", "--html", "/"], "it is a directory"),
         (["8", "--exec", " "], "the command line is empty"),
-        (["8", "--image", "flash.bin", "--config", "config.json"], "--config config.json goes with --app"),
+        (["8", "--image", "flash.bin", "--config", "config.json"], "--config config.json needs --app"),
         (["23", "--desired", "[1]"], "a state is an object"),
         (["23", "--desired", ""], "--desired is not valid JSON"),
         (["8", "--suite", "all"], "both cases and a suite are given"),
-        (["8", "--hostname", "here"], "--hostname here goes with --listen"),
+        (["8", "--hostname", "here"], "--hostname here needs --listen"),
     ],
 )
 def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> None:

@@ -116,7 +116,7 @@ def test_a_board_without_an_identity_is_told_before_any_case_is_judged(image: by
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["--port", "/dev/ttyUSB0"], "--port /dev/ttyUSB0 goes with --listen"),
+        (["--port", "/dev/ttyUSB0"], "--port /dev/ttyUSB0 needs --listen"),
         (["--port", "/dev/no-such-port", "--listen", "127.0.0.1:1883"], "no MicroPython prompt on /dev/no-such-port"),
     ],
 )

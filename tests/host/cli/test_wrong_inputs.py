@@ -45,7 +45,7 @@ def rootlet(directory: Path, *arguments: str, **environment: str) -> subprocess.
         (["sandbox", "up", "--mqtt-port", "99999"], "99999"),
         (["cloud", "register", "nowhere"], "nowhere"),
         (["cloud", "endpoint"], "region"),
-        (["cloud", "command", "sensor-1", "echo", "{bad"], "no JSON"),
+        (["cloud", "command", "sensor-1", "echo", "{bad"], "not valid JSON"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

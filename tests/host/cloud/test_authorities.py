@@ -87,7 +87,7 @@ def test_sni_only_needs_no_key(aws: IoTClient, ca: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["register-ca"], "no CA named"),
+        (["register-ca"], "no CA is named"),
         (["register-ca", "{ca}/ca.crt"], "without its key"),
         (["register-ca", "{ca}/ca.crt", "--complete", "x", "--sni-only"], "give one of them"),
     ],

@@ -253,7 +253,7 @@ def test_simulate_asks_aws_for_policies_thing_and_groups(
         (("fly", "x"), "no action"),
         (("publish", "x", "--thing", "y"), "go with --policy-file"),
         (("publish", "x", "--policy-file", "nowhere.json"), "policy not found"),
-        (("publish", "x", "--attribute", "y"), "no attribute"),
+        (("publish", "x", "--attribute", "y"), "--attribute y: not NAME=VALUE"),
     ],
 )
 def test_a_simulation_that_makes_no_sense_is_refused(

@@ -188,19 +188,19 @@ def refuse(*arguments: str) -> RootletError:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to look at"),
+        ([], "no server, file, image or board is named"),
         (["host:99999"], "is no port"),
         (["two words"], "is no HOST"),
         (["no-such.pem"], "no such file"),
-        (["host", "--at", "soon"], "no date"),
-        (["host", "--root", "amazon-root-ca-9"], "no pinned root and no file"),
+        (["host", "--at", "soon"], "not a date"),
+        (["host", "--root", "amazon-root-ca-9"], "neither a pinned root nor a file"),
         (["host", "--ciphers", "NONSENSE"], "OpenSSL knows no cipher"),
         (["host", "--cert", "x"], "go together"),
         (["a..b"], "is no host name"),
         (["a" * 70 + ".example"], "is no host name"),
         (["localhost", "--address", "a..b"], "is no host name"),
         *((["localhost", "--timeout", seconds], "is no time to wait") for seconds in ("0", "-1", "nan", "1e99")),
-        (["host", "--aws"], "--aws and a host"),
+        (["host", "--aws"], "--aws and a host exclude each other"),
         (["host", "--root", "amazon-root-ca-3", "--algorithm", "rsa"], "offers no such suite"),
     ],
 )

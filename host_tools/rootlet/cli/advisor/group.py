@@ -187,9 +187,9 @@ def restore(port: str | None, baud: int) -> None:
         undone = redirect.end(board)
         board.restart()
         out.print(
-            f"the board on {escape(board.port)} is as it was before: its own endpoint, its own roots"
+            f"the board on {escape(board.port)} has its own endpoint and roots again"
             if undone
-            else f"nothing to restore: the board on {escape(board.port)} is as it was"
+            else f"nothing to restore: the board on {escape(board.port)} has its own endpoint"
         )
 
 
@@ -208,7 +208,7 @@ def _check_device(devices: Mapping[str, object], more: Mapping[str, object]) -> 
     for option, value in more.items():
         if value is not None and chosen not in _GO_WITH[option]:
             wanted = _GO_WITH[option][0]
-            raise BadInput(f"{option} {value} goes with {wanted} only", hint=f"give {wanted}, or leave {option} out")
+            raise BadInput(f"{option} {value} needs {wanted}", hint=f"give {wanted}, or leave {option} out")
 
 
 def _case_options(policies: Sequence[Path], payload: int | None, desired: str | None) -> dict[str, Any]:

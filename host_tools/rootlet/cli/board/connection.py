@@ -24,7 +24,7 @@ def connected(port: str | None, baud: int, chip: str | None = None) -> Iterator[
 def restarted(chip: "Chip") -> None:
     """Boot the board, or say who must."""
     if not chip.restart():
-        err.print("press the board's reset button: this port has no line to it")
+        err.print("press the board's reset button: this port cannot reset it")
 
 
 def cost(result: "WriteResult", baud: int) -> str:

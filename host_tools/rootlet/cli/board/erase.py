@@ -36,4 +36,6 @@ def command(thing: str | None, port: str | None, baud: int) -> None:
         chip.erase_all()
         if chip.md5(0, chip.flash_size) != flasher.erased_md5(chip.flash_size):
             raise RootletError("the flash is not empty after the erase", hint="run it again; the flash chip may be at fault")
-    out.print(f"{chip.mac}: {chip.flash_size} bytes erased" + (f", {escape(found.thing)} with them" if found else ""))
+    out.print(
+        f"{chip.mac}: {chip.flash_size} bytes erased" + (f", with the identity of {escape(found.thing)}" if found else "")
+    )

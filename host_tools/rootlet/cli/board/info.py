@@ -43,7 +43,7 @@ def _show(facts: dict[str, Any]) -> None:
     rows = {
         "mac": facts["mac"],
         "thing": identity.get("thing", "none"),
-        "certificate id": identity.get("certificate_id"),
+        "certificate ID": identity.get("certificate_id"),
         "valid until": identity and f"{identity['not_after']:%Y-%m-%d}",
         "issued by": identity.get("issuer"),
         "board": firmware.get("board"),

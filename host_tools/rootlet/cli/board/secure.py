@@ -97,12 +97,12 @@ def apply(
     fuses = efuses.Fuses(port=None if virtual else port or find_port(), chip=chip, virtual=virtual)
 
     def burned(step: "BurnStep", now: bool) -> None:
-        out.print(f"{'burned' if now else 'was burned'}  {escape(step.target)}")
+        out.print(f"{'burned' if now else 'already burned'}  {escape(step.target)}")
 
     kept = efuses.apply(
         fuses, made, confirm=confirm, own_build=own_build, records=records, signing_key=signing_key, on_step=burned
     )
-    err.print(f"the record and the keys are in {escape(str(kept))}: keep them safe, the chip will not tell them again")
+    err.print(f"the record and the keys are in {escape(str(kept))}: keep them safe: they cannot be read from the chip")
 
 
 def _show(made: "BurnPlan") -> None:

@@ -1,22 +1,21 @@
 """``rootlet cloud``: the CAs that the account trusts, and how their devices get in by themselves."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
-from rich.markup import escape
 
 from rootlet.cli import panels
 from rootlet.cli.cloud import account
+from rootlet.cli.cloud.common import first_certificate, show_changes
 from rootlet.cli.options import PATH, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.errors import BadInput
 
 if TYPE_CHECKING:
-    from cryptography import x509
+    pass
 
 
 @panels.command(
@@ -61,49 +60,22 @@ def register_ca(
             emit_json({"registration_code": code})
         else:
             out.print(code)
-            err.print(f"send it to the CA's holder, who runs: rootlet ca prove-possession {code} --ca DIRECTORY")
+            err.print(f"send it to who holds the CA's key, to run: rootlet ca prove-possession {code} --ca DIRECTORY")
         return
     if ca is None:
-        raise BadInput("no CA named", hint="give its directory or its certificate, or --request")
+        raise BadInput("no CA is named", hint="give its directory or its certificate, or --request")
     if complete and sni_only:
-        raise BadInput("--complete and --sni-only", hint="give one of them")
-    certificate = _certificate(ca / "ca.crt" if ca.is_dir() else ca)
+        raise BadInput("--complete and --sni-only exclude each other", hint="give one of them")
+    certificate = first_certificate(ca / "ca.crt" if ca.is_dir() else ca)
     if complete or sni_only:
-        verification = _certificate(complete) if complete else None
+        verification = first_certificate(complete) if complete else None
         done = authorities.register(iot, certificate, verification=verification, auto_registration=auto_registration)
     elif not ca.is_dir():
         raise BadInput(f"{ca} is a certificate without its key", hint="use --request and --complete, or --sni-only")
     else:
         with open_authority(ca, secret) as authority:
             done = authorities.register(iot, certificate, authority=authority, auto_registration=auto_registration)
-    _tell(asdict(done), done.changes, f"nothing to change: CA {done.id} is registered", as_json)
-
-
-def pairs(attributes: Sequence[str]) -> dict[str, str]:
-    """``NAME=VALUE`` each. Raises BadInput."""
-    found = {}
-    for attribute in attributes:
-        name, equals, value = attribute.partition("=")
-        if not (name and equals):
-            raise BadInput(f"--attribute {attribute}: not NAME=VALUE", hint="for example site=north")
-        found[name] = value
-    return found
-
-
-def _certificate(path: Path) -> "x509.Certificate":
-    from rootlet.pki.identity import load_certificates
-
-    return load_certificates(path)[0]
-
-
-def _tell(result: dict[str, Any], changes: list[str], nothing: str, as_json: bool) -> None:
-    if as_json:
-        emit_json(result)
-        return
-    for change in changes:
-        out.print(escape(change))
-    if not changes:
-        out.print(escape(nothing))
+    show_changes(asdict(done), done.changes, f"nothing to change: CA {done.id} is registered", as_json)
 
 
 COMMANDS = (register_ca,)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
-from rootlet.cli.cloud.authorities import _certificate, _tell
+from rootlet.cli.cloud.common import first_certificate, show_changes
 from rootlet.cli.options import PATH, address_option, baud_option, ca_option, days_left_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
@@ -59,7 +59,7 @@ def delete(device: Path, with_thing: bool, as_json: bool) -> None:
     from rootlet.cloud import lifecycle
 
     done = lifecycle.delete(account.iot(), _id(device), thing=with_thing)
-    _tell(asdict(done), done.changes, "nothing to change: the account does not know it", as_json)
+    show_changes(asdict(done), done.changes, "nothing to change: the account does not know it", as_json)
 
 
 @panels.command(
@@ -109,10 +109,10 @@ def rotate(
     iot = account.iot()
     if finish:
         done = rotation.finish(iot, device, _carried(port, image, baud), delete=delete_old)
-        _tell(asdict(done), done.changes, f"nothing to change: {done.thing} is on its new certificate", as_json)
+        show_changes(asdict(done), done.changes, f"nothing to change: {done.thing} is on its new certificate", as_json)
         return
     if ca is None:
-        raise BadInput("no CA named", hint="--ca DIRECTORY, or --finish once the board has the new identity")
+        raise BadInput("no CA is named", hint="--ca DIRECTORY, or --finish once the board has the new identity")
     sandbox = account.sandbox()
     proof = rotation.Proof(
         address or ("127.0.0.1" if sandbox else None),
@@ -121,9 +121,11 @@ def rotate(
     )
     with open_authority(ca, secret) as authority:
         done = rotation.begin(iot, device, authority, lambda new: rotation.prove(iot, new, device / rotation.NEXT, proof))
-    _tell(asdict(done), done.changes, f"nothing to change: the new certificate {done.new} is active", as_json)
+    show_changes(asdict(done), done.changes, f"nothing to change: the new certificate {done.new} is active", as_json)
     if not as_json:
-        err.print(f"proved: the cloud takes it. Now write {device / rotation.NEXT} to the board, then --finish")
+        err.print(
+            f"proved: the cloud accepts the new certificate; write {device / rotation.NEXT} to the board, then run --finish"
+        )
 
 
 def _carried(port: str | None, image: Path | None, baud: int) -> str:
@@ -131,7 +133,7 @@ def _carried(port: str | None, image: Path | None, baud: int) -> str:
     from rootlet.cli.board.connection import connected, restarted
 
     if (port is None) == (image is None):
-        raise BadInput("--finish wants to see the board", hint="name its --port (or the --image of a virtual board)")
+        raise BadInput("--finish must read the board", hint="name its --port (or the --image of a virtual board)")
     if image:
         identity = inspect_image.inspect(inspect_image.read(image)).identity
     else:
@@ -139,7 +141,7 @@ def _carried(port: str | None, image: Path | None, baud: int) -> str:
             identity = flasher.read_identity(chip, flasher.read_table(chip))
             restarted(chip)
     if identity is None:
-        raise RootletError("there is no identity on it", hint="write the new one first: rootlet flash")
+        raise RootletError("the board carries no identity", hint="write the new one first: rootlet flash")
     return identity.certificate_id
 
 
@@ -198,7 +200,7 @@ def import_manifest(
     """
     from rootlet.cloud import imports
 
-    devices = imports.read(manifest, [_certificate(signer) for signer in signers])
+    devices = imports.read(manifest, [first_certificate(signer) for signer in signers])
     place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
     _register_many(devices, place, permissions, as_json)
 
@@ -244,7 +246,7 @@ def _register_many(devices: "list[Any]", journal: Path, wanted: dict[str, Any], 
     else:
         for step in problems:
             err.print(f"[red]{escape(step.thing)}[/]: {escape(step.problem)}")
-        out.print(f"{done} registered, {before} were already, {len(problems)} failed, of {len(devices)}")
+        out.print(f"{done} registered, {before} already registered, {len(problems)} failed, of {len(devices)}")
     sys.exit(1 if problems else 0)
 
 
@@ -253,7 +255,7 @@ def _identities(directory: Path) -> "Iterator[DeviceIdentity]":
     from rootlet.pki.identity import CERTIFICATE, DeviceIdentity
 
     if not directory.is_dir():
-        raise BadInput(f"{directory} is no directory", hint="name the one with the devices or the batch")
+        raise BadInput(f"{directory} is not a directory", hint="name the one with the devices or the batch")
     singles = sorted(path.parent for path in directory.glob(f"*/{CERTIFICATE}"))
     if singles:
         yield from map(DeviceIdentity.load, singles)
@@ -265,13 +267,13 @@ def _set(device: Path, status: Any, as_json: bool) -> None:
     from rootlet.cloud import lifecycle
 
     done = lifecycle.set_status(account.iot(), _id(device), status)
-    _tell(asdict(done), done.changes, f"nothing to change: the certificate is {status}", as_json)
+    show_changes(asdict(done), done.changes, f"nothing to change: the certificate is {status}", as_json)
 
 
 def _id(device: Path) -> str:
     from rootlet.pki.identity import certificate_id
 
-    return certificate_id(_certificate(device / "device.crt" if device.is_dir() else device))
+    return certificate_id(first_certificate(device / "device.crt" if device.is_dir() else device))
 
 
 COMMANDS = (activate, deactivate, revoke, delete, rotate, register_all, import_manifest, audit)

@@ -86,7 +86,7 @@ def register_(
     Its certificate becomes ACTIVE, with a thing and a least-privilege policy. A thing type and thing groups are created
     where they are missing. Running it again is safe.
     """
-    from rootlet.cli.cloud.authorities import pairs
+    from rootlet.cli.cloud.common import pairs
     from rootlet.cloud.registration import ThingProperties, register
     from rootlet.pki.identity import DeviceIdentity
 
@@ -128,7 +128,7 @@ def send(thing: str, name: str, arguments: str, application: str, timeout: float
     try:
         value = json.loads(arguments)
     except ValueError as error:
-        raise BadInput(f"the arguments are no JSON: {error}", hint='quote them: \'{"text": "hello"}\'') from None
+        raise BadInput(f"the arguments are not valid JSON: {error}", hint='quote them: \'{"text": "hello"}\'') from None
     account.sandbox()
     reply = messages.send_command(thing, name, value, application=application, timeout=timeout)
     if as_json:

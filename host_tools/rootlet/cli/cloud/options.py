@@ -64,7 +64,7 @@ def readable(app: Path, *, complete: bool = False) -> "Application":
     unread = "; ".join(f"{use.place}: {use.name}" for use in found.unread)
     if unread and not complete:
         raise BadInput(
-            f"the source does not say every name: {unread}", hint="write it as a string there, or add --stream NAME"
+            f"the source does not give every name as a string: {unread}", hint="write the string there, or add --stream NAME"
         )
     if unread:
         err.print(f"[bold yellow]note:[/] not in the policy unless you name it: {escape(unread)}")

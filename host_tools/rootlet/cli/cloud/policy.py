@@ -10,6 +10,7 @@ from rich.markup import escape
 from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
+from rootlet.cli.cloud.common import pairs
 from rootlet.cli.options import PATH, application_option, arn_prefix_option, attributes_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
@@ -175,15 +176,14 @@ def simulate(
     """
     from rootlet.cloud import policy_simulation
 
-    if wrong := [entry for entry in attributes if "=" not in entry]:
-        raise BadInput(f"{wrong[0]!r} is no attribute", hint="write it as NAME=VALUE")
+    named = pairs(attributes)
     if policies:
         device = policy_simulation.from_files(
             Path(certificate),
             list(policies),
             client_id=client_id,
             thing=thing,
-            attributes=dict(entry.split("=", 1) for entry in attributes),
+            attributes=named,
             prefix=arn_prefix,
         )
     elif thing or attributes or arn_prefix:

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from rootlet.cli import panels
 from rootlet.cli.cloud import account
-from rootlet.cli.cloud.authorities import _certificate, _tell, pairs
+from rootlet.cli.cloud.common import first_certificate, pairs, show_changes
 from rootlet.cli.options import (
     PATH,
     arn_prefix_option,
@@ -132,7 +132,7 @@ def check(file: Path) -> None:
     for problem in problems:
         out.print(f"{escape(str(file))} {escape(problem)}")
     if not problems:
-        out.print(f"{escape(str(file))} is well")
+        out.print(f"{escape(str(file))} is correct")
     sys.exit(1 if problems else 0)
 
 
@@ -155,8 +155,8 @@ def attach(ca: Path, file: Path, role: str, as_json: bool) -> None:
     """
     from rootlet.cloud import provisioning
 
-    changes = provisioning.attach(account.iot(), _certificate(ca / "ca.crt" if ca.is_dir() else ca), _json(file), role)
-    _tell({"changes": changes}, changes, "nothing to change: the CA has this template", as_json)
+    changes = provisioning.attach(account.iot(), first_certificate(ca / "ca.crt" if ca.is_dir() else ca), _json(file), role)
+    show_changes({"changes": changes}, changes, "nothing to change: the CA has this template", as_json)
 
 
 @panels.group()
@@ -204,7 +204,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(read_input(path, "template"))
     except ValueError:
-        raise BadInput(f"{path} is no JSON", hint="make one: rootlet cloud jitp template") from None
+        raise BadInput(f"{path} is not valid JSON", hint="make one: rootlet cloud jitp template") from None
 
 
 def _write(document: dict[str, Any], target: Path | None) -> None:

@@ -38,7 +38,7 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
 
     These are deferred ones, and those for which AWS did not answer.
 
-    Interrupted? Repeat the command: it goes on where it stopped, and nothing is registered twice.
+    Interrupted? Repeat the command: it continues where it stopped, and nothing is registered twice.
     """
     from rootlet.cloud import client
     from rootlet.factory import registrar
@@ -59,7 +59,7 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
         for thing, cause in drained.failed:
             out.print(f"  {thing}: {escape(cause)}")
     if drained.failed:
-        raise RootletError(f"{len(drained.failed)} are not registered", hint="repeat the command: it goes on")
+        raise RootletError(f"{len(drained.failed)} are not registered", hint="repeat the command: it continues")
 
 
 @panels.command(
@@ -115,7 +115,7 @@ def reconcile(
 
     with opened(where) as database:
         ledger = Ledger(database, station=station)
-        ledger.plan(batch)  # says so where there is no such batch
+        ledger.plan(batch)  # raises where there is no such batch
         by_board = connected_board or bool(port)
         findings = _with_board(database, batch, port) if by_board else _with_aws(database, ledger, batch, update)
     told = f"{len(findings)} disagreements"
@@ -127,7 +127,9 @@ def reconcile(
         out.print(f"{escape(batch)}: {told}")
     left = [finding for finding in findings if not finding.get("entered")]
     if left:
-        raise RootletError(f"{len(left)} disagreements are open", hint="see above; docs/factory.md says what each means")
+        raise RootletError(
+            f"{len(left)} disagreements are not resolved", hint="see above; docs/factory.md says what each means"
+        )
 
 
 def _with_board(database: "Database", batch: str, port: str | None) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ def label(
         names = list(things) or [line.thing for line in views.lines(database, batch, states=AFTER_PROOF)]
         contents = [template.fill(ledger.record(name), customer) for name in names]
     if not contents:
-        raise BadInput(f"{batch} has no proved board yet", hint="name things with --thing, or run the line first")
+        raise BadInput(f"{batch} has no proved board yet", hint="name things with --thing, or provision one first")
     data = labels.encode(contents, output.suffix, size, labels.Sheet(columns, rows))
     write_atomic(output, data)
     err.print(f"{output}: {len(contents)} labels")
@@ -102,8 +102,10 @@ def console(listen: str, token_file: Path | None, where: str) -> None:
             write_secret(token_file, secrets.token_urlsafe(24).encode())
         token = read_input(token_file, "token file").decode().strip()
         if len(token) < 16:
-            raise BadInput(f"the token in {token_file} is short", hint="remove the file: a new one is made")
+            raise BadInput(
+                f"the token in {token_file} has fewer than 16 characters", hint="remove the file: a new one is made"
+            )
     elif host not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     with opened(where) as database:
-        server.serve(database, host, port, token, ready=lambda url: out.print(f"the floor is at {url}"))
+        server.serve(database, host, port, token, ready=lambda url: out.print(f"serving the floor page at {url}"))

@@ -151,7 +151,7 @@ def status(batch: str | None, where: str, as_json: bool) -> None:
     for line in troubled:
         out.print(f"{line.thing} ({line.mac}), {line.state}: {escape(line.trouble or '')}")
     for line in cut:
-        out.print(f"{line.thing} ({line.mac}), {line.state}: {line.in_progress} was begun and not finished")
+        out.print(f"{line.thing} ({line.mac}), {line.state}: {line.in_progress} was started and did not finish")
 
 
 def _show_batches(found: "list[BatchView]") -> None:
@@ -192,7 +192,7 @@ def retry(things: tuple[str, ...], any_board: bool, where: str, station: str) ->
         ledger = Ledger(database, station=station)
         for thing in things:
             record = ledger.restart(thing, release=any_board)
-            out.print(f"{thing}: {'open for any board' if any_board else f'waits for its board {record.mac}'}")
+            out.print(f"{thing}: {'free for any board' if any_board else f'waits for its board {record.mac}'}")
 
 
 @command.command(
@@ -229,7 +229,7 @@ def export(batch: str, kind: str, proved: bool, output: Path | None, where: str)
         click.echo(text, nl=False)
         return
     write_atomic(output, text.encode())
-    err.print(f"{output} written")
+    err.print(f"wrote {output}")
 
 
 @command.command(
@@ -244,7 +244,7 @@ Examples:
 @ledger_option
 @json_option
 def verify_books(kept: str | None, where: str, as_json: bool) -> None:
-    """Find an altered, removed or reordered entry. Exits with 1 where the books are not in order.
+    """Find an altered, removed or reordered entry. Exits with 1 where the ledger is not consistent.
 
     Keep the head that it prints somewhere else: who can write the whole ledger can write a whole new chain, and
     only a head that was kept shows it.
@@ -262,7 +262,7 @@ def verify_books(kept: str | None, where: str, as_json: bool) -> None:
         out.print(f"{report.entries} entries, {report.identities} identities; head {head}")
     if report.findings:
         raise RootletError(
-            f"the books are not in order: {len(report.findings)} findings",
+            f"the ledger is not consistent: {len(report.findings)} findings",
             hint="stop the line, keep this ledger as it is, and compare it with a backup",
         )
 
@@ -274,7 +274,7 @@ def _head(kept: str | None) -> "Head | None":
         return None
     number, _, digest = kept.partition(":")
     if not number.isdigit() or len(digest) != 64:
-        raise BadInput(f"{kept!r} is no head", hint="give it as verify-books printed it: NUMBER:HASH")
+        raise BadInput(f"{kept!r} is not a head", hint="give it as verify-books printed it: NUMBER:HASH")
     return Head(int(number), digest)
 
 

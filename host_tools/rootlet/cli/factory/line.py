@@ -97,7 +97,7 @@ def run(
     Each gets identity, image, proof, registration and label.
 
     Each port works for itself. Ctrl-C finishes the boards in hand and prints the summary; again, it stops at once. Pull
-    any plug at any time: the next run goes on where this one stopped.
+    any plug at any time: the next run continues where this one stopped.
     """
     from rootlet.factory.labels import Template
     from rootlet.factory.preparation import prepare
@@ -119,7 +119,7 @@ def run(
             summary = _run(database, setup, watched, desk)
     _report(summary, batch, as_json=as_json)
     if once and summary.troubles:
-        raise RootletError(f"{len(summary.troubles)} boards are not done", hint="see above, board by board")
+        raise RootletError(f"{len(summary.troubles)} boards are not finished", hint="see above, board by board")
 
 
 def _keys_passphrase() -> bytes:
@@ -148,7 +148,7 @@ def _until_the_end(line: "ProductionLine") -> "Summary":
 
     def first(_signal: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        err.print("finishing the boards in hand; Ctrl-C again stops at once")
+        err.print("finishing the boards in progress; Ctrl-C again stops at once")
         line.stop()
 
     previous = signal.signal(signal.SIGINT, first)

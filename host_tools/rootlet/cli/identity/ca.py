@@ -145,7 +145,7 @@ def prove_possession(code: str, ca: Path, output: Path, secret: SecretSource, as
     if output.exists():
         raise BadInput(f"{output} exists already", hint="choose another --output, or remove it")
     if not output.parent.is_dir():
-        raise BadInput(f"no directory {output.parent}", hint="make it, or choose another --output")
+        raise BadInput(f"there is no directory {output.parent}", hint="make it, or choose another --output")
     with open_authority(ca, secret) as authority:
         certificate = authority.prove_possession(code)
     write_atomic(output, certificate.public_bytes(Encoding.PEM))
@@ -224,7 +224,7 @@ class _Key:
         from rootlet.pki import pkcs11
 
         if self.module is None or self.token is None:
-            raise BadInput("--key-in token needs to know which", hint="give --pkcs11-module and --token")
+            raise BadInput("--key-in token needs a token", hint="give --pkcs11-module and --token")
         pin = secret.pin(self.token)
         if self.use:
             return pkcs11.use_key(self.module, self.token, self.use, pin)
@@ -236,7 +236,7 @@ class _Key:
 
         for option, value in options.items():
             if value is not None:
-                raise BadInput(f"{option} has no meaning here", hint=f"leave it out, or add {needed}")
+                raise BadInput(f"{option} does not apply here", hint=f"leave it out, or add {needed}")
 
 
 def _key_type(name: str) -> "KeyType":

@@ -77,7 +77,7 @@ def issue(
 
     request = read_csr(csr, thing) if csr else None
     if request is None and thing is None:
-        raise BadInput("no thing is named", hint="give THING, or --csr")
+        raise BadInput("no thing name is given", hint="give THING, or --csr")
     name = request.thing if request else check_thing_name(thing or "")
     directory = output / name
     _check_free(directory, force)
@@ -135,7 +135,7 @@ def issue_batch(
     secret: SecretSource,
     as_json: bool,
 ) -> None:
-    """Issue many identities into DIRECTORY, on all cores. Interrupted? Repeat the command: it goes on where it stopped.
+    """Issue many identities into DIRECTORY, on all cores. Interrupted? Repeat the command: it continues where it stopped.
 
     The batch holds private keys, readable by you alone. `rootlet device unpack` takes identities out of it.
     """
@@ -144,7 +144,7 @@ def issue_batch(
     from rootlet.pki import names as naming
 
     if (names is None) == (count is None):
-        raise BadInput("name the devices in one way", hint="give --names, or --count and --pattern")
+        raise BadInput("the devices are named in two ways, or in none", hint="give --names, or --count and --pattern")
     entries = naming.from_file(names) if names else naming.from_pattern(pattern or "", count or 0, first)
     order = batch.BatchRequest(entries, subject, _key_type(key_type), days)
     with open_authority(ca, secret) as authority, counted("issuing") as progress:
@@ -178,7 +178,7 @@ def unpack(directory: Path, things: Sequence[str], everything: bool, output: Pat
     from rootlet.pki.identity import KEY
 
     if bool(things) == everything:
-        raise BadInput("which devices?", hint="name them, or give --all")
+        raise BadInput("no device is named", hint="name them, or give --all")
     identities = batch.read(directory) if everything else (batch.find(directory, thing) for thing in things)
     written, kept = 0, 0
     for identity in identities:
@@ -309,7 +309,7 @@ def _report(
     out.print(f"  subject         {escape(show_name(certificate.subject))}")
     out.print(f"  issued by       {escape(show_name(certificate.issuer))}")
     out.print(f"  valid until     {certificate.not_valid_after_utc:%Y-%m-%d}{ends}")
-    out.print(f"  certificate id  {facts['certificate_id']}")
+    out.print(f"  certificate ID  {facts['certificate_id']}")
     if left_out:
         err.print(f"  not taken from the request: {escape(', '.join(left_out))}")
     if replaced:

@@ -103,7 +103,7 @@ def command(
     elif target:
         examine.server(report, target, examine.Question(algorithm, version, ciphers, cert, key, address, timeout))
     elif not source:
-        raise BadInput("nothing to look at", hint="name a HOST, a FILE, --aws, --image or --port")
+        raise BadInput("no server, file, image or board is named", hint="name a HOST, a FILE, --aws, --image or --port")
     if source:
         _add_device(report, source)
     _save(report, html, pem)
@@ -115,12 +115,12 @@ def _check_together(aws: bool, target: str | None, cert: Path | None, key: Path 
     if (cert is None) != (key is None):
         raise BadInput("--cert and --key go together", hint="give both, or neither")
     if aws and target:
-        raise BadInput("--aws and a host", hint="give one of them")
+        raise BadInput("--aws and a host exclude each other", hint="give one of them")
 
 
 def _source(image: Path | None, port: str | None, baud: int) -> "Embedded | None":
     if image and port:
-        raise BadInput("--image and --port", hint="give one of them")
+        raise BadInput("--image and --port exclude each other", hint="give one of them")
     if not image and not port:
         return None
     from rootlet.board import embedded
@@ -170,7 +170,7 @@ def _roots(names: Sequence[str]) -> "dict[str, Certificate]":
         elif Path(name).is_file():
             roots |= {f"{Path(name).name}#{n}" if n else Path(name).name: c for n, c in enumerate(from_file(Path(name)))}
         else:
-            raise BadInput(f"--root {name}: no pinned root and no file", hint=f"choose from: {', '.join(known)}")
+            raise BadInput(f"--root {name}: neither a pinned root nor a file", hint=f"choose from: {', '.join(known)}")
     return roots
 
 
@@ -180,7 +180,7 @@ def _date(text: str | None) -> dt.datetime:
     try:
         when = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"--at {text}: no date", hint="write it as 2035-01-01 or 2035-01-01T12:00") from None
+        raise BadInput(f"--at {text}: not a date", hint="write it as 2035-01-01 or 2035-01-01T12:00") from None
     return when if when.tzinfo else when.replace(tzinfo=dt.UTC)
 
 

@@ -63,7 +63,7 @@ Examples:
   rootlet roots check
   rootlet roots check --days-left 3650 --json
 \b
-Exit: 0 all is well, 1 something is not.
+Exit: 0 nothing is wrong, 1 something is.
 """
 )
 @days_left_option(365)
@@ -84,7 +84,7 @@ def check(days_left: int, as_json: bool) -> None:
             text = "; ".join([*entry.problems, *entry.notes]) or f"as pinned, in certifi, here; {entry.days_left} days left"
             out.print(f"{mark}  {entry.name:<24} {escape(text)}")
         for name in missing:
-            out.print(f"[yellow]missing[/]  {escape(name)}: certifi has this root of Amazon's, the manifest has not")
+            out.print(f"[yellow]missing[/]  {escape(name)}: certifi has this root of Amazon, the manifest does not")
     sys.exit(1 if any(entry.problems for entry in found) else 0)
 
 
@@ -110,7 +110,9 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | N
     from rootlet.trust.needed import needed_roots
 
     if bool(host) == aws:
-        raise BadInput("name a HOST, or give --aws" if not aws else "--aws and a host", hint="give one of them")
+        raise BadInput(
+            "name a HOST, or give --aws" if not aws else "--aws and a host exclude each other", hint="give one of them"
+        )
     if aws:
         from rootlet.cloud import registration
 
@@ -123,7 +125,7 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | N
         for kind, label in found.needed.items():
             out.print(f"{kind.upper():<6} {escape(label) or '[red]no pinned root[/]'}")
         if found.later:
-            out.print(f"later  {escape(', '.join(found.later))}: the same owner's; it may change to them")
+            out.print(f"later  {escape(', '.join(found.later))}: the same owner's, to which it may change")
         for problem in found.problems:
             out.print(f"[yellow]note[/]   {escape(problem)}")
     sys.exit(0 if found.known else 1)
