@@ -47,6 +47,19 @@ class Image:
         why = {True: "as asked", False: "this MicroPython was built without ROMFS", None: "no MicroPython is given"}
         return f"{frozen}vfs, copied to RAM when imported: {why[self.can_run_in_place]}"
 
+    def facts(self) -> dict[str, Any]:
+        """What was built, for machines."""
+        return {
+            "bytes": len(self.flash),
+            "vfs_bytes": self.vfs_size,
+            "vfs_used": self.used,
+            "files": dict(self.files),
+            "romfs_bytes": self.romfs_size,
+            "romfs_files": dict(self.romfs_files),
+            "memory": self.budget.facts() if self.budget else None,
+            **self.build,
+        }
+
 
 def build(
     board: Board,

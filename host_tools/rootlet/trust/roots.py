@@ -67,6 +67,10 @@ class Manifest:
             chosen.append(known[name])
         return tuple(chosen)
 
+    def embedded(self, names: Iterable[str]) -> tuple[PinnedRoot, ...]:
+        """The roots of an image: those of every image, and those of these names. Raises BadInput for an unknown one."""
+        return tuple(dict.fromkeys((*self.defaults(), *self.select(names))))
+
 
 def load_manifest(directory: Path | None = None) -> Manifest:
     """Read the manifest, by default the one that ships with Rootlet. The certificates are read when they are used."""

@@ -36,6 +36,7 @@ SEVERAL_TEXTS = {
     "--service": "a service of the device: to render alone, to allow beside",
     "--state-dir": "where a server keeps its keys: the sandbox, the advisor's endpoint",
     "--suite": "the advisor's cases: to list, to run",
+    "--timeout": "seconds to wait: for an answer, for a board's first PUBACK",
     "--thing": "a thing's name: to become, to expect, to confirm, to print",
 }
 """Options whose texts differ from command to command, and the one meaning that they all have."""

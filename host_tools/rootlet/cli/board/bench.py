@@ -31,7 +31,7 @@ def command(port: str | None, baud: int, runs: int, timeout: float, output: Path
 
     The board is reset and its console read; then its application is stopped, asked for the rest, and started again. The
     report holds no thing name, MAC address, SSID, IP address, endpoint or certificate ID: it can be published
-    (docs/chips.md). Exit code 1 where no boot reached its first PUBACK.
+    (docs/chips.md). Exits with 1 where no boot reached its first PUBACK.
     """
     from rootlet.board.bench import Bench
     from rootlet.board.chip import find_port

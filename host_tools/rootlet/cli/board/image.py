@@ -12,13 +12,13 @@ from rich.tree import Tree
 
 from rootlet.cli import panels
 from rootlet.cli.board import defaults
-from rootlet.cli.options import board_option, json_option
+from rootlet.cli.options import PATH, board_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
 if TYPE_CHECKING:
     from rootlet.board.heap_budget import Budget
-    from rootlet.board.image import InPlace
+    from rootlet.board.image import Image, InPlace
 
 
 @panels.group(name="image")
@@ -37,22 +37,18 @@ Examples:
 """
 )
 @board_option(default="esp32_generic", show_default=True)
-@click.option(
-    "--device", type=click.Path(path_type=Path), help="The identity's directory; without it, a batch's golden image."
-)
-@click.option("--micropython", type=click.Path(path_type=Path), help="MicroPython's .bin for this board, to put in as well.")
+@click.option("--device", type=PATH, help="The identity's directory; without it, a batch's golden image.")
+@click.option("--micropython", type=PATH, help="MicroPython's .bin for this board, to put in as well.")
 @click.option("--flash-size", type=int, metavar="MIB", help="The module's flash in MiB. [default: the board's usual size]")
 @click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The device's config.json. [default: the running sandbox's endpoint, and its root]",
 )
-@click.option(
-    "--app", type=click.Path(path_type=Path), help="A .py file, or a directory with main.py. [default: the sample]"
-)
+@click.option("--app", type=PATH, help="A .py file, or a directory with main.py. [default: the sample]")
 @click.option("--root", "extra_roots", multiple=True, help="Embed this root as well; see rootlet roots list.")
-@click.option("--sandbox-root", type=click.Path(path_type=Path), help="Also trust this sandbox's root. Never in a product.")
+@click.option("--sandbox-root", type=PATH, help="Also trust this sandbox's root. Never in a product.")
 @click.option(
     "--romfs",
     "in_place",
@@ -66,7 +62,7 @@ Examples:
     type=int,
     help="Build time in Unix seconds, the floor of the device's clock; SOURCE_DATE_EPOCH or now unless given.",
 )
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The flash image to write (0600).")
+@click.option("--output", "-o", required=True, type=PATH, help="The flash image to write (0600).")
 @json_option
 def build(
     board: str,
@@ -92,43 +88,38 @@ def build(
     from rootlet.pki.identity import DeviceIdentity
     from rootlet.trust.roots import load_manifest
 
-    manifest = load_manifest()
-    chosen = dict.fromkeys((*manifest.defaults(), *manifest.select(extra_roots)))
-    definition = load_board(board)
-    config, sandbox_root = defaults.configuration(config_path, sandbox_root)
+    definition = load_board(board) if flash_size is None else load_board(board).with_flash(flash_size << 20)
+    config, trusted = defaults.configuration(config_path, sandbox_root)
     made = image.build(
-        definition.with_flash(flash_size << 20) if flash_size is not None else definition,
+        definition,
         config,
         defaults.application(app),
-        tuple(chosen),
+        load_manifest().embedded(extra_roots),
         identity=DeviceIdentity.load(device) if device else None,
-        sandbox_root=sandbox_root,
+        sandbox_root=trusted,
         built=built if built is not None else _source_date(),
         micropython_bin=read_input(micropython, "MicroPython firmware") if micropython else None,
         in_place=in_place,
     )
     write_secret(output, made.flash)
+    _warn(output, trusted, made)
+    if as_json:
+        emit_json({"image": str(output), **made.facts()})
+    else:
+        _show_built(output, board, made, device)
+
+
+def _warn(output: Path, sandbox_root: Path | None, made: "Image") -> None:
     if sandbox_root:
         err.print(
             f"[bold yellow]WARNING:[/] {escape(str(output))} trusts the sandbox root {escape(str(sandbox_root))}: "
             "whoever holds its key can pose as AWS to this device. For demos and tests only."
         )
-    facts = {
-        "image": str(output),
-        "bytes": len(made.flash),
-        "vfs_bytes": made.vfs_size,
-        "vfs_used": made.used,
-        "files": dict(made.files),
-        "romfs_bytes": made.romfs_size,
-        "romfs_files": dict(made.romfs_files),
-        "memory": made.budget.facts() if made.budget else None,
-        **made.build,
-    }
     if made.budget and (warning := made.budget.warning()):
         err.print(f"[bold yellow]WARNING:[/] {escape(warning)}")
-    if as_json:
-        emit_json(facts)
-        return
+
+
+def _show_built(output: Path, board: str, made: "Image", device: Path | None) -> None:
     out.print(f"{escape(str(output))}: {len(made.flash)} bytes for board {board}")
     out.print(f"  vfs       {len(made.files)} files, {made.used} of {made.vfs_size} bytes used")
     out.print(f"  code      {made.code}")
@@ -144,8 +135,8 @@ Examples:
   rootlet image identity --device devices/sensor-1 -o sensor-1.bin
 """
 )
-@click.option("--device", required=True, type=click.Path(path_type=Path), help="The identity's directory.")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The partition to write (0600).")
+@click.option("--device", required=True, type=PATH, help="The identity's directory.")
+@click.option("--output", "-o", required=True, type=PATH, help="The partition to write (0600).")
 def identity(device: Path, output: Path) -> None:
     """Write one device's credential partition.
 
@@ -168,7 +159,7 @@ Examples:
   rootlet image inspect dump-of-some-board.bin --json
 """
 )
-@click.argument("path", metavar="IMAGE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="IMAGE", type=PATH)
 @json_option
 def inspect(path: Path, as_json: bool) -> None:
     """Show what is in an image, a dump or a partition.
@@ -192,8 +183,8 @@ Examples:
   rootlet image diff old.bin new.bin
 """
 )
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
 @json_option
 def diff(first: Path, second: Path, as_json: bool) -> None:
     """Show in what two images differ, down to the files. Exits with 1 where they differ."""
