@@ -94,8 +94,7 @@ def rootlet() -> None:
     pass
 
 
-for _name, _commands in PANELS.items():
-    rootlet.add_panel(click.RichCommandPanel(_name, commands=list(_commands)))
+panels.arrange(rootlet, {name: list(commands) for name, commands in PANELS.items()})
 
 
 def main() -> None:

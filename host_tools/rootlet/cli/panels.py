@@ -47,6 +47,18 @@ def group(**options: Any) -> Callable[[Callable[..., Any]], Group]:
     return click.group(**{"cls": Group} | options)
 
 
+def arrange(command: Group, named: dict[str, list[str]]) -> None:
+    """Show a group's commands in panels: the names of each panel's commands, in order."""
+    for name, commands in named.items():
+        command.add_panel(click.RichCommandPanel(name, commands=commands))
+
+
+def arrange_options(command: click.RichCommand, named: dict[str, list[str]]) -> None:
+    """Show some of a command's options in panels of their own; the rest stay under Options."""
+    for name, options in named.items():
+        command.add_panel(click.RichOptionPanel(name, options=options))
+
+
 def first_sentence(text: str) -> str:
     """What a list shows of a command: the first sentence of its help, without the full stop."""
     first = inspect.cleandoc(text).split("\n\n")[0].replace("\n", " ")

@@ -313,3 +313,14 @@ def _summary(outcomes: "Sequence[CaseResult]", virtual: bool) -> None:
         which = ", ".join(fast) if len(fast) < 5 else f"{len(fast)} cases, as the reports say"
         out.print(f"[dim]The device's time was compressed in {which}: waits are in its own seconds, in which a handshake "
                   "seems longer than it is.[/]")  # fmt: skip
+
+
+panels.arrange_options(
+    run,
+    {
+        "Device": ["--image", "--app", "--config", "--exec", "--listen", "--port", "--baud", "--hostname", "--state-dir"],
+        "Cases": ["--suite", "--repeat", "--policy-file", "--payload", "--desired"],
+        "Virtual board": ["--speed", "--seed"],
+        "Results": ["--json", "--junit", "--html"],
+    },
+)

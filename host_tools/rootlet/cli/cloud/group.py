@@ -29,7 +29,8 @@ from rootlet.errors import BadInput, RootletError
 def command() -> None:
     """Register devices with AWS IoT Core or a sandbox.
 
-    Credentials, profile, region and endpoint are boto3's usual ones; AWS_ENDPOINT_URL points at the sandbox.
+    Credentials, profile, region and endpoint are boto3's usual ones. A running sandbox is used where none of them is set in
+    the environment; each command says which cloud it uses.
     """
 
 
@@ -141,3 +142,13 @@ def send(thing: str, name: str, arguments: str, application: str, timeout: float
 
 for more in (*authorities.COMMANDS, *provisioning.COMMANDS, *devices.COMMANDS):
     command.add_command(more)
+
+panels.arrange(
+    command,
+    {
+        "Devices": ["register", "register-all", "import-manifest", "endpoint", "command"],
+        "Life of a device": ["activate", "deactivate", "revoke", "rotate", "delete", "audit"],
+        "Policies": ["policy"],
+        "Trust on the first connection": ["register-ca", "jitr", "jitp", "claim"],
+    },
+)

@@ -288,3 +288,13 @@ for part in (
     factory_floor.console,
 ):
     command.add_command(part)
+
+panels.arrange(
+    command,
+    {
+        "The line": ["open", "run", "status", "console", "label"],
+        "AWS": ["register", "reconcile"],
+        "Repair": ["retry", "scrap"],
+        "The ledger": ["export", "verify-books"],
+    },
+)

@@ -220,3 +220,14 @@ def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:
     out.print(f"{escape(batch)}: {counts} in {summary.seconds:.0f} s ({rate:.0f} boards an hour)")
     for port, status in summary.troubles:
         out.print(f"  {escape(port)} {status.mac} {status.phase}: {escape(status.what)}")
+
+
+panels.arrange_options(
+    run,
+    {
+        "Boards": ["--port", "--all-ports", "--baud", "--jig", "--once", "--patience", "--wait-online"],
+        "Image": ["--image", "--bare"],
+        "CA": ["--ca", "--passphrase-file", "--passphrase-fd", "--keep-keys"],
+        "Labels": ["--labels", "--label-kind", "--label-code", "--label-text"],
+    },
+)

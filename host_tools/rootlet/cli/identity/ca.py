@@ -275,3 +275,14 @@ def _show(directory: Path, certificate: "x509.Certificate", above: "tuple[x509.C
     else:
         where = ", ".join(f"{name} {value}" for name, value in record.items() if name != "holder")
         out.print(f"  {escape(str(directory / 'ca.json'))}  where its key is: {record['holder']}, {escape(where)}")
+
+
+panels.arrange_options(
+    create,
+    {
+        "Subject": ["--common-name", "--organization", "--unit", "--country", "--state", "--dn-qualifier"],
+        "Key": ["--key-type", "--key-in", "--use-key", "--key-label", "--pkcs11-module", "--token"],
+        "Passphrase or PIN": ["--passphrase-file", "--passphrase-fd"],
+        "Parent": ["--parent", "--path-length", "--parent-passphrase-file", "--parent-passphrase-fd"],
+    },
+)
