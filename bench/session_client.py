@@ -37,11 +37,11 @@ class Leaf:
     """leaf: the session as the device runs it."""
 
     async def start(self):
-        from leaf import tls
+        from leaf import tls, trust
         from leaf.mqtt import Session
 
         self.tls = tls
-        self.context = tls.context(anchors(), credentials())
+        self.context = trust.context(anchors(), credentials())
         self.session = Session("bench", given["host"], given["port"], 60)
         await self.connect()
 

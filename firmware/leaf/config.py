@@ -5,7 +5,7 @@ import json
 from . import state
 from .faults import Fault, data, report
 
-_OVERRIDES = "config.json"  # under /state
+_OVERRIDES = const("config.json")  # under /state
 _TYPES = {"str": str, "int": int, "bool": bool, "list": list, "dict": dict}
 
 

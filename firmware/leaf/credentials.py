@@ -4,15 +4,16 @@ import hashlib
 
 from esp32 import Partition
 
-from . import x509
+from . import keys, x509
 from .faults import Fault
 
-_LABEL = "esp_secure_cert"
-_TYPE = 0x3F
-_MAGIC = b"\x11\xba\x5e\xba"
-_CERTIFICATE, _KEY = 1, 2
-_KEY_ELSEWHERE = 0xC8  # flags of a key that eFuses hold, encrypt or derive
-_BLOCK = 4096
+_LABEL = const("esp_secure_cert")
+_TYPE = const(0x3F)
+_MAGIC = const(b"\x11\xba\x5e\xba")
+_CERTIFICATE = const(1)
+_KEY = const(2)
+_KEY_ELSEWHERE = const(0xC8)  # flags of a key that eFuses hold, encrypt or derive
+_BLOCK = const(4096)
 
 
 class Credentials:
@@ -23,7 +24,7 @@ class Credentials:
         self.key = key
         try:
             self.issuer, self.thing = x509.names(certificate)
-            public = x509.public_bytes(certificate)
+            public = keys.public_bytes(certificate)
         except (ValueError, IndexError):
             raise Fault("credentials", "the device certificate cannot be read")
         if not self.thing:

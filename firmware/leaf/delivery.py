@@ -2,90 +2,87 @@
 import json
 
 from .log import log
+from .modules import use
 
 
 class Delivery:
-    """telemetry is the prefix of the topics of what the outbox holds; replies and services are lists of the device's."""
+    """Of a Device, whose replies, services and outbox it empties."""
 
-    def __init__(self, session, outbox, journal, evidence, news, telemetry, responses, replies, services):
-        self._session = session
-        self._outbox = outbox
-        self._journal = journal
-        self._evidence = evidence
-        self._news = news
-        self._telemetry = telemetry
-        self._responses = responses
-        self._replies = replies
-        self._services = services
+    def __init__(self, device):
+        self._device = device
         self._given_up = {}  # topic -> True: the policy denies it
-        self._telling = False
+        self._reporting = False
 
     async def run(self):
         """Replies first, then the services, then the outbox. Ends never; a record leaves the outbox on its PUBACK."""
-        session, outbox = self._session, self._outbox
+        device = self._device
+        session = device.session
         while True:
             await session.room()
-            if self._replies:
-                await session.post(self._responses, self._replies.pop(0))
+            if device.replies:
+                await session.post(device.topics["responses"], device.replies.pop(0))
                 continue
             if await self._serve():
                 continue
-            record = outbox.take()
+            record = device.outbox.take()
             if record:
                 await self._deliver(record)
             else:
-                self._news.clear()
-                await self._news.wait()
+                device.news.clear()
+                await device.news.wait()
 
     def give_up(self, topic):
         """The server hangs up on what is published there."""
         log("outbox", "%s is given up until the next boot: the server hangs up on it" % topic)
         self._given_up[topic] = True
-        self._session.forget(topic)
+        self._device.session.forget(topic)
 
-    async def tell(self):
+    async def report(self):
         """Report what happened while the cloud could not see it. Survives, in flight, the end of this connection."""
-        topic = self._telemetry + "faults"
-        dropped = self._outbox.dropped
-        report = None if self._telling or topic in self._given_up else self._journal.report(dropped)
+        device = self._device
+        topic = device.topics["faults"]
+        if self._reporting or topic in self._given_up:
+            return
+        report = use("journal", "report", device.record_of_faults, device.outbox.dropped)
         if not report:
             return
-        self._telling = True
-        self._outbox.dropped = {}
+        self._reporting = True
+        device.outbox.dropped = {}
+        counts = report["counts"]
 
         def done(delivered):
-            self._telling = False
+            self._reporting = False
             if delivered:
-                self._journal.told(report)
+                use("journal", "reported", device.record_of_faults, counts)
 
-        await self._session.room()
-        await self._session.post(topic, json.dumps(report), False, done)
+        await device.session.room()
+        await device.session.post(topic, json.dumps(report), False, done)
 
     async def _serve(self):
-        for service in self._services:
+        for service in self._device.services:
             message = service.next()
             if message:
                 topic, payload, done = message
                 if topic not in self._given_up:
-                    await self._session.post(topic, payload, False, done)
+                    await self._device.session.post(topic, payload, False, done)
                 elif done:
                     done(False)
                 return True
         return False
 
     async def _deliver(self, record):
-        topic = self._telemetry + record.stream
+        device = self._device
+        topic = device.topics["telemetry"] + record.stream
 
         def done(delivered):
-            self._outbox.done(record)
+            device.outbox.done(record)
             if delivered:
-                self._evidence.delivered(topic)
+                device.allowed(topic)
                 log("telemetry", record.stream + " acknowledged")
             else:
-                dropped = self._outbox.dropped
-                dropped[record.stream] = dropped.get(record.stream, 0) + 1
+                device.outbox.lost(record.stream, 1)
 
         if topic in self._given_up:
             done(False)
         else:
-            await self._session.post(topic, record.payload, False, done)
+            await device.session.post(topic, record.payload, False, done)

@@ -11,8 +11,8 @@ WIFI = 45300  # active takes 33 to 38 K, joined 6 K more
 SPARE = 4096  # where less was left, a piece of a certificate or of a key may have been refused
 
 # ENOMEM, ENOBUFS, EAI_MEMORY of lwIP, ESP_ERR_NO_MEM; Mbed TLS's MPI and ASN.1, and PSA
-_CODES = (12, 105, 203, 257, 16, 106, 141)
-_MBEDTLS = (0x7F00, 0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180)  # ALLOC_FAILED of SSL, X.509, PK, ECP, MD, CIPHER
+_CODES = const((12, 105, 203, 257, 16, 106, 141))
+_MBEDTLS = const((0x7F00, 0x2880, 0x3F80, 0x4D80, 0x5180, 0x6180))  # ALLOC_FAILED of SSL, X.509, PK, ECP, MD, CIPHER
 
 
 def c_heap():

@@ -6,18 +6,38 @@ from collections import OrderedDict
 
 from umqtt.simple import MQTTClient
 
-from . import packets
 from .faults import Fault, lost
+from .log import log
+from .modules import run
+from .packets import Malformed, Parser, identifier_of, parse_publish, puback, publish
 
 MAX_PACKET = 16 * 1024 + 512  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
 WINDOW = 8  # publishes in flight (AWS IoT allows 100)
-FILTERS = 8  # in one SUBSCRIBE (AWS IoT: 8)
-RETRY = 10  # seconds until an unacknowledged packet is sent again
-JUST = 3000  # milliseconds; a server that dislikes a packet hangs up at once
-PROVEN = 30000  # milliseconds after which a connection has proved itself, so that the backoff may start over
-PROVEN_BY_PUBACK = 5000  # or the first PUBACK after these; never CONNACK, which an overloaded server may still send
-_REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
-PUBLISH_TO = "PUBLISH to "
+_PUBLISH = const(0x30)
+_PUBACK = const(0x40)
+_SUBACK = const(0x90)
+_PINGRESP = const(0xD0)
+_RETRY = const(10)  # seconds until an unacknowledged packet is sent again
+_JUST = const(3000)  # milliseconds; a server that dislikes a packet hangs up at once
+_PROVEN = const(30000)  # milliseconds after which a connection has proved itself, so that the backoff may start over
+_PROVEN_BY_PUBACK = const(5000)  # or the first PUBACK after these; never CONNACK, which an overloaded server may still send
+
+
+class Flight:
+    """A packet that waits for its acknowledgement. where: its topic or topics, for whoever reads about it."""
+
+    sent = None  # ticks of sending; None: never was
+
+    def __init__(self, packet, where, done):
+        self.packet = packet
+        self.where = where
+        self.done = done
+
+    def publish(self):
+        return self.packet[0] & 0xF0 == _PUBLISH
+
+    def __str__(self):
+        return ("PUBLISH to " if self.publish() else "SUBSCRIBE to ") + self.where
 
 
 class Session(MQTTClient):
@@ -29,12 +49,12 @@ class Session(MQTTClient):
     def __init__(self, client_id, server, port, keepalive, on_message=None):
         super().__init__(client_id, server, port, keepalive=keepalive)
         self.on_message = on_message
-        self.on_first_puback = None
+        self._first = True  # no PUBACK has come in this boot
         self.on_skipped = None  # called with topic and size of a message that was too large and is read away
         self.on_second = None  # called every second of a connection; may raise Fault to end it
         self.up = False  # CONNACK has come: only now may anything else be sent
         self._last = ""
-        # packet identifier -> [packet, ticks of sending or None, done, what it is], in the order of sending (section 4.6)
+        # packet identifier -> Flight, in the order of sending (section 4.6)
         self._in_flight = OrderedDict()
         self._stream = None
         self._write_lock = asyncio.Lock()
@@ -49,41 +69,30 @@ class Session(MQTTClient):
 
         umqtt.simple blocks on the socket without a bound and asserts on what it reads.
         """
-        will = (self.lw_topic, self.lw_msg, self.lw_qos, self.lw_retain) if self.lw_topic else None
         self._stream = stream
-        self._parser = packets.Parser(MAX_PACKET)
+        self._parser = Parser(MAX_PACKET)
         self._ping_since = None
         # A subscription is asked for anew on every new session; what was published stays until its PUBACK.
-        for identifier, entry in list(self._in_flight.items()):
-            if entry[0][0] & 0xF0 != packets.PUBLISH:
+        for identifier, flight in list(self._in_flight.items()):
+            if not flight.publish():
                 del self._in_flight[identifier]
-        packet = packets.connect(self.client_id, self.keepalive, will, clean_session)
-        try:
-            await asyncio.wait_for(self._write(packet), timeout)
-            kind, _, body = await asyncio.wait_for(self._packet(), timeout)
-        except asyncio.TimeoutError:
-            raise Fault("tcp", "no answer to CONNECT in %d s" % timeout)
-        if kind != packets.CONNACK or len(body) != 2:
-            raise Fault("protocol", "the answer to CONNECT was no CONNACK")
-        if body[1]:
-            reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
-            raise Fault("connect-refused", "CONNACK refuses: " + reason)
+        present = await run("hello", "exchange", self, timeout, clean_session)
         self._again = list(self._in_flight.values())
         self.up = True
         self._since = time.ticks_ms()
         self._proven = False
         self._slot.set()
-        return bool(body[0] & 1)
+        return present
 
     async def run(self):
         """Serve the connection until it ends; always ends in a Fault."""
         self._ended = None
         keeper = asyncio.create_task(self._keep_alive(asyncio.current_task()))
         try:
-            for entry in self._again:
-                await self._send_again(entry)
+            for flight in self._again:
+                await self._send_again(flight)
             while True:
-                await self._handle(*await self._packet())
+                await self._handle(*await self.packet())
         except asyncio.CancelledError:
             if self._ended:
                 raise self._ended
@@ -100,7 +109,7 @@ class Session(MQTTClient):
         if not qos:
             if not self.up:
                 raise Fault("connection-lost", "not connected")
-            await self._write(packets.publish(topic, msg, 0, retain, 0), "PUBLISH to " + topic)
+            await self.write(publish(topic, msg, 0, retain, 0), "PUBLISH to " + topic)
             return
         await self.room(False)
         event = asyncio.Event()
@@ -115,17 +124,16 @@ class Session(MQTTClient):
 
     async def post(self, topic, msg, retain=False, done=None):
         """Publish with QoS 1 and return when it is on its way; done(True) follows on its PUBACK, done(False) by forget()."""
-        identifier = self._next_identifier()
-        entry = [packets.publish(topic, msg, 1, retain, identifier), None, done, PUBLISH_TO + topic]
-        await self._deliver(identifier, entry)
+        identifier = self.next_identifier()
+        await self.deliver(identifier, Flight(publish(topic, msg, 1, retain, identifier), topic, done))
 
     def forget(self, topic):
         """Give up what is in flight to a topic: the server hangs up on it."""
-        for identifier, entry in list(self._in_flight.items()):
-            if entry[3] == PUBLISH_TO + topic:
+        for identifier, flight in list(self._in_flight.items()):
+            if flight.where == topic and flight.publish():
                 del self._in_flight[identifier]
-                if entry[2]:
-                    entry[2](False)
+                if flight.done:
+                    flight.done(False)
         self._slot.set()
 
     async def subscribe(self, filters):
@@ -133,29 +141,13 @@ class Session(MQTTClient):
 
         umqtt.simple waits without a bound, blocks all else meanwhile, and breaks at a filter of 128 bytes.
         """
-        refused = []
-        for at in range(0, len(filters), FILTERS):
-            some = filters[at : at + FILTERS]
-            identifier = self._next_identifier()
-            event = asyncio.Event()
-            codes = []
-
-            def done(body, codes=codes, event=event):
-                codes.extend(body)
-                event.set()
-
-            names = ", ".join([topic for topic, _ in some])
-            await self._deliver(identifier, [packets.subscribe(identifier, some), None, done, "SUBSCRIBE to " + names])
-            await event.wait()
-            refused.extend(topic for (topic, _), code in zip(some, codes) if code == 0x80)  # noqa: B905
-        if refused:
-            raise Fault("policy-denied", "SUBACK refuses the subscription to " + ", ".join(refused))
+        await run("subscribing", "subscribe", self, filters)
 
     async def disconnect(self):
         """Say DISCONNECT, so that the will is not published, and close."""
         if self._stream:
             try:
-                await asyncio.wait_for(self._write(packets.DISCONNECT), 2)
+                await asyncio.wait_for(self.write(b"\xe0\x00"), 2)
             except (Fault, OSError, asyncio.TimeoutError):
                 pass
         self.close()
@@ -169,10 +161,10 @@ class Session(MQTTClient):
     def just_sent(self):
         """What the server may have hung up on: of what was sent a moment ago, what waits longest for its answer."""
         now = time.ticks_ms()
-        for entry in self._in_flight.values():
-            if entry[1] is not None and time.ticks_diff(now, entry[1]) < JUST:
-                return entry[3]
-        return self._last if time.ticks_diff(now, self._sent) < JUST else ""
+        for flight in self._in_flight.values():
+            if flight.sent is not None and time.ticks_diff(now, flight.sent) < _JUST:
+                return str(flight)
+        return self._last if time.ticks_diff(now, self._sent) < _JUST else ""
 
     def age(self):
         """Milliseconds since CONNACK."""
@@ -180,31 +172,31 @@ class Session(MQTTClient):
 
     def proven(self):
         """Whether this connection has proved itself: the backoff may start over."""
-        return self._proven or self.age() > PROVEN
+        return self._proven or self.age() > _PROVEN
 
-    async def _deliver(self, identifier, entry):
-        self._in_flight[identifier] = entry
+    async def deliver(self, identifier, flight):
+        self._in_flight[identifier] = flight
         if self.up:  # else run() sends it once there is a connection
-            entry[1] = time.ticks_ms()
+            flight.sent = time.ticks_ms()
             try:
-                await self._write(entry[0])
+                await self.write(flight.packet)
             except (Fault, OSError):
                 pass  # run() finds out by itself, and sends it again on the next connection
 
-    async def _send_again(self, entry):
-        if entry[1] is not None and entry[0][0] & 0xF0 == packets.PUBLISH:
-            packets.mark_duplicate(entry[0])
-        entry[1] = time.ticks_ms()
-        await self._write(entry[0])
+    async def _send_again(self, flight):
+        if flight.sent is not None and flight.publish():
+            flight.packet[0] |= 0x08  # DUP (section 3.3.1.1)
+        flight.sent = time.ticks_ms()
+        await self.write(flight.packet)
 
-    def _next_identifier(self):
+    def next_identifier(self):
         # umqtt.simple counts on past 65535; 0 is forbidden, and one in flight must not be taken (section 2.3.1).
         while True:
             self.pid = self.pid % 65535 + 1
             if self.pid not in self._in_flight:
                 return self.pid
 
-    async def _write(self, data, what=""):
+    async def write(self, data, what=""):
         stream = self._stream
         if not stream:
             raise Fault("connection-lost", "not connected")
@@ -213,7 +205,7 @@ class Session(MQTTClient):
             self._last = what
             await stream.write(data)
 
-    async def _packet(self):
+    async def packet(self):
         # umqtt.simple needs a whole packet to be there, and blocks for ever on the rest of one.
         parser = self._parser
         while True:
@@ -233,42 +225,41 @@ class Session(MQTTClient):
                 return packet
 
     async def _handle(self, kind, flags, body):
-        if kind == packets.PUBLISH:
+        if kind == _PUBLISH:
             skipped = self._parser.skipped
-            topic, payload, qos, duplicate, identifier = self._checked(packets.parse_publish, flags, body)
+            topic, payload, qos, duplicate, identifier = self._checked(parse_publish, flags, body)
             if skipped:
                 if self.on_skipped:
                     self.on_skipped(topic.decode(), skipped)
             elif self.on_message:
                 await self.on_message(topic, payload, duplicate)
             if qos == 1:
-                await self._write(packets.puback(identifier))
-        elif kind in (packets.PUBACK, packets.SUBACK):
+                await self.write(puback(identifier))
+        elif kind in (_PUBACK, _SUBACK):
             # One that nobody waits for is read and dropped; umqtt.simple leaves its body in the stream.
-            self._acknowledge(kind, self._checked(packets.identifier_of, body), body)
-        elif kind != packets.PINGRESP:
+            self._acknowledge(kind, self._checked(identifier_of, body), body)
+        elif kind != _PINGRESP:
             raise Fault("protocol", "an unexpected packet of type %d" % (kind >> 4))
 
     def _acknowledge(self, kind, identifier, body):
-        entry = self._in_flight.get(identifier)
-        expected = packets.PUBACK if entry and entry[0][0] & 0xF0 == packets.PUBLISH else packets.SUBACK
-        if not entry or kind != expected:
+        flight = self._in_flight.get(identifier)
+        if not flight or flight.publish() != (kind == _PUBACK):
             return
         del self._in_flight[identifier]
         self._slot.set()
-        if entry[2]:
-            entry[2](body[2:] if kind == packets.SUBACK else True)
-        if kind == packets.PUBACK:
-            self._proven = self._proven or self.age() > PROVEN_BY_PUBACK
-            if self.on_first_puback:
-                self.on_first_puback()
-                self.on_first_puback = None
+        if flight.done:
+            flight.done(body[2:] if kind == _SUBACK else True)
+        if kind == _PUBACK:
+            self._proven = self._proven or self.age() > _PROVEN_BY_PUBACK
+            if self._first:
+                self._first = False
+                log("mqtt", "first puback")
 
     @staticmethod
     def _checked(parse, *arguments):
         try:
             return parse(*arguments)
-        except packets.Malformed as error:
+        except Malformed as error:
             raise Fault("protocol", str(error))
 
     async def _keep_alive(self, reader):
@@ -289,12 +280,12 @@ class Session(MQTTClient):
 
     async def _care(self, now):
         # Pings after the keep-alive's time without a packet sent; the answer has half of it again (section 3.1.2.10).
-        for entry in list(self._in_flight.values()):
-            if entry[1] is not None and time.ticks_diff(now, entry[1]) > RETRY * 1000:
-                await self._send_again(entry)
+        for flight in list(self._in_flight.values()):
+            if flight.sent is not None and time.ticks_diff(now, flight.sent) > _RETRY * 1000:
+                await self._send_again(flight)
         if self._ping_since is None:
             if time.ticks_diff(now, self._sent) >= self.keepalive * 1000:
                 self._ping_since = now
-                await self._write(packets.PINGREQ)
+                await self.write(b"\xc0\x00")
         elif time.ticks_diff(now, self._ping_since) > self.keepalive * 500:
             raise Fault("keep-alive", "no PINGRESP in %d s" % (self.keepalive // 2))

@@ -2,53 +2,27 @@
 import gc
 import struct
 
-CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xB0, 0xD0
-PINGREQ = b"\xc0\x00"
-DISCONNECT = b"\xe0\x00"
-_BEGINNING = 4 + 256  # bytes of a PUBLISH that hold its topic (AWS IoT: 256) and its packet identifier
-_LARGE = 1024  # bytes of a packet that must leave others some memory
-_SPARE = 4096  # bytes of heap
-_FLAGS = {CONNACK: 0, PUBACK: 0, SUBACK: 0, UNSUBACK: 0, PINGRESP: 0}
+_PUBLISH = const(0x30)
+_FLAGLESS = const(b"\x20\x40\x90\xb0\xd0")  # CONNACK, PUBACK, SUBACK, UNSUBACK, PINGRESP
+_BEGINNING = const(4 + 256)  # bytes of a PUBLISH that hold its topic (AWS IoT: 256) and its packet identifier
+_LARGE = const(1024)  # bytes of a packet that must leave others some memory
+_SPARE = const(4096)  # bytes of heap
 
 
 class Malformed(ValueError):
     """The peer sent what MQTT 3.1.1 forbids, or more than we take."""
 
 
-def connect(client_id, keep_alive, will=None, clean=False):
-    """CONNECT (section 3.1). will is (topic, payload, qos, retain) or None."""
-    flags = clean << 1
-    body = _string(client_id)
-    if will:
-        topic, payload, qos, retain = will
-        flags |= 0x04 | qos << 3 | retain << 5
-        body += _string(topic) + _string(payload)
-    return _packet(0x10, b"\x00\x04MQTT\x04" + struct.pack("!BH", flags, keep_alive) + body)
-
-
 def publish(topic, payload, qos, retain, identifier):
     """PUBLISH (section 3.3) as one buffer, so that it leaves as one TLS record."""
-    body = _string(topic)
+    body = string(topic)
     if qos:
         body += struct.pack("!H", identifier)
-    return _packet(PUBLISH | qos << 1 | retain, body + payload)
-
-
-def subscribe(identifier, filters):
-    """SUBSCRIBE (section 3.8); filters is a list of (filter, qos)."""
-    body = struct.pack("!H", identifier)
-    for topic, qos in filters:
-        body += _string(topic) + bytes((qos,))
-    return _packet(0x82, body)
+    return packet(_PUBLISH | qos << 1 | retain, body + payload)
 
 
 def puback(identifier):
-    return struct.pack("!BBH", PUBACK, 2, identifier)
-
-
-def mark_duplicate(packet):
-    """Set DUP on a PUBLISH that is sent again (section 3.3.1.1)."""
-    packet[0] |= 0x08
+    return struct.pack("!BBH", 0x40, 2, identifier)
 
 
 def parse_publish(flags, body):
@@ -129,9 +103,9 @@ class Parser:
         for at in range(1, end):
             length |= (head[at] & 0x7F) << 7 * (at - 1)
         self._kind, self._flags = head[0] & 0xF0, head[0] & 0x0F
-        if self._kind != PUBLISH and _FLAGS.get(self._kind) != self._flags:
+        if self._kind != _PUBLISH and (self._flags or self._kind not in _FLAGLESS):
             raise Malformed("a packet of type %d with flags %d" % (self._kind >> 4, self._flags))
-        if length > self._limit and self._kind != PUBLISH:
+        if length > self._limit and self._kind != _PUBLISH:
             raise Malformed("a packet of %d bytes; the limit is %d" % (length, self._limit))
         self._body = self._room(length)
         self._at = 0
@@ -143,11 +117,11 @@ class Parser:
         if length <= self._limit:
             try:
                 body = bytearray(length)
-                if length < _LARGE or self._kind != PUBLISH or _to_spare():
+                if length < _LARGE or self._kind != _PUBLISH or _to_spare():
                     return body
                 body = bytearray()
             except MemoryError:
-                if self._kind != PUBLISH:
+                if self._kind != _PUBLISH:
                     raise
         self.skipped = length
         self._spill = bytearray(_BEGINNING)
@@ -162,13 +136,13 @@ def _to_spare():
     return gc.mem_free() > _SPARE
 
 
-def _string(value):
+def string(value):
     if isinstance(value, str):
         value = value.encode()
     return struct.pack("!H", len(value)) + value
 
 
-def _packet(first, body):
+def packet(first, body):
     packet = bytearray((first,))
     length = len(body)
     while length > 0x7F:

@@ -5,10 +5,12 @@ import binascii
 import os
 import struct
 
+from .state import make_directories
+
 SEGMENT = 4096  # bytes; LittleFS allots flash in blocks of this size
-_HEADER = ">BBHI"  # magic, length of the stream's name, length of the payload, CRC-32 of both
-_SIZE = 8
-_MAGIC = 0xA7
+_HEADER = const(">BBHI")  # magic, length of the stream's name, length of the payload, CRC-32 of both
+_SIZE = const(8)
+_MAGIC = const(0xA7)
 
 
 class Segment:
@@ -174,14 +176,3 @@ class Log:
 
     def _path(self, number):
         return "%s/%d" % (self._directory, number)
-
-
-def make_directories(path):
-    """Like mkdir -p."""
-    made = ""
-    for part in path.strip("/").split("/"):
-        made += "/" + part
-        try:
-            os.mkdir(made)
-        except OSError:
-            pass  # there already; where it cannot be made, writing into it says so

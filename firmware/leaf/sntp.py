@@ -6,8 +6,8 @@ import socket
 import struct
 import time
 
-_NTP_1900 = 2208988800  # Unix epoch in NTP seconds
-_ERA = 1 << 32
+_NTP_1900 = const(2208988800)  # Unix epoch in NTP seconds
+_ERA = const(1 << 32)
 
 
 async def query(server, timeout):

@@ -1,8 +1,8 @@
 # What the device itself remembers across a reboot: small JSON files under /state, which a repair of the board keeps.
 import json
+import os
 
 from .log import log
-from .segments import make_directories
 
 DIRECTORY = "/state"
 
@@ -32,3 +32,14 @@ def write(name, value):
             json.dump(value, file)
     except OSError as error:
         log("state", "%s cannot be kept (%s)" % (name, error))
+
+
+def make_directories(path):
+    """Like mkdir -p."""
+    made = ""
+    for part in path.strip("/").split("/"):
+        made += "/" + part
+        try:
+            os.mkdir(made)
+        except OSError:
+            pass  # there already; where it cannot be made, writing into it says so

@@ -8,7 +8,7 @@ from . import heap
 from .faults import Fault, number
 from .log import log
 
-_WRONG_PASSWORD = ("STAT_WRONG_PASSWORD", "STAT_HANDSHAKE_TIMEOUT")
+_WRONG_PASSWORD = const(("STAT_WRONG_PASSWORD", "STAT_HANDSHAKE_TIMEOUT"))
 
 
 async def connect(networks, timeout, power_saving=False):

@@ -1,11 +1,9 @@
 # Reads the few fields of an X.509 certificate (RFC 5280 section 4.1) that a device needs. It verifies nothing: mbedTLS does.
-_COMMON_NAME = b"\x06\x03\x55\x04\x03"  # OID 2.5.4.3, DER
-
-_EC = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"  # OID 1.2.840.10045.2.1, DER
+_COMMON_NAME = const(b"\x06\x03\x55\x04\x03")  # OID 2.5.4.3, DER
 
 
-def _open(der, at):
-    # The tag at `at`, and where its value begins and ends.
+def value(der, at):
+    """The tag at `at`, and where its value begins and ends."""
     length = der[at + 1]
     start = at + 2
     if length & 0x80:
@@ -17,13 +15,13 @@ def _open(der, at):
     return der[at], start, start + length
 
 
-def _fields(der):
-    # Where issuer, subject and the public key's info lie: (tag, start, end) each.
-    _, at, _ = _open(der, 0)
-    _, at, end = _open(der, at)
+def fields(der):
+    """Where issuer, subject and the public key's info lie: (tag, start, end) each."""
+    _, at, _ = value(der, 0)
+    _, at, end = value(der, at)
     fields = []
     while at < end:
-        field = _open(der, at)
+        field = value(der, at)
         if field[0] != 0xA0:  # the explicit version
             fields.append(field)
         at = field[2]
@@ -36,33 +34,14 @@ def common_name(name):
     at = name.find(_COMMON_NAME)
     if at < 0:
         return ""
-    _, start, end = _open(name, at + len(_COMMON_NAME))
+    _, start, end = value(name, at + len(_COMMON_NAME))
     return name[start:end].decode()
 
 
 def names(der):
     """Common names of issuer and subject of a DER certificate. Raises ValueError for what is none."""
     try:
-        issuer, subject, _ = _fields(der)
+        issuer, subject, _ = fields(der)
     except IndexError:
         raise ValueError("not an X.509 certificate")
     return common_name(der[issuer[1] : issuer[2]]), common_name(der[subject[1] : subject[2]])
-
-
-def is_ec(der):
-    """Whether the public key is an elliptic curve's; else it is RSA's."""
-    _, _, (_, start, end) = _fields(der)
-    return der[start:end].find(_EC) >= 0
-
-
-def public_bytes(der):
-    """The part of the public key that a private key's DER repeats: the EC point, or the RSA modulus."""
-    _, _, (_, at, _) = _fields(der)
-    _, _, at = _open(der, at)  # behind the algorithm: the BIT STRING
-    _, start, end = _open(der, at)
-    key = der[start + 1 : end]  # behind the count of unused bits
-    if key[0] == 0x04:
-        return key
-    _, at, _ = _open(key, 0)
-    _, start, end = _open(key, at)
-    return key[start:end]

@@ -206,10 +206,10 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
 
 ON_THE_BOARD = {
     "Ours_Clock_Unset": ("never asks for the time", "without asking for the time", """
-        import leaf.clock
+        import leaf.sync
         async def ensure(servers):
             pass
-        leaf.clock.ensure = ensure
+        leaf.sync.ensure = ensure
         """),
     "Ours_DNS_Change": ("keeps the first address", "never came back", """
         import socket

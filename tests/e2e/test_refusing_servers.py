@@ -144,12 +144,12 @@ def test_a_firmware_that_does_not_verify_is_caught_by_these_tests(
     """Verification switched off: MQTT reaches the impostor. So the tests above would see it, were it ever off."""
     firmware = tmp_path / "firmware"
     shutil.copytree(resources.FIRMWARE, firmware)
-    source = (firmware / "leaf" / "tls.py").read_text()
+    source = (firmware / "leaf" / "trust.py").read_text()
     begin, end = "    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)\n", "    if made.verify_mode != tls.CERT_REQUIRED:"
     assert begin in source
     assert end in source
     source = source.replace(begin, begin + "    made.verify_mode = tls.CERT_NONE\n").replace(end, "    if False:")
-    (firmware / "leaf" / "tls.py").write_text(source)
+    (firmware / "leaf" / "trust.py").write_text(source)
     monkeypatch.setattr(resources, "FIRMWARE", firmware)
     impostor = make_chain(root="Somebody Else's Root")
     with Impostor(impostor.sent, impostor.key) as server:
@@ -165,9 +165,9 @@ def test_a_firmware_whose_context_does_not_verify_refuses_to_connect(
     """The guard behind the setting: a context that does not verify is never used."""
     firmware = tmp_path / "firmware"
     shutil.copytree(resources.FIRMWARE, firmware)
-    source = (firmware / "leaf" / "tls.py").read_text()
+    source = (firmware / "leaf" / "trust.py").read_text()
     begin = "    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)\n"
-    (firmware / "leaf" / "tls.py").write_text(source.replace(begin, begin + "    made.verify_mode = tls.CERT_NONE\n"))
+    (firmware / "leaf" / "trust.py").write_text(source.replace(begin, begin + "    made.verify_mode = tls.CERT_NONE\n"))
     monkeypatch.setattr(resources, "FIRMWARE", firmware)
     with Impostor(None) as server:
         device.config = {"endpoint": HOST, "port": server.port}

@@ -10,7 +10,7 @@ SCRIPT = """
 import asyncio
 import time
 from leaf import clock, sntp, state
-import leaf.clock as c
+import leaf.sync as c
 
 now = 1800000000
 real = [now]

@@ -118,7 +118,7 @@ from leaf.mqtt import Session
 session = Session("c", "h", 1, 60)
 session.pid = 65533
 session._in_flight = {65535: None, 1: None, 2: None}
-answer([session._next_identifier() for _ in range(3)])
+answer([session.next_identifier() for _ in range(3)])
 """
     assert leaf(script) == [65534, 3, 4]
 

@@ -156,7 +156,7 @@ def test_only_suites_are_offered_whose_chain_can_end_at_an_embedded_root(
 ) -> None:
     script = """
 import tls
-from leaf.tls import _fit
+from leaf.trust import _fit
 known = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT).get_ciphers()
 answer(sorted([name for name in known if _fit(name, given)]))
 """
@@ -165,7 +165,7 @@ answer(sorted([name for name in known if _fit(name, given)]))
 
 def test_the_kind_of_a_roots_key_is_read_from_its_certificate(leaf: RunLeaf) -> None:
     ders = {root.name: root.der().hex() for root in load_manifest().roots}
-    found = leaf("from leaf.x509 import is_ec\nanswer({n: is_ec(bytes.fromhex(d)) for n, d in given.items()})", ders)
+    found = leaf("from leaf.keys import is_ec\nanswer({n: is_ec(bytes.fromhex(d)) for n, d in given.items()})", ders)
     assert found == {root.name: root.key_type.startswith("EC") for root in load_manifest().roots}
 
 

@@ -4,7 +4,7 @@ import json
 
 from ..log import log
 
-DEEPEST = 10  # levels of nesting; AWS IoT: a shadow has 8 below "state" and its half. More would cost the C stack.
+_DEEPEST = const(10)  # levels of nesting; AWS IoT: a shadow has 8 below "state" and its half. More would cost the C stack.
 
 
 class Service:
@@ -33,7 +33,7 @@ class Service:
             return False
         document = parse(payload)
         if document is None:
-            log("services", "what came to %s is ignored: no JSON object of at most %d levels that fits" % (topic, DEEPEST))
+            log("services", "what came to %s is ignored: no JSON object of at most %d levels that fits" % (topic, _DEEPEST))
         else:
             self.on(topic[len(self.prefix) :], document)
         return True
@@ -73,7 +73,7 @@ def parse(payload):
             text = True
         elif byte in b"[{":
             depth += 1
-            if depth > DEEPEST:
+            if depth > _DEEPEST:
                 return None
         elif byte in b"]}":
             depth -= 1

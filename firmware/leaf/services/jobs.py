@@ -3,15 +3,15 @@ import asyncio
 import json
 
 from .. import state
-from ..commands import call
 from ..faults import Fault, report
 from ..log import log
+from ..tasks import call
 from . import Service, part
 
 TIMEOUT = 600  # seconds
-AGAIN = 30  # seconds until what the service was too busy for goes again
-_FILE = "job.json"
-_LONGEST = 1024  # characters of a detail (AWS IoT: statusDetails)
+_AGAIN = const(30)  # seconds until what the service was too busy for goes again
+_FILE = const("job.json")
+_LONGEST = const(1024)  # characters of a detail (AWS IoT: statusDetails)
 _BUSY = ("InternalError", "RequestThrottled")
 
 
@@ -163,7 +163,7 @@ class Jobs(Service):
         report(Fault("job-rejected", "%s: %s %s" % (answer, code, document.get("message"))))
         if code not in _BUSY:
             return
-        self._pause = AGAIN
+        self._pause = _AGAIN
         if answer == "start-next/rejected":
             self._asking = True
         elif not self._say and "status" in self._last and answer.startswith(self._last["id"] + "/"):

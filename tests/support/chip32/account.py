@@ -12,9 +12,21 @@ from rootlet import resources
 from support import chip32
 from support.chip32 import board
 
-# What a chip's heap holds when main.py begins: its file system, its boot script. The sample application under the firmware
-# of issue 13's table held 58,976 bytes on ESP32 with MicroPython 1.26.1, and 57,680 beyond the beginning here.
-BOOT = 1_296
+# What a chip's heap holds when main.py begins: its file system, its boot script.
+BOOT = 3_600
+_POOL = 24  # bytes of a pool of names beside its entries
+_ENTRY = 7  # bytes of an entry: pointer, hash, length
+_FIRST = 20  # entries of the first pool; each next one has twice as many
+
+
+def pools(names: int) -> int:
+    """Bytes of the pools in which MicroPython keeps so many names beyond those of its own (py/qstr.c)."""
+    total, room, size = 0, 0, _FIRST
+    while room < names:
+        total += -(-(_POOL + size * _ENTRY) // 16) * 16
+        room += size
+        size *= 2
+    return total
 
 
 @dataclass(frozen=True)
@@ -32,14 +44,20 @@ def marks(run: chip32.Run) -> list[Mark]:
     found = []
     for line, pool in zip(run.lines, run.lines[1:], strict=False):
         if match := re.fullmatch(r"@ (\S+) (\d+) (\d+)", line):
-            names = re.search(r"n_total_bytes=(\d+)", pool)
+            names = re.search(r"n_qstr=(\d+), n_str_data_bytes=(\d+), n_total_bytes=(\d+)", pool)
             assert names, pool
-            found.append(Mark(match[1], int(match[2]), int(match[3]), int(names[1])))
+            found.append((match[1], *map(int, (*match.group(2, 3), *names.group(1, 2, 3)))))
     assert found, "\n".join([*run.lines, run.trap])
-    first = found[0]
+    _, _, start, count, texts, total = found[0]
+    # The pools here hold the stand-ins' names too, so a chip's are computed.
     return [
-        Mark(mark.event, mark.used - first.alive + BOOT, mark.alive - first.alive + BOOT, mark.names - first.names)
-        for mark in found
+        Mark(
+            event,
+            used - start + BOOT - (all_names - total) + (chars - texts) + pools(number - count),
+            alive - start + BOOT - (all_names - total) + (chars - texts) + pools(number - count),
+            (chars - texts) + pools(number - count),
+        )
+        for event, used, alive, number, chars, all_names in found
     ]
 
 
@@ -76,9 +94,11 @@ def modules(roots: Sequence[str]) -> list[Module]:
         board.write(directory, board.SAMPLE, {})
         for package in ("leaf", "leaf/services"):
             directory.joinpath(package, "__init__.mpy").unlink()
-            directory.joinpath(package, "__init__.py").write_text("")
+            directory.joinpath(package, "__init__.py").write_text("DROP_OLDEST = REFUSE_NEW = ''\n")
         (directory / "main.py").write_text("\n".join(lines))
-        found = marks(board.power_on(directory, 250_000))
+        run = board.power_on(directory, 250_000)
+        assert not run.trap, "\n".join([*run.lines[-20:], run.trap])
+        found = marks(run)
         return [
             Module(
                 name,

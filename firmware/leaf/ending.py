@@ -1,0 +1,41 @@
+# What a connection's end, or a message that is out of the ordinary, is evidence of. In RAM only for that moment.
+import json
+
+from . import evidence, trouble
+from .faults import Fault
+from .log import log
+from .mqtt import MAX_PACKET
+
+
+def of(device, error):
+    """Note why an attempt or a connection ended; whether the connection had proved itself before."""
+    session = device.session
+    fault = trouble.named(error)
+    proven = False
+    if session.up and fault is error:
+        fault = evidence.explain(device.history, fault, session, device.certificate)
+        proven = session.proven()
+    if (fault.link or fault.word in ("dns", "tcp")) and not device.linked():
+        fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
+    device.note(fault)
+    topic = evidence.hopeless(device.history)
+    if topic:
+        device.give_up(topic)
+    return proven
+
+
+def note_skipped(device, topic, size):
+    """A message was too large. Acknowledged all the same, or the server would deliver it on every connection."""
+    why = "" if size > MAX_PACKET else ": the heap has no room to spare"
+    device.note(Fault("message-too-large", "%d bytes to %s are read away%s" % (size, topic, why)))
+
+
+def note_presence(device, payload):
+    """AWS IoT's lifecycle event of our last connection. It comes with the session, so it is there after the reconnect."""
+    try:
+        reason = json.loads(payload).get("disconnectReason", "")
+    except (ValueError, AttributeError):
+        return
+    log("presence", "the last connection ended: " + reason)
+    if reason.startswith("DUPLICATE_CLIENT"):
+        device.note(Fault("taken-over", "another client connected as %s: AWS IoT says so" % device.session.client_id))

@@ -1,0 +1,36 @@
+# What a connection begins with: CONNECT and its answer. In RAM only then.
+import asyncio
+import struct
+
+from .faults import Fault
+from .packets import packet, string
+
+_CONNACK = const(0x20)
+_REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
+
+
+async def exchange(session, timeout, clean):
+    """Send CONNECT and wait for CONNACK; whether the server has our session. Raises Fault."""
+    will = (session.lw_topic, session.lw_msg, session.lw_qos, session.lw_retain) if session.lw_topic else None
+    try:
+        await asyncio.wait_for(session.write(connect(session.client_id, session.keepalive, will, clean)), timeout)
+        kind, _, body = await asyncio.wait_for(session.packet(), timeout)
+    except asyncio.TimeoutError:
+        raise Fault("tcp", "no answer to CONNECT in %d s" % timeout)
+    if kind != _CONNACK or len(body) != 2:
+        raise Fault("protocol", "the answer to CONNECT was no CONNACK")
+    if body[1]:
+        reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
+        raise Fault("connect-refused", "CONNACK refuses: " + reason)
+    return bool(body[0] & 1)
+
+
+def connect(client_id, keep_alive, will=None, clean=False):
+    """CONNECT (section 3.1). will is (topic, payload, qos, retain) or None."""
+    flags = clean << 1
+    body = string(client_id)
+    if will:
+        topic, payload, qos, retain = will
+        flags |= 0x04 | qos << 3 | retain << 5
+        body += string(topic) + string(payload)
+    return packet(0x10, b"\x00\x04MQTT\x04" + struct.pack("!BH", flags, keep_alive) + body)

@@ -1,0 +1,30 @@
+# How a device ends: nothing undelivered is lost, and the server hears that it goes.
+import asyncio
+
+from . import boots, journal
+from .faults import Fault
+
+
+async def end(device):
+    """Write down what is undelivered, say offline and DISCONNECT."""
+    device.outbox.flush()
+    for service in device.services:
+        service.leave()
+    journal.save(device.record_of_faults)
+    boots.proven()
+    if device.session.up:
+        try:
+            status = device.session.publish(device.topics["status"], b'{"online": false}', True, 1)
+            await asyncio.wait_for(status, 5)
+        except (Fault, asyncio.TimeoutError):
+            pass
+    await device.session.disconnect()
+
+
+async def restart(device):
+    """The same, a second later: the reply to the command that asks for it goes first."""
+    import machine
+
+    await asyncio.sleep(1)
+    await end(device)
+    machine.reset()

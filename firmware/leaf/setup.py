@@ -1,0 +1,40 @@
+# What happens once a boot, before anything is connected: the flash is read. Then this code is free heap again.
+import gc
+
+from . import boots, evidence, heap, journal, topics
+from .log import log
+from .modules import use
+from .mqtt import Session
+from .outbox import Outbox
+
+_OUTBOX = const("/state/outbox")
+_PRESENCE = const("$aws/events/presence/disconnected/")
+
+
+def read_flash(device):
+    """Give the device its settings, its identity, its TLS context and what hangs on them. Raises Fault."""
+    settings = device.settings = use("config", "load")
+    identity = use("credentials", "load")
+    device.thing = identity.thing
+    device.certificate = identity.id
+    log("identity", "thing %s, certificate %s, issued by %s" % (identity.thing, identity.id, identity.issuer))
+    names, device.tls = use("trust", "load", identity)
+    del identity
+    log("roots", " ".join(names))
+    device.topics = topics.table(settings["application"], device.thing)
+    client_id = settings["client_id"] or device.thing
+    device.presence = _PRESENCE + client_id if settings["presence"] else None
+    session = device.session = Session(
+        client_id, settings["endpoint"], settings["port"], settings["keep_alive"], device.on_message
+    )
+    session.set_last_will(device.topics["status"], b'{"online": false}', retain=True, qos=1)
+    session.on_skipped = device.on_skipped
+    session.on_second = device.on_second
+    device.history = evidence.history()
+    device.record_of_faults = journal.kept(boots.reset_cause())
+    device.outbox = Outbox(_OUTBOX, settings["outbox_ram"], settings["outbox_flash"])
+    gc.collect()
+    what = heap.WIFI + heap.TLS if settings["wifi"] else heap.TLS
+    short = heap.shortage("the application is too large: the network and TLS take %d bytes" % what, what, heap.PIECE)
+    if short:
+        log("heap", short.cause)

@@ -1,0 +1,38 @@
+# SUBSCRIBE and its answer. In RAM only then.
+import asyncio
+import struct
+
+from .faults import Fault
+from .mqtt import Flight
+from .packets import packet, string
+
+_FILTERS = const(8)  # in one SUBSCRIBE (AWS IoT: 8)
+
+
+async def subscribe(session, filters):
+    """As Session.subscribe()."""
+    refused = []
+    for at in range(0, len(filters), _FILTERS):
+        some = filters[at : at + _FILTERS]
+        identifier = session.next_identifier()
+        event = asyncio.Event()
+        codes = []
+
+        def done(body, codes=codes, event=event):
+            codes.extend(body)
+            event.set()
+
+        names = ", ".join([topic for topic, _ in some])
+        await session.deliver(identifier, Flight(_subscribe(identifier, some), names, done))
+        await event.wait()
+        refused.extend(topic for (topic, _), code in zip(some, codes) if code == 0x80)  # noqa: B905
+    if refused:
+        raise Fault("policy-denied", "SUBACK refuses the subscription to " + ", ".join(refused))
+
+
+def _subscribe(identifier, filters):
+    """SUBSCRIBE (section 3.8); filters is a list of (filter, qos)."""
+    body = struct.pack("!H", identifier)
+    for topic, qos in filters:
+        body += string(topic) + bytes((qos,))
+    return packet(0x82, body)
