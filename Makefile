@@ -2,6 +2,7 @@
 # make test   sets up, then lints, type-checks and runs the tests
 # make docs   writes the pages that are made of the code
 # make bench  measures beside the peers
+# make heap   prints where the bytes of a device's heap are
 # make campaign  looks for what is rare: hours of seeded faults (a short slice of it is in make test)
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ RUNS ?= 10
 WORKERS ?= 3
 DAYS ?= 1000
 
-.PHONY: demo docs test lint types bench campaign setup setup-dev clean help
+.PHONY: demo docs test lint types bench heap campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -58,6 +59,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/session.py
 	$(BIN)/python bench/advisor_peers.py
 	$(BIN)/python bench/factory.py
+
+heap: $(VENV)/dev.stamp
+	@$(BIN)/python tools/heap.py
 
 campaign: $(VENV)/dev.stamp
 	$(BIN)/python tests/campaign/bad_days.py --seed $(SEED) --runs $(DAYS) --results build/bad-days-$(SEED).jsonl --logs build/bad-days

@@ -37,16 +37,17 @@ class Leaf:
     """leaf: the session as the device runs it."""
 
     async def start(self):
-        from leaf import tls, trust
+        from leaf import tcp, tls, trust
         from leaf.mqtt import Session
 
-        self.tls = tls
+        self.tcp, self.tls = tcp, tls
         self.context = trust.context(anchors(), credentials())
         self.session = Session("bench", given["host"], given["port"], 60)
         await self.connect()
 
     async def connect(self):
-        stream = await self.tls.connect(given["host"], given["port"], self.context, 10)
+        sock = await self.tcp.connect(given["host"], given["port"], 10)
+        stream = self.tls.wrap(sock, given["host"], self.context)
         await self.session.connect(stream, 10)
         self.serving = asyncio.create_task(self.serve())
 

@@ -1,7 +1,9 @@
 # Puts an ESP32 on AWS IoT Core over mutual TLS.
 from . import log  # noqa: F401 - first: its clock starts at boot
 
-DROP_OLDEST, REFUSE_NEW = "drop-oldest", "refuse-new"  # what gives way when the outbox is full
+# What gives way when the outbox is full.
+DROP_OLDEST: str = "drop-oldest"
+REFUSE_NEW: str = "refuse-new"
 
 from .device import Device  # noqa: E402, F401
 

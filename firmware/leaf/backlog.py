@@ -29,7 +29,7 @@ class Backlog:
         for log in (self._kept, self._loose):
             found = log.next()
             if found:
-                return (log,) + found
+                return log, found[0], found[1], found[2]
         return None
 
     def write_all(self, ram):

@@ -32,4 +32,4 @@ def dated():
 
 def due():
     """Whether the time has come to look at the NTP servers (again)."""
-    return not _Here.dated or monotonic() >= _Here.due
+    return monotonic() >= _Here.due

@@ -1,8 +1,5 @@
 # What leaves the device, the most urgent first, with QoS 1 and a window at a time.
-import json
-
 from .log import log
-from .modules import use
 
 
 class Delivery:
@@ -10,8 +7,7 @@ class Delivery:
 
     def __init__(self, device):
         self._device = device
-        self._given_up = {}  # topic -> True: the policy denies it
-        self._reporting = False
+        self.given_up = {}  # topic -> True: the policy denies it
 
     async def run(self):
         """Replies first, then the services, then the outbox. Ends never; a record leaves the outbox on its PUBACK."""
@@ -34,36 +30,15 @@ class Delivery:
     def give_up(self, topic):
         """The server hangs up on what is published there."""
         log("outbox", "%s is given up until the next boot: the server hangs up on it" % topic)
-        self._given_up[topic] = True
+        self.given_up[topic] = True
         self._device.session.forget(topic)
-
-    async def report(self):
-        """Report what happened while the cloud could not see it. Survives, in flight, the end of this connection."""
-        device = self._device
-        topic = device.topics["faults"]
-        if self._reporting or topic in self._given_up:
-            return
-        report = use("journal", "report", device.record_of_faults, device.outbox.dropped)
-        if not report:
-            return
-        self._reporting = True
-        device.outbox.dropped = {}
-        counts = report["counts"]
-
-        def done(delivered):
-            self._reporting = False
-            if delivered:
-                use("journal", "reported", device.record_of_faults, counts)
-
-        await device.session.room()
-        await device.session.post(topic, json.dumps(report), False, done)
 
     async def _serve(self):
         for service in self._device.services:
             message = service.next()
             if message:
                 topic, payload, done = message
-                if topic not in self._given_up:
+                if topic not in self.given_up:
                     await self._device.session.post(topic, payload, False, done)
                 elif done:
                     done(False)
@@ -82,7 +57,7 @@ class Delivery:
             else:
                 device.outbox.lost(record.stream, 1)
 
-        if topic in self._given_up:
+        if topic in self.given_up:
             done(False)
         else:
             await device.session.post(topic, record.payload, False, done)

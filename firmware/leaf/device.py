@@ -21,18 +21,28 @@ class Device:
     safe: without application, only reachable (leaf/start.py).
     """
 
+    # What setup.py reads from flash.
+    settings: dict
+    thing: str
+    certificate: str
+    topics: dict
+    presence: "str | None"
+    history: dict
+    record_of_faults: dict
+
+    _setting_clock = False
+
     def __init__(self, safe=False):
         self.safe = safe
         self._telemetry = []
         self._rules = {}
-        self._handlers = {}
+        self.handlers = {}
         self.news = asyncio.Event()  # there is something to send
         self.subscribed = None  # the filters that the server is known to have in our session
         self.commands = {}  # name -> function
         self.running = 0  # of them
         self.replies = []
         self.services = []  # of leaf.services; each registers itself
-        self.outbox = None
 
     def telemetry(self, every, full=DROP_OLDEST):
         """Decorator: publish what the function (or coroutine function) returns, a dict, every so many seconds.
@@ -65,7 +75,7 @@ class Device:
         """
 
         def register(function):
-            self._handlers[topic] = function
+            self.handlers[topic] = function
             return function
 
         return register
@@ -75,7 +85,7 @@ class Device:
 
         It waits in RAM while the link is up. durable: it is in flash on return (one write), or False is returned.
         """
-        if not self.outbox:
+        if not hasattr(self, "outbox"):
             raise RuntimeError("record() works once run() has begun")
         if clock.dated() and isinstance(reading, dict) and "time" not in reading:
             reading["time"] = clock.now()
@@ -114,20 +124,20 @@ class Device:
     async def _main(self):
         self._main_task = asyncio.current_task()
         # What a connected device needs all the time; all else is in RAM only while it is used (modules.py).
-        from . import mqtt, outbox, stream  # noqa: F401
+        from . import mqtt, outbox  # noqa: F401
         from .delivery import Delivery
+        from .stream import Stream  # noqa: F401
         from .watchdog import Guard
 
-        use("setup", "read_flash", self)
+        self.session, self.outbox = use("setup", "read_flash", self)
         settings = self.settings
         self.outbox.rules = self._rules
-        self._delivery = Delivery(self)
+        self.delivery = Delivery(self)
         self.guard = Guard(settings["watchdog"])
         self.guard.start()
         self.guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
         asyncio.create_task(self.guard.run(self._every_second, not self.safe))
-        asyncio.create_task(for_ever("outbox", self._delivery.run))
-        asyncio.create_task(for_ever("clock", self._keep_time))
+        asyncio.create_task(for_ever("outbox", self.delivery.run))
         for service in self.services:
             service.bind(self.thing)
         for stream, function, every in self._telemetry:
@@ -163,49 +173,24 @@ class Device:
         return network.WLAN(network.STA_IF).isconnected()
 
     async def _serve(self, present):
-        starting = asyncio.create_task(self._start(present))
+        starting = asyncio.create_task(run("beginning", "of", self, present))
         try:
             await self.session.run()
         finally:
             starting.cancel()
-
-    async def _start(self, present):
-        # What a new connection begins with.
-        session = self.session
-        try:
-            await self._subscribe(present)
-            log("mqtt", "subscribed to " + self.topics["requests"])
-        except Fault as fault:
-            self.note(fault)
-        try:
-            await session.publish(self.topics["status"], b'{"online": true}', True, 1)
-            for service in self.services:
-                service.connected()
-            await self._delivery.report()
-        except Fault as fault:
-            self.note(fault)
 
     def note(self, fault):
         """Say it, and count it for the next report."""
         faults.report(fault)
         use("journal", "add", self.record_of_faults, fault)
 
-    async def _subscribe(self, present):
-        # A present session need not have our subscriptions: a CONNECT may have begun it whose CONNACK we never saw. So only
-        # a SUBACK of this boot counts, and only while each CONNECT since then was answered.
-        topics = [self.topics["requests"]] + ([self.presence] if self.presence else []) + list(self._handlers)
-        for service in self.services:
-            topics.extend(service.filters())
-        topics.sort()
-        if not present or self.subscribed != topics:
-            self.subscribed = None
-            await self.session.subscribe([(topic, 1) for topic in topics])
-            self.subscribed = topics
-
     def _every_second(self):
-        clock.monotonic()
+        due = clock.due()
         if not self.session.up:
             self.outbox.care()
+        elif due and not self._setting_clock:
+            self._setting_clock = True
+            asyncio.create_task(self._set_clock())
         if self.safe and clock.monotonic() > _TRY_AGAIN:
             asyncio.create_task(self.restart())
 
@@ -217,14 +202,13 @@ class Device:
         for service in self.services:
             service.tick()
 
-    async def _keep_time(self):
-        while True:
-            await asyncio.sleep(600)
-            try:
-                if self.session.up and clock.due():
-                    await run("sync", "ensure", self.settings["ntp"])
-            except Fault as fault:
-                faults.report(fault)
+    async def _set_clock(self):
+        try:
+            await run("sync", "ensure", self.settings["ntp"])
+        except Fault as fault:
+            faults.report(fault)
+        finally:
+            self._setting_clock = False
 
     async def _sample(self, stream, function, every):
         # Readings begin at once, whatever the link does. A function that never returns stops the watchdog's food.
@@ -247,9 +231,9 @@ class Device:
             use("commands", "take", self, payload)  # returns at once: the reader must go on reading while a command runs
         elif topic == self.presence:
             use("ending", "note_presence", self, payload)
-        elif topic in self._handlers:
+        elif topic in self.handlers:
             try:
-                await call(self._handlers[topic], topic, payload, duplicate)
+                await call(self.handlers[topic], topic, payload, duplicate)
             except Exception as error:
                 log("application", "handler of %s raised %s: %s" % (topic, type(error).__name__, error))
         else:
@@ -268,4 +252,4 @@ class Device:
 
     def give_up(self, topic):
         """Publish there no more until the next boot."""
-        self._delivery.give_up(topic)
+        self.delivery.give_up(topic)

@@ -1,7 +1,7 @@
 # What a connection's end, or a message that is out of the ordinary, is evidence of. In RAM only for that moment.
 import json
 
-from . import evidence, trouble
+from . import evidence, heap, trouble
 from .faults import Fault
 from .log import log
 from .mqtt import MAX_PACKET
@@ -22,6 +22,20 @@ def of(device, error):
     if topic:
         device.give_up(topic)
     return proven
+
+
+def of_hello(device, fault, stream):
+    """A better name for what ended the handshake, or kept the server from accepting us."""
+    if fault.word != "connect-refused":  # any other verdict may be a lack of memory that Mbed TLS mistook
+        short = heap.shortage("%s (%s)" % (fault.word, fault.cause), lowest=heap.SPARE)
+        if short:
+            return short
+    endpoint = device.settings["endpoint"]
+    if fault.word == "tcp" and not stream.chain:
+        return Fault("tls-no-tls", "%s did not answer the TLS handshake" % endpoint)
+    if fault.word == "connection-lost" and not fault.link:
+        return evidence.refused(device.history, endpoint, device.session.client_id, device.certificate)
+    return fault
 
 
 def note_skipped(device, topic, size):

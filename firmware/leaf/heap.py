@@ -36,6 +36,22 @@ def shortage(what, free=0, largest=0, lowest=0):
     return out_of_memory(what, missing) if missing > 0 else None
 
 
+def too_little_for_tls():
+    """The Fault where the handshake would run out of memory, else None."""
+    return shortage("TLS takes %d bytes" % TLS, TLS, PIECE)
+
+
+def too_little_for_all(wifi):
+    """The same, before anything of the network is there."""
+    what = WIFI + TLS if wifi else TLS
+    return shortage("the application is too large: the network and TLS take %d bytes" % what, what, PIECE)
+
+
+def told_apart(code, what):
+    """The Fault out-of-memory where an error number (without its sign) says so, else None."""
+    return out_of_memory(what) if refused(code) else None
+
+
 def out_of_memory(what, missing=0):
     return Fault("out-of-memory", "%s: %s%s" % (what, text(), ", %d bytes are missing" % missing if missing else ""))
 

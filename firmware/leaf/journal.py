@@ -1,5 +1,6 @@
-# The faults of an outage, counted, kept across a reboot, and reported to the cloud after the return. The device holds them,
-# as a dict: since when (Unix seconds or None), word -> count, the last [when, word, cause], and what is None until it is known.
+# The faults of an outage, counted, kept across a reboot, and reported to the cloud after the return.
+#
+# The device holds them as a dict: since when (Unix seconds), word -> count, the last [when, word, cause]; None is not known.
 from . import clock, heap, state
 from .log import log
 
@@ -16,6 +17,7 @@ def kept(reset):
         "counts": found.get("counts") or {},
         "last": found.get("last") or [],
         "reset": reset,
+        "reporting": False,
         "saved": None,
         "ticks": None,
     }

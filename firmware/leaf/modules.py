@@ -1,7 +1,7 @@
 # Loading a module when it is used, and leaving it when done: what a connected device does not need is better as free heap.
 #
-# Such a module keeps nothing: its state belongs to what calls it. And nothing that lives on may hold on to it: no variable of
-# a function that never ends, no callback, no instance of its classes.
+# Such a module keeps nothing: its state belongs to what calls it. And nothing that lives on may hold on to it: no variable
+# of a function that never ends, no callback, no instance of its classes.
 import gc
 import sys
 

@@ -1,4 +1,4 @@
-# Readings on their way: in RAM while the link is up, in flash (backlog.py) when it is down or RAM is full, gone on their PUBACK.
+# Readings on their way, until their PUBACK: in RAM while the link is up, else, or when RAM is full, in flash (backlog.py).
 import os
 import time
 
@@ -68,8 +68,7 @@ class Outbox:
     def flush(self):
         """Write what is only in RAM to flash. True: nothing is only in RAM any more."""
         if self._ram:
-            self._open()
-            self._backlog.write_all(self._ram)
+            self._open().write_all(self._ram)
             self._leave()
         return not self._ram
 
@@ -114,6 +113,7 @@ class Outbox:
     def _open(self):
         if not self._backlog:
             self._backlog = hold("backlog").Backlog(self)
+        return self._backlog
 
     def _leave(self):
         # Flash is empty again: what looks after it goes too.

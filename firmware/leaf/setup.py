@@ -1,7 +1,6 @@
 # What happens once a boot, before anything is connected: the flash is read. Then this code is free heap again.
 import gc
 
-from . import boots, evidence, heap, journal, topics
 from .log import log
 from .modules import use
 from .mqtt import Session
@@ -12,7 +11,10 @@ _PRESENCE = const("$aws/events/presence/disconnected/")
 
 
 def read_flash(device):
-    """Give the device its settings, its identity, its TLS context and what hangs on them. Raises Fault."""
+    """Give the device its settings, its identity, its TLS context and what hangs on them. Raises Fault.
+
+    Returns its session and its outbox.
+    """
     settings = device.settings = use("config", "load")
     identity = use("credentials", "load")
     device.thing = identity.thing
@@ -21,20 +23,18 @@ def read_flash(device):
     names, device.tls = use("trust", "load", identity)
     del identity
     log("roots", " ".join(names))
-    device.topics = topics.table(settings["application"], device.thing)
+    device.topics = use("topics", "table", settings["application"], device.thing)
     client_id = settings["client_id"] or device.thing
     device.presence = _PRESENCE + client_id if settings["presence"] else None
-    session = device.session = Session(
-        client_id, settings["endpoint"], settings["port"], settings["keep_alive"], device.on_message
-    )
+    session = Session(client_id, settings["endpoint"], settings["port"], settings["keep_alive"], device.on_message)
     session.set_last_will(device.topics["status"], b'{"online": false}', retain=True, qos=1)
     session.on_skipped = device.on_skipped
     session.on_second = device.on_second
-    device.history = evidence.history()
-    device.record_of_faults = journal.kept(boots.reset_cause())
-    device.outbox = Outbox(_OUTBOX, settings["outbox_ram"], settings["outbox_flash"])
+    device.history = use("evidence", "history")
+    device.record_of_faults = use("journal", "kept", use("boots", "reset_cause"))
+    outbox = Outbox(_OUTBOX, settings["outbox_ram"], settings["outbox_flash"])
     gc.collect()
-    what = heap.WIFI + heap.TLS if settings["wifi"] else heap.TLS
-    short = heap.shortage("the application is too large: the network and TLS take %d bytes" % what, what, heap.PIECE)
+    short = use("heap", "too_little_for_all", settings["wifi"])
     if short:
         log("heap", short.cause)
+    return session, outbox

@@ -7,16 +7,17 @@ from .modules import use
 
 
 class Stream:
-    """A verified TLS stream, non-blocking: readinto and write as asyncio tasks. chain is what the server was trusted by."""
+    """A verified TLS stream, non-blocking: readinto and write as asyncio tasks."""
 
-    def __init__(self, sock, raw, host, chain):
+    chain: tuple = ()  # issuer and subject of each certificate that the server was trusted by, its own last
+    _trusted = False  # the handshake is done
+
+    def __init__(self, sock, raw, host):
         self._sock = sock
         self._raw = raw
         self.host = host
         self._reader = asyncio.StreamReader(sock, {})
         self._writer = asyncio.StreamWriter(sock, {})
-        self.chain = chain
-        self._trusted = False  # the handshake is done
 
     async def readinto(self, buffer):
         """Read some bytes into the buffer; how many, 0 at the end. Raises OSError."""

@@ -12,6 +12,7 @@ _LIFE = const(20 * 365 * 86400)  # seconds after the build that a device may liv
 _DRIFT = const(500)  # millionths: ten times what a poor crystal does, so what exceeds it is no drift
 _SLACK = const(5)  # seconds that two honest servers may differ
 _RETRY = const(3600)  # seconds until servers are asked again that did not answer, while the clock runs well enough
+_SOON = const(600)  # seconds, where it runs on what was known before the reset
 _FILE = const("time.json")
 
 
@@ -46,6 +47,7 @@ async def ensure(servers, timeout=3):
         # Somebody who holds NTP back wins no more by this than by forging its answer.
         log("clock", "no server answers: going on from the last time known before the reset")
         _set(known)
+        _Here.due = monotonic() + _SOON
     else:
         raise Fault("clock-unset", "the clock is not between the image's build date and %d years later, "
                     "and no NTP server set it" % (_LIFE // 31536000))  # fmt: skip

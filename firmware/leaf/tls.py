@@ -1,91 +1,19 @@
-# A trusted stream: DNS, TCP, then TLS with the chain, the host name and the dates verified. There is no way to ask for less.
-import asyncio
-import select
-import socket
-import time
-
-from . import heap, x509
+# A trusted stream: TLS with the chain, the host name and the dates verified. There is no way to ask for less (trust.py).
 from .faults import Fault, number
-from .log import log
+from .modules import use
 from .stream import Stream
 
-_IN_PROGRESS = const((115, 119, 11))
 
-
-async def connect(host, port, ssl_context, timeout):
-    """Connect to the first address that answers; the handshake follows with the first write. Raises Fault."""
-    try:
-        # getaddrinfo has no timeout on ESP32: only the resolver's own retries bound it. Asked afresh at every attempt.
-        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-    except OSError as error:
-        raise _unless_memory(error, "dns", "%s has no address (%s)" % (host, error))
-    fault = Fault("dns", host + " has no address")
-    for address in addresses:
-        try:
-            sock = await _tcp(address, timeout)
-        except OSError as error:
-            fault = _unless_memory(error, "tcp", "%s port %d: %s" % (host, port, error))
-            continue
-        log("tcp", "connected")
-        return _wrap(sock, host, ssl_context)
-    raise fault
-
-
-def _unless_memory(error, word, cause):
-    return heap.out_of_memory(cause) if heap.refused(number(error)) else Fault(word, cause)
-
-
-def _wrap(sock, host, ssl_context):
-    fault = heap.shortage("TLS takes %d bytes" % heap.TLS, heap.TLS, heap.PIECE)
+def wrap(sock, host, ssl_context):
+    """TLS over a connected socket; the handshake follows with the first write. Raises Fault."""
+    fault = use("heap", "too_little_for_tls")
     if fault:  # a handshake that cannot end well would say something else
         sock.close()
         raise fault
-    chain = []
-
-    def remember(der, depth):
-        # mbedTLS shows every certificate of the chain that it built, from the root's side to the server's own.
-        chain.append(x509.names(der))
-        return 0
-
-    ssl_context.verify_callback = remember
     try:
         wrapped = ssl_context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     except OSError as error:
         sock.close()
-        raise _unless_memory(error, "tls-failed", "TLS could not start (%s)" % error)
-    return Stream(wrapped, sock, host, chain)
-
-
-def _no_delay(sock):
-    # Else a second publish waits for the TCP acknowledgement of the first (Nagle). Not every port has the option.
-    try:
-        sock.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
-    except (OSError, ValueError):
-        pass
-
-
-async def _tcp(address, timeout):
-    sock = socket.socket(address[0], address[1], address[2])
-    try:
-        sock.setblocking(False)
-        _no_delay(sock)
-        try:
-            sock.connect(address[-1])
-        except OSError as error:
-            if number(error) not in _IN_PROGRESS:
-                raise
-        poll = select.poll()
-        poll.register(sock, select.POLLOUT)
-        deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
-        while True:
-            events = poll.poll(0)
-            if events:
-                if events[0][1] & (select.POLLERR | select.POLLHUP):
-                    raise OSError("refused")
-                return sock
-            if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
-                raise OSError("no answer in %d s" % timeout)
-            await asyncio.sleep_ms(10)
-    except BaseException:
-        sock.close()
-        raise
+        what = "TLS could not start (%s)" % error
+        raise use("heap", "told_apart", number(error), what) or Fault("tls-failed", what)
+    return Stream(wrapped, sock, host)

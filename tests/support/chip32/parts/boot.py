@@ -1,6 +1,5 @@
-# Power-on of the 32-bit board: the stand-ins go where a chip has its own modules, then its /main.py runs. What the heap holds
-# is told on the way, in lines that begin with "@", which the host reads.
-import builtins
+# Power-on of the 32-bit board: the stand-ins go where a chip has its own modules, then its /main.py runs. What the heap
+# holds is told on the way, in lines that begin with "@", which the host reads.
 import gc
 import json
 import sys
@@ -35,19 +34,9 @@ def report(event):
     micropython.qstr_info()
 
 
-def importing(name, *rest):
-    report("import:" + name)
-    try:
-        return original(name, *rest)
-    finally:
-        report("imported:" + name)
-
-
-original = builtins.__import__
-if given.get("imports"):
-    builtins.__import__ = importing
-wire.events.append(report)
-asyncio.on_run = lambda: report("application")
+if not given.get("quiet"):
+    wire.events.append(report)
+    asyncio.on_run = lambda: report("application")
 wire.script.extend(given.get("script", ()))
 sys.path[:] = ["", "/lib"]
 source = open("/main.py").read()

@@ -25,7 +25,13 @@ class SSLContext:
         return [
             "TLS-ECDHE-%s-WITH-%s" % (kind, cipher)
             for kind in ("ECDSA", "RSA")
-            for cipher in ("AES-256-GCM-SHA384", "AES-128-GCM-SHA256", "AES-256-CBC-SHA384", "AES-128-CBC-SHA256", "CHACHA20")
+            for cipher in (
+                "AES-256-GCM-SHA384",
+                "AES-128-GCM-SHA256",
+                "AES-256-CBC-SHA384",
+                "AES-128-CBC-SHA256",
+                "CHACHA20",
+            )
         ]
 
     def set_ciphers(self, names):
