@@ -27,12 +27,6 @@ class Delivery:
                 device.news.clear()
                 await device.news.wait()
 
-    def give_up(self, topic):
-        """The server hangs up on what is published there."""
-        log("outbox", "%s is given up until the next boot: the server hangs up on it" % topic)
-        self.given_up[topic] = True
-        self._device.session.forget(topic)
-
     async def _serve(self):
         for service in self._device.services:
             message = service.next()

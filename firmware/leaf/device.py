@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from . import DROP_OLDEST, backoff, clock, faults
+from . import DROP_OLDEST, clock, faults
 from .faults import Fault
 from .log import log
 from .modules import run, use
@@ -31,6 +31,7 @@ class Device:
     record_of_faults: dict
 
     _setting_clock = False
+    _failed = None  # what kept a connection from beginning
 
     def __init__(self, safe=False):
         self.safe = safe
@@ -146,7 +147,7 @@ class Device:
         while True:
             failures = await self._attempt(failures)
             self.guard.alive("connection")
-            pause = backoff.delay(failures, int.from_bytes(os.urandom(4), "big"))
+            pause = use("backoff", "delay", failures, int.from_bytes(os.urandom(4), "big"))
             log("backoff", "%d ms before attempt %d" % (pause, failures + 1))
             await asyncio.sleep_ms(pause)
 
@@ -154,12 +155,12 @@ class Device:
         # One climb of the ladder, and the connection until it ends; returns the failures in a row.
         proven = False
         try:
-            await self._serve(await run("climb", "up", self))
+            await self._serve(await run("hello", "say", self, await run("climb", "up", self)))
         except Exception as error:
             # A device that ends here is a device that somebody has to drive to.
             if not isinstance(error, (Fault, MemoryError)):
                 sys.print_exception(error)
-            proven = use("ending", "of", self, error)
+            proven = self._ended(error)
         finally:
             self.session.close()
         return 1 if proven else failures + 1
@@ -172,12 +173,26 @@ class Device:
 
         return network.WLAN(network.STA_IF).isconnected()
 
+    def _ended(self, error):
+        try:
+            return use("ending", "of", self, error)
+        except MemoryError:
+            log("device", "no memory to say what ended the connection")
+            return False
+
     async def _serve(self, present):
-        starting = asyncio.create_task(run("beginning", "of", self, present))
+        self._failed = None
+        beginning = asyncio.create_task(self._begin(present))
         try:
             await self.session.run()
         finally:
-            starting.cancel()
+            beginning.cancel()
+
+    async def _begin(self, present):
+        try:
+            await run("beginning", "of", self, present)
+        except Exception as error:
+            self._failed = error  # without its subscriptions a connection is none: on_second() ends it
 
     def note(self, fault):
         """Say it, and count it for the next report."""
@@ -197,6 +212,8 @@ class Device:
     def on_second(self):
         """Every second of a connection."""
         self.guard.alive("connection")
+        if self._failed:
+            raise use("trouble", "named", self._failed)
         if not self.linked():
             raise Fault("wifi-lost", "the access point is gone")
         for service in self.services:
@@ -249,7 +266,3 @@ class Device:
         """A PUBACK came for what was published there: the policy allows it."""
         if self.history["denials"] and self.history["denied"] == "PUBLISH to " + topic:
             self.history["denials"] = 0
-
-    def give_up(self, topic):
-        """Publish there no more until the next boot."""
-        self.delivery.give_up(topic)

@@ -20,8 +20,21 @@ def of(device, error):
     device.note(fault)
     topic = evidence.hopeless(device.history)
     if topic:
-        device.give_up(topic)
+        _give_up(device, topic)
     return proven
+
+
+def _give_up(device, topic):
+    # The server hangs up on what is published there.
+    log("outbox", "%s is given up until the next boot: the server hangs up on it" % topic)
+    device.delivery.given_up[topic] = True
+    session = device.session
+    for identifier, flight in list(session.in_flight.items()):
+        if flight.where == topic and flight.publish():
+            del session.in_flight[identifier]
+            if flight.done:
+                flight.done(False)
+    session.slot.set()
 
 
 def of_hello(device, fault, stream):

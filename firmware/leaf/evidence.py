@@ -1,8 +1,11 @@
 # Ends of a connection that look alike on the wire, told apart by timing and by what was sent, and how sure that is.
+import time
+
 from .faults import Fault
 
 _IDLE_ENDS = const(2)  # closed in a row with nothing sent just before: chance is not so regular
 _EVICTED_WITHIN = const(120000)  # milliseconds after CONNACK
+_JUST = const(3000)  # milliseconds; a server that dislikes a packet hangs up at once
 _DENIALS = const(3)  # in a row, after which a topic is given up
 
 
@@ -25,7 +28,7 @@ def refused(seen, endpoint, client_id, certificate):
 
 def explain(seen, fault, session, certificate):
     """A better name for the end of a connection, as far as the evidence goes."""
-    what = session.just_sent()
+    what = _just_sent(session)
     if fault.word != "connection-lost" or fault.link:
         seen["idle_ends"] = 0
         return fault
@@ -46,6 +49,15 @@ def explain(seen, fault, session, certificate):
         "the server closed %d connections in a row, this one after %d s, with nothing sent to dislike: likely another "
         "client connects as %s" % (seen["idle_ends"], session.age() // 1000, session.client_id),
     )
+
+
+def _just_sent(session):
+    # What the server may have hung up on: of what was sent a moment ago, what waits longest for its answer.
+    now = time.ticks_ms()
+    for flight in session.in_flight.values():
+        if flight.sent is not None and time.ticks_diff(now, flight.sent) < _JUST:
+            return str(flight)
+    return session.last if time.ticks_diff(now, session.sent) < _JUST else ""
 
 
 def hopeless(seen):

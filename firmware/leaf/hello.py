@@ -1,12 +1,34 @@
-# What a connection begins with: CONNECT and its answer. In RAM only then.
+# What a connection begins with: the handshake, CONNECT and its answer. In RAM only then.
 import asyncio
+import gc
 import struct
 
 from .faults import Fault
+from .log import log
+from .modules import use
 from .packets import packet, string
 
 _CONNACK = const(0x20)
 _REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
+
+
+async def say(device, stream):
+    """Return whether the server has our session, once it has accepted us: handshake, CONNECT, CONNACK. Raises Fault."""
+    session = device.session
+    subscribed, device.subscribed = device.subscribed, None
+    try:
+        present = await session.connect(stream, device.settings["connect_timeout"])
+        device.subscribed = subscribed
+    except Fault as fault:
+        raise use("ending", "of_hello", device, fault, stream)
+    finally:
+        device.tls.verify_callback = None  # it would keep x509.py in RAM
+    device.history["connected"] = True
+    stream.chain = ()
+    gc.collect()
+    log("heap", "%d bytes used, %d free; %s" % (gc.mem_alloc(), gc.mem_free(), use("heap", "text")))
+    log("mqtt", "connected as %s, session %s" % (session.client_id, "present" if present else "new"))
+    return present
 
 
 async def exchange(session, timeout, clean):

@@ -10,17 +10,21 @@ _users = {}  # name -> [how many, the modules of leaf that loading it brought]
 
 def use(name, function, *arguments):
     """Call a function of leaf's module of that name, which is in RAM, with what it imports, for the call only."""
+    module = hold(name)
     try:
-        return getattr(hold(name), function)(*arguments)
+        return getattr(module, function)(*arguments)
     finally:
+        module = None
         release(name)
 
 
 async def run(name, function, *arguments):
     """As use(), for a coroutine function."""
+    module = hold(name)
     try:
-        return await getattr(hold(name), function)(*arguments)
+        return await getattr(module, function)(*arguments)
     finally:
+        module = None  # what remains of a coroutine that has ended may be in RAM for long
         release(name)
 
 
@@ -31,7 +35,11 @@ def hold(name):
     if not entry:
         gc.collect()  # now, lest the heap grows for what is garbage
         before = list(sys.modules)
-        __import__(name)
+        try:
+            __import__(name)
+        except MemoryError:
+            _forget([new for new in sys.modules if new not in before])
+            raise
         entry = _users[name] = [0, [new for new in sys.modules if new not in before]]
     entry[0] += 1
     return sys.modules[name]
@@ -43,9 +51,13 @@ def release(name):
     entry[0] -= 1
     if not entry[0]:
         del _users["leaf." + name]
-        for name in entry[1]:
-            sys.modules.pop(name, None)
-            package, _, attribute = name.rpartition(".")
-            if hasattr(sys.modules.get(package), attribute):
-                delattr(sys.modules[package], attribute)
-        gc.collect()
+        _forget(entry[1])
+
+
+def _forget(names):
+    for name in names:
+        sys.modules.pop(name, None)
+        package, _, attribute = name.rpartition(".")
+        if hasattr(sys.modules.get(package), attribute):
+            delattr(sys.modules[package], attribute)
+    gc.collect()

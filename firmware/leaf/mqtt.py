@@ -18,7 +18,6 @@ _PUBACK = const(0x40)
 _SUBACK = const(0x90)
 _PINGRESP = const(0xD0)
 _RETRY = const(10)  # seconds until an unacknowledged packet is sent again
-_JUST = const(3000)  # milliseconds; a server that dislikes a packet hangs up at once
 _PROVEN = const(30000)  # milliseconds after which a connection has proved itself, so that the backoff may start over
 _PROVEN_BY_PUBACK = const(5000)  # or the first PUBACK after these; never CONNACK, which an overloaded server may still send
 
@@ -53,13 +52,13 @@ class Session(MQTTClient):
         self.on_skipped = None  # called with topic and size of a message that was too large and is read away
         self.on_second = None  # called every second of a connection; may raise Fault to end it
         self.up = False  # CONNACK has come: only now may anything else be sent
-        self._last = ""
+        self.last = ""
         # packet identifier -> Flight, in the order of sending (section 4.6)
-        self._in_flight = OrderedDict()
+        self.in_flight = OrderedDict()
         self._stream = None
         self._write_lock = asyncio.Lock()
-        self._slot = asyncio.Event()
-        self._sent = self._since = time.ticks_ms()
+        self.slot = asyncio.Event()
+        self.sent = self._since = time.ticks_ms()
         self._proven = False
         self._ping_since = None
         self._again = []  # what was in flight when the connection began
@@ -73,15 +72,15 @@ class Session(MQTTClient):
         self._parser = Parser(MAX_PACKET)
         self._ping_since = None
         # A subscription is asked for anew on every new session; what was published stays until its PUBACK.
-        for identifier, flight in list(self._in_flight.items()):
+        for identifier, flight in list(self.in_flight.items()):
             if not flight.publish():
-                del self._in_flight[identifier]
+                del self.in_flight[identifier]
         present = await run("hello", "exchange", self, timeout, clean_session)
-        self._again = list(self._in_flight.values())
+        self._again = list(self.in_flight.values())
         self.up = True
         self._since = time.ticks_ms()
         self._proven = False
-        self._slot.set()
+        self.slot.set()
         return present
 
     async def run(self):
@@ -118,23 +117,14 @@ class Session(MQTTClient):
 
     async def room(self, up=True):
         """Return once there is a place in the window and, with up, a connection."""
-        while len(self._in_flight) >= WINDOW or (up and not self.up):
-            self._slot.clear()
-            await self._slot.wait()
+        while len(self.in_flight) >= WINDOW or (up and not self.up):
+            self.slot.clear()
+            await self.slot.wait()
 
     async def post(self, topic, msg, retain=False, done=None):
-        """Publish with QoS 1 and return when it is on its way; done(True) follows on its PUBACK, done(False) by forget()."""
+        """Publish with QoS 1 and return when it is on its way; done(True) follows on its PUBACK, done(False) if given up."""
         identifier = self.next_identifier()
         await self.deliver(identifier, Flight(publish(topic, msg, 1, retain, identifier), topic, done))
-
-    def forget(self, topic):
-        """Give up what is in flight to a topic: the server hangs up on it."""
-        for identifier, flight in list(self._in_flight.items()):
-            if flight.where == topic and flight.publish():
-                del self._in_flight[identifier]
-                if flight.done:
-                    flight.done(False)
-        self._slot.set()
 
     async def subscribe(self, filters):
         """Subscribe to a list of (filter, qos) and wait for each SUBACK. Raises Fault that names the filters refused.
@@ -158,14 +148,6 @@ class Session(MQTTClient):
             self._stream.close()
             self._stream = None
 
-    def just_sent(self):
-        """What the server may have hung up on: of what was sent a moment ago, what waits longest for its answer."""
-        now = time.ticks_ms()
-        for flight in self._in_flight.values():
-            if flight.sent is not None and time.ticks_diff(now, flight.sent) < _JUST:
-                return str(flight)
-        return self._last if time.ticks_diff(now, self._sent) < _JUST else ""
-
     def age(self):
         """Milliseconds since CONNACK."""
         return time.ticks_diff(time.ticks_ms(), self._since)
@@ -175,7 +157,7 @@ class Session(MQTTClient):
         return self._proven or self.age() > _PROVEN
 
     async def deliver(self, identifier, flight):
-        self._in_flight[identifier] = flight
+        self.in_flight[identifier] = flight
         if self.up:  # else run() sends it once there is a connection
             flight.sent = time.ticks_ms()
             try:
@@ -193,7 +175,7 @@ class Session(MQTTClient):
         # umqtt.simple counts on past 65535; 0 is forbidden, and one in flight must not be taken (section 2.3.1).
         while True:
             self.pid = self.pid % 65535 + 1
-            if self.pid not in self._in_flight:
+            if self.pid not in self.in_flight:
                 return self.pid
 
     async def write(self, data, what=""):
@@ -201,8 +183,8 @@ class Session(MQTTClient):
         if not stream:
             raise Fault("connection-lost", "not connected")
         async with self._write_lock:
-            self._sent = time.ticks_ms()
-            self._last = what
+            self.sent = time.ticks_ms()
+            self.last = what
             await stream.write(data)
 
     async def packet(self):
@@ -242,11 +224,11 @@ class Session(MQTTClient):
             raise Fault("protocol", "an unexpected packet of type %d" % (kind >> 4))
 
     def _acknowledge(self, kind, identifier, body):
-        flight = self._in_flight.get(identifier)
+        flight = self.in_flight.get(identifier)
         if not flight or flight.publish() != (kind == _PUBACK):
             return
-        del self._in_flight[identifier]
-        self._slot.set()
+        del self.in_flight[identifier]
+        self.slot.set()
         if flight.done:
             flight.done(body[2:] if kind == _SUBACK else True)
         if kind == _PUBACK:
@@ -264,7 +246,7 @@ class Session(MQTTClient):
 
     async def _keep_alive(self, reader):
         # Ends the reader when the connection is dead; a reader alone would wait for ever on a half-open one.
-        self._sent = time.ticks_ms()
+        self.sent = time.ticks_ms()
         try:
             while True:
                 await asyncio.sleep(1)
@@ -280,11 +262,11 @@ class Session(MQTTClient):
 
     async def _care(self, now):
         # Pings after the keep-alive's time without a packet sent; the answer has half of it again (section 3.1.2.10).
-        for flight in list(self._in_flight.values()):
+        for flight in list(self.in_flight.values()):
             if flight.sent is not None and time.ticks_diff(now, flight.sent) > _RETRY * 1000:
                 await self._send_again(flight)
         if self._ping_since is None:
-            if time.ticks_diff(now, self._sent) >= self.keepalive * 1000:
+            if time.ticks_diff(now, self.sent) >= self.keepalive * 1000:
                 self._ping_since = now
                 await self.write(b"\xc0\x00")
         elif time.ticks_diff(now, self._ping_since) > self.keepalive * 500:

@@ -15,6 +15,19 @@ def value(der, at):
     return der[at], start, start + length
 
 
+def recorder(chain):
+    """A verify_callback that notes issuer and subject of every certificate of the chain that mbedTLS built.
+
+    They come from the root's side to the server's own.
+    """
+
+    def note(der, depth):
+        chain.append(names(der))
+        return 0
+
+    return note
+
+
 def fields(der):
     """Where issuer, subject and the public key's info lie: (tag, start, end) each."""
     _, at, _ = value(der, 0)

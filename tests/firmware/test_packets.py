@@ -117,7 +117,7 @@ def test_identifiers_wrap_to_one_and_skip_those_in_flight(leaf: RunLeaf) -> None
 from leaf.mqtt import Session
 session = Session("c", "h", 1, 60)
 session.pid = 65533
-session._in_flight = {65535: None, 1: None, 2: None}
+session.in_flight = {65535: None, 1: None, 2: None}
 answer([session.next_identifier() for _ in range(3)])
 """
     assert leaf(script) == [65534, 3, 4]

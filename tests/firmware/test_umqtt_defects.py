@@ -116,9 +116,10 @@ def test_a_session_wraps_from_65535_to_1_and_skips_what_is_in_flight(leaf: RunLe
         leaf(
             SESSION
             + """
+from leaf.mqtt import Flight
 async def main():
     task, _ = await connect()
-    session._in_flight[1] = [bytearray(b"\\x32"), None, None, ""]
+    session.in_flight[1] = Flight(bytearray(b"\\x32"), "", None)
     session.pid = 65534
     for n in range(2):
         await session.publish("t", b"x", False, 1)

@@ -39,17 +39,12 @@ class Service:
     def knows(self, answer):
         return answer in self.answers
 
-    def on(self, answer, document):
-        """A document came on the topic that ends with answer."""
+    def on(self, *nothing):
+        """A document came: on(answer, document), the topic ends with answer. What a service leaves out does nothing.
 
-    def connected(self):
-        """A new connection; the subscriptions are there."""
+        connected(): a new connection; the subscriptions are there. tick(): a second of a connection has gone by.
+        next(): what to send now, as (topic, payload, done), done(delivered) or None as for Session.post; or None.
+        leave(): the device is about to restart or to stop: write down what must not be lost.
+        """
 
-    def next(self):
-        """What to send now: (topic, payload, done), done(delivered) or None as for Session.post; or None."""
-
-    def tick(self):
-        """A second of a connection has gone by."""
-
-    def leave(self):
-        """The device is about to restart or to stop: write down what must not be lost."""
+    connected = tick = next = leave = on

@@ -1,7 +1,6 @@
 # Jobs that the cloud queues for the device, one after the other (AWS IoT: Jobs). What happens to one: job_work.py.
 import json
 
-from .. import state
 from ..modules import use
 from . import Service
 
@@ -46,7 +45,7 @@ class Jobs(Service):
 
     def bind(self, thing):
         super().bind(thing)
-        self.last = state.read(_FILE, {})
+        self.last = use("state", "read", _FILE, {})
 
     def knows(self, answer):
         return answer in self.answers or answer.endswith("/update/rejected")
@@ -92,4 +91,4 @@ class Jobs(Service):
     def keep(self, run):
         """Write down how far a job is."""
         self.last = run
-        state.write(_FILE, run)
+        use("state", "write", _FILE, run)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 
-from .. import state
 from ..modules import run, use
 from . import Service
 
@@ -61,7 +60,7 @@ class Shadow(Service):
 
     def bind(self, thing):
         super().bind(thing)
-        kept = state.read(self._file, {})
+        kept = use("state", "read", self._file, {})
         for name in kept:
             if name in self.functions and kept[name] != self.settings[name]:
                 self.want(name, kept[name])

@@ -22,6 +22,10 @@ def command(number: int) -> list[Any]:
 
 def once(application: Path) -> list[account.Mark]:
     """The heap along a boot, a connection with a command, the end of that connection and the next one."""
+    return account.marks(_once(application))
+
+
+def _once(application: Path) -> chip32.Run:
     run = board.run(
         application,
         script=[
@@ -34,7 +38,7 @@ def once(application: Path) -> list[account.Mark]:
         ],
     )
     assert not run.trap, "\n".join([*run.lines[-20:], run.trap])
-    return account.marks(run)
+    return run
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,11 @@ class Day:
 
 def day(application: Path, hours: float = 24, reconnects: int = 200) -> Day:
     """Telemetry, commands and reconnects in a heap of ``chip32.FIRST_AREA``. Raises AssertionError where it ends early."""
-    marks = account.raw(board.run(application, script=[[20 * SECOND, "tell", ["serving"]], [21 * SECOND, "end", []]]))
     length = int(hours * 3600 * SECOND)
     every = length // (reconnects + 1)
     run = board.run(
         application,
-        chip32.FIRST_AREA + account.excess(marks),
+        chip32.FIRST_AREA + account.excess(account.raw(_once(application))),
         quiet=True,
         script=[
             [5 * SECOND, "publish", command(1), 600 * SECOND],

@@ -61,7 +61,7 @@ class SSLSocket:
         if not self._shaken:
             self._shaken = True
             for depth in range(len(chain) - 1, -1, -1):
-                self._context.verify_callback(chain[depth], depth)
+                self._context.verify_callback(bytes(chain[depth]), depth)  # as on a chip: a copy in the GC heap
             wire.tell("handshake")
         if not wire.failing[0]:
             wire.received(data)
@@ -71,4 +71,4 @@ class SSLSocket:
         self._sock.close()
 
 
-chain = []  # what the server shows: DER, its own certificate first
+chain = []  # what the server shows: DER in bytearrays, its own certificate first
