@@ -135,7 +135,6 @@ class Device:
         self.outbox.rules = self._rules
         self.delivery = Delivery(self)
         self.guard = Guard(settings["watchdog"])
-        self.guard.start()
         self.guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
         asyncio.create_task(self.guard.run(self._every_second, not self.safe))
         asyncio.create_task(for_ever("outbox", self.delivery.run))

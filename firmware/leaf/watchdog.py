@@ -9,7 +9,7 @@ _PROVEN = const(60)  # seconds of health after which a boot is no failure
 
 
 class Guard:
-    """timeout is the hardware watchdog's, in seconds; 0 leaves it off.
+    """Starts the hardware watchdog. timeout is in seconds; 0 leaves it off.
 
     It must exceed the longest call that blocks within C: a DNS lookup (no timeout on ESP32) and then a handshake.
     """
@@ -17,14 +17,11 @@ class Guard:
     def __init__(self, timeout):
         self._tasks = {}  # name -> [longest silence, last sign of life], milliseconds
         self._wdt = None
-        self._timeout = timeout
         self._silent = None
-
-    def start(self):
-        if self._timeout:
+        if timeout:
             import machine
 
-            self._wdt = machine.WDT(timeout=self._timeout * 1000)
+            self._wdt = machine.WDT(timeout=timeout * 1000)
 
     def expect(self, task, seconds):
         """From now on the task must show life at least every so many seconds."""

@@ -50,4 +50,4 @@ def test_code_in_place_leaves_more_of_the_heap_and_lies_before_lib(registered: M
             line = next(line for line in board.lines if line.startswith("probe"))
             if in_place == "yes":
                 assert "['', '.frozen', '/rom', '/rom/lib', '/lib'] /rom/leaf/__init__.mpy" in line
-    assert used["yes"] < 0.75 * used["no"], used
+    assert used["yes"] < used["no"] - 4096, used  # of the few modules that are in RAM all the time
