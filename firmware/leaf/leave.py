@@ -21,6 +21,15 @@ async def end(device):
     await device.session.disconnect()
 
 
+async def disconnect(session):
+    """As Session.disconnect()."""
+    try:
+        await asyncio.wait_for(session.write(b"\xe0\x00"), 2)
+    except (Fault, OSError, asyncio.TimeoutError):
+        pass
+    session.close()
+
+
 async def restart(device):
     """The same, a second later: the reply to the command that asks for it goes first."""
     import machine

@@ -12,7 +12,7 @@ from .modules import run
 from .packets import Malformed, Parser, identifier_of, parse_publish, puback, publish
 
 MAX_PACKET = 16 * 1024 + 512  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
-WINDOW = 8  # publishes in flight (AWS IoT allows 100)
+_WINDOW = const(8)  # publishes in flight (AWS IoT allows 100)
 _PUBLISH = const(0x30)
 _PUBACK = const(0x40)
 _SUBACK = const(0x90)
@@ -117,7 +117,7 @@ class Session(MQTTClient):
 
     async def room(self, up=True):
         """Return once there is a place in the window and, with up, a connection."""
-        while len(self.in_flight) >= WINDOW or (up and not self.up):
+        while len(self.in_flight) >= _WINDOW or (up and not self.up):
             self.slot.clear()
             await self.slot.wait()
 
@@ -135,12 +135,7 @@ class Session(MQTTClient):
 
     async def disconnect(self):
         """Say DISCONNECT, so that the will is not published, and close."""
-        if self._stream:
-            try:
-                await asyncio.wait_for(self.write(b"\xe0\x00"), 2)
-            except (Fault, OSError, asyncio.TimeoutError):
-                pass
-        self.close()
+        await run("leave", "disconnect", self)
 
     def close(self):
         self.up = False
