@@ -64,12 +64,12 @@ heap: $(VENV)/dev.stamp
 	@$(BIN)/python tools/heap.py
 
 campaign: $(VENV)/dev.stamp
-	$(BIN)/python tests/campaign/bad_days.py --seed $(SEED) --runs $(DAYS) --results build/bad-days-$(SEED).jsonl --logs build/bad-days
-	$(BIN)/python tests/campaign/fuzz.py --seed $(SEED)
-	$(BIN)/python tests/campaign/host_fuzz.py --seed $(SEED)
-	$(BIN)/python tests/campaign/power_cuts.py --seed $(SEED)
-	$(BIN)/python tests/campaign/soak.py
-	$(BIN)/python tests/campaign/factory_faults.py --seed $(SEED) --runs $(RUNS)
+	$(BIN)/python -m campaign.bad_days --seed $(SEED) --runs $(DAYS) --results build/bad-days-$(SEED).jsonl --logs build/bad-days
+	$(BIN)/python -m campaign.fuzz --seed $(SEED)
+	$(BIN)/python -m campaign.host_fuzz --seed $(SEED)
+	$(BIN)/python -m campaign.power_cuts --seed $(SEED)
+	$(BIN)/python -m campaign.soak
+	$(BIN)/python -m campaign.factory_faults --seed $(SEED) --runs $(RUNS)
 
 clean:
 	rm -rf build $(VENV) .typings .mypy_cache .ruff_cache .pytest_cache

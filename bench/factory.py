@@ -31,7 +31,6 @@ from rootlet.board.chip import BITS_PER_BYTE, Chip
 from rootlet.board.definition import load_board
 from rootlet.board.images import load
 from rootlet.cloud import lifecycle
-from rootlet.emulator.download_mode import DownloadMode
 from rootlet.factory import station, views
 from rootlet.factory.admission import ConnectedBoard
 from rootlet.factory.books import verify_books
@@ -44,6 +43,7 @@ from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from rootlet.trust.roots import load_manifest
 from support.aws_proxy import AwsProxy, PerSecond
+from support.download_mode import DownloadMode
 from support.factory_line import PASSPHRASE, FactoryLine, mac, unlocked
 
 BAUD = 921_600

@@ -34,7 +34,7 @@ from rootlet import resources
 from rootlet.board import filesystem, firmware, flasher, image, secure_cert
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
-from rootlet.emulator.download_mode import DownloadMode
+from support.download_mode import DownloadMode
 from rootlet.trust.roots import load_manifest
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mypy_boto3_iot import IoTClient
 from rootlet.cloud import registration
-from rootlet.emulator.download_mode import DownloadMode
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.sandbox.sandbox import Sandbox
 from support.device import SAMPLE, BuiltDevice
+from support.download_mode import DownloadMode
 
 
 def rootlet(directory: Path, *arguments: str) -> str:

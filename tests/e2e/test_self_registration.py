@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from mypy_boto3_iot import IoTClient
 from rootlet.cli.cloud.group import command as cloud
 from rootlet.cloud import jitr, jitr_rules, provisioning
-from rootlet.cloud import policy as policies
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority, Subject
+from rootlet.policies import rendering
 from support.device import BuiltDevice, fault_line, no_line
 from support.provisioning import role
 
@@ -34,16 +34,16 @@ def ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def policy(aws: IoTClient) -> str:
     name = "self-registration"
     if name not in {entry["policyName"] for entry in aws.list_policies()["policies"]}:
-        document = policies.render("arn:aws:iot:us-east-1:000000000000", "leaf", ["climate"])
+        document = rendering.render("arn:aws:iot:us-east-1:000000000000", "leaf", ["climate"])
         aws.create_policy(policyName=name, policyDocument=json.dumps(document))
     return name
 
 
 @pytest.fixture
 def also(aws: IoTClient) -> str:
-    name = policies.service_policy("jobs")
+    name = rendering.service_policy("jobs")
     if name not in {entry["policyName"] for entry in aws.list_policies()["policies"]}:
-        document = policies.render_service("arn:aws:iot:us-east-1:000000000000", "jobs")
+        document = rendering.render_service("arn:aws:iot:us-east-1:000000000000", "jobs")
         aws.create_policy(policyName=name, policyDocument=json.dumps(document))
     return name
 

@@ -9,11 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from mypy_boto3_iot import IoTClient
-from rootlet.cloud import messages, policy, registration
+from rootlet.cloud import messages, registration
 from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
+from rootlet.policies import rendering
 from rootlet.sandbox.sandbox import Sandbox
 from support.device import BuiltDevice, fault_line
 from support.mqtt import MqttClient
@@ -60,7 +61,7 @@ def customers(tmp_path: Path, aws: IoTClient) -> list[Customer]:
     """A CA and a device each, both under the policy ``shared-`` and the test's directory."""
     made = []
     shared = f"shared-{tmp_path.name}"
-    document = policy.render_customers(PREFIX, CUSTOMERS, ["climate"])
+    document = rendering.render_customers(PREFIX, CUSTOMERS, ["climate"])
     aws.create_policy(policyName=shared, policyDocument=json.dumps(document))
     for organization, application in CUSTOMERS.items():
         subject = Subject(organization=organization)
@@ -128,7 +129,7 @@ def test_without_the_condition_the_customers_are_not_kept_apart(
     sandbox: Sandbox, customers: list[Customer], aws: IoTClient, tmp_path: Path
 ) -> None:
     """That the test above would see a policy that does not tell the customers apart."""
-    document = without_conditions(policy.render_customers(PREFIX, CUSTOMERS, ["climate"]))
+    document = without_conditions(rendering.render_customers(PREFIX, CUSTOMERS, ["climate"]))
     aws.create_policy_version(policyName=f"shared-{tmp_path.name}", policyDocument=json.dumps(document), setAsDefault=True)
     acme, globex = customers
     assert f"acme: publish dt/globex/{acme.thing}/climate" in crossings(sandbox, acme, globex, tmp_path)

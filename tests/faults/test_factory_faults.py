@@ -1,6 +1,6 @@
 """Pull any plug at any time, start again: every board one identity, every identity one board, and the books in order.
 
-A short slice of what tests/campaign/factory_faults.py sweeps with many seeds.
+A short slice of what campaign/factory_faults.py sweeps with many seeds.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from rootlet.board import flasher, partitions
 from rootlet.board.chip import Chip
-from rootlet.emulator.download_mode import DownloadMode
 from rootlet.errors import RootletError
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
@@ -23,6 +22,7 @@ from rootlet.factory.schema import State
 from rootlet.factory.station import Phase, PortStatus, prove
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
+from support.download_mode import DownloadMode
 from support.factory_line import BATCH, FactoryLine, mac, unlocked
 
 

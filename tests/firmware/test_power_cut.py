@@ -1,7 +1,7 @@
 """Power fails within every single flash operation of an outbox's life, on the virtual board's flash under the real LittleFS.
 
 A cut write leaves its first half, a cut erase leaves noise. What the test cannot show: cells that read differently from
-one time to the next, as real NOR flash does after a brown-out. More seeds: ``tests/campaign/power_cuts.py``.
+one time to the next, as real NOR flash does after a brown-out. More seeds: ``campaign/power_cuts.py``.
 """
 
 from pathlib import Path

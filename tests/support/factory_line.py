@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import pytest
 from rootlet.board import image, partitions, secure_cert
 from rootlet.board.definition import load_board
-from rootlet.emulator.download_mode import DownloadMode
 from rootlet.factory import views
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
@@ -30,6 +29,8 @@ from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
 from rootlet.trust.roots import load_manifest
+
+from support.download_mode import DownloadMode
 
 PASSPHRASE = "correct horse battery staple"
 BATCH = "monday"

@@ -18,7 +18,6 @@ from rootlet.advisor.chains import HOST, KINDS, Chains
 from rootlet.board import filesystem, image, inspect_image, secure_cert
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
-from rootlet.cloud import policy
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.errors import BadInput
 from rootlet.files import write_secret
@@ -26,6 +25,7 @@ from rootlet.pki import certificates, keys
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
+from rootlet.policies import rendering
 from rootlet.trust.roots import load_manifest
 
 THING = "advisor-1"
@@ -146,8 +146,8 @@ def own_policies(application: Path, config: Path | None) -> list[dict[str, Any]]
         return []
     prefix = "arn:aws:iot:eu-west-1:123456789012"
     return [
-        policy.render(prefix, "leaf", ["reading"]),
-        *(policy.render_service(prefix, name) for name in ("shadow", "jobs")),
+        rendering.render(prefix, "leaf", ["reading"]),
+        *(rendering.render_service(prefix, name) for name in ("shadow", "jobs")),
     ]
 
 

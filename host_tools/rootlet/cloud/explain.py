@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.cloud.application_check import denied
+from rootlet.cloud.attached_policies import from_aws
 from rootlet.cloud.client import aws_errors
-from rootlet.cloud.policy_simulation import from_aws, simulate
 from rootlet.pki.identity import certificate_id
 from rootlet.policies.application import Application
+from rootlet.policies.application_check import denied
+from rootlet.policies.simulation import simulate
 from rootlet.trust.model import Certificate
 
 if TYPE_CHECKING:

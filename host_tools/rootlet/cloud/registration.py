@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rootlet.cloud import policy as policies
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import RootletError
+from rootlet.policies import rendering
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -109,11 +109,11 @@ def _register(
     done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
     _thing(iot, identity.thing, thing, done.changes)
     prefix = done.certificate_arn.rpartition(":")[0]
-    done.policies = [policy or f"rootlet-{application}", *map(policies.service_policy, services)]
+    done.policies = [policy or f"rootlet-{application}", *map(rendering.service_policy, services)]
     if policy is None:
-        _policy(iot, done.policies[0], policies.render(prefix, application, streams, topics), done.changes)
+        _policy(iot, done.policies[0], rendering.render(prefix, application, streams, topics), done.changes)
     for service in services:
-        _policy(iot, policies.service_policy(service), policies.render_service(prefix, service), done.changes)
+        _policy(iot, rendering.service_policy(service), rendering.render_service(prefix, service), done.changes)
     _attach(iot, done)
 
 
@@ -199,7 +199,7 @@ def _group(iot: "IoTClient", name: str, changes: list[str]) -> None:
 
 def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: list[str]) -> None:
     with _absent():
-        if not policies.same(iot.get_policy(policyName=name)["policyDocument"], wanted):
+        if not rendering.same(iot.get_policy(policyName=name)["policyDocument"], wanted):
             raise RootletError(
                 f"policy {name} exists and allows something else",
                 hint="name the same streams and topics, choose another --application, or attach it with --policy",

@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 from flashkit import mint
 from rootlet.board import inspect_image
 from rootlet.cli.main import rootlet
-from rootlet.emulator.download_mode import DownloadMode
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity
+from support.download_mode import DownloadMode
 
 
 def run(*arguments: str | Path) -> Result:

@@ -12,11 +12,11 @@ from flashkit import BUILT, CONFIG, mint
 from rootlet.board import filesystem, flasher, image, inspect_board, inspect_image, repair, secure_cert
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
-from rootlet.emulator.download_mode import DownloadMode
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki import certificates
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
+from support.download_mode import DownloadMode
 
 CHIPS = {
     "esp32": "esp32_generic",

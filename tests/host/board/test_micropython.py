@@ -17,10 +17,10 @@ from rootlet.board.chip import Chip
 from rootlet.board.definition import Board, load_board
 from rootlet.cli.board import image as cli
 from rootlet.cli.board import micropython as micropython_cli
-from rootlet.emulator.download_mode import DownloadMode
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
+from support.download_mode import DownloadMode
 
 
 @pytest.mark.parametrize("key", BUILDS)

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 from mypy_boto3_iot import IoTClient
 from rootlet import resources
-from rootlet.cloud import policy, registration
-from rootlet.cloud.policy_check import check
+from rootlet.cloud import registration
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
-from rootlet.policies import document
+from rootlet.policies import document, rendering
+from rootlet.policies.check import check
 
 PREFIX = "arn:aws:iot:eu-west-1:123456789012"
 THING = "${iot:Connection.Thing.ThingName}"
@@ -45,12 +45,14 @@ def run() -> Run:
 @pytest.mark.parametrize(
     "made",
     [
-        policy.render(PREFIX, "leaf", ["climate"]),
-        policy.render_service(PREFIX, "shadow"),
-        policy.render_service(PREFIX, "shadow:" + "x" * 64),
-        policy.render_service(PREFIX, "jobs"),
-        policy.render_customers(PREFIX, {"Acme": "acme", "Globex Ltd": "globex"}, ["climate"]),
-        policy.render_customers(PREFIX, {f"customer-{number}": f"customer-{number}" for number in range(20)}, ["climate"]),
+        rendering.render(PREFIX, "leaf", ["climate"]),
+        rendering.render_service(PREFIX, "shadow"),
+        rendering.render_service(PREFIX, "shadow:" + "x" * 64),
+        rendering.render_service(PREFIX, "jobs"),
+        rendering.render_customers(PREFIX, {"Acme": "acme", "Globex Ltd": "globex"}, ["climate"]),
+        rendering.render_customers(
+            PREFIX, {f"customer-{number}": f"customer-{number}" for number in range(20)}, ["climate"]
+        ),
     ],
 )
 def test_what_is_rendered_fits_and_gives_no_reason_for_a_warning(made: dict[str, Any]) -> None:
@@ -60,8 +62,8 @@ def test_what_is_rendered_fits_and_gives_no_reason_for_a_warning(made: dict[str,
 
 def test_a_service_has_a_policy_of_its_own_with_no_wildcard_but_for_the_ids_of_jobs() -> None:
     longest = "x" * 64
-    assert all("*" not in json.dumps(policy.render_service(PREFIX, name)) for name in ("shadow", f"shadow:{longest}"))
-    made = json.dumps(policy.render_service(PREFIX, "jobs"))
+    assert all("*" not in json.dumps(rendering.render_service(PREFIX, name)) for name in ("shadow", f"shadow:{longest}"))
+    made = json.dumps(rendering.render_service(PREFIX, "jobs"))
     assert made.count("*") == made.count("/jobs/*/update") == 2
 
 
@@ -82,7 +84,7 @@ def test_a_device_may_use_the_services_that_its_policy_was_made_for_and_no_other
 
         kind = service.partition(":")[0]
         path = service.replace(":", "/name/")
-        requests, answers = policy.SERVICES[kind]
+        requests, answers = rendering.SERVICES[kind]
         assert answers == subscribed(kind)
         for request in requests:
             topic = path + "/" + request.replace("+", "job-1")
@@ -118,13 +120,13 @@ def test_a_service_that_no_device_has_is_refused_by_its_name(run: Run, service: 
 )
 def test_customers_that_no_policy_can_tell_apart_are_refused(customers: dict[str, str], about: str) -> None:
     with pytest.raises(BadInput, match=about):
-        policy.render_customers(PREFIX, customers, ["climate"])
+        rendering.render_customers(PREFIX, customers, ["climate"])
 
 
 def test_render_asks_aws_for_region_and_account(run: Run, aws: IoTClient) -> None:
     done = run("render", "--customer", "Acme=acme", "--customer", "globex")
     made = json.loads(done.stdout)
-    assert made == policy.render_customers(
+    assert made == rendering.render_customers(
         "arn:aws:iot:us-east-1:000000000000", {"Acme": "acme", "globex": "globex"}, ["climate"]
     )
 
@@ -179,7 +181,7 @@ def test_check_exits_with_1_where_there_is_an_error(run: Run, tmp_path: Path) ->
 
 
 def test_check_reads_a_policy_from_aws(run: Run, aws: IoTClient) -> None:
-    aws.create_policy(policyName="narrow", policyDocument=json.dumps(policy.render(PREFIX, "leaf", ["climate"])))
+    aws.create_policy(policyName="narrow", policyDocument=json.dumps(rendering.render(PREFIX, "leaf", ["climate"])))
     assert "narrow" in run("check", "narrow").stdout
     absent = run("check", "absent")
     assert isinstance(absent.exception, RootletError)
@@ -190,7 +192,7 @@ def test_simulate_says_by_which_statement_and_with_which_values(run: Run, tmp_pa
     ca = Authority.create(tmp_path / "ca", b"correct horse", name="CA", subject=Subject(organization="Acme"))
     ca.issue("pump-1").save(tmp_path / "pump-1")
     rendered = tmp_path / "policy.json"
-    rendered.write_text(json.dumps(policy.render_customers(PREFIX, {"Acme": "acme", "Globex": "globex"}, ["climate"])))
+    rendered.write_text(json.dumps(rendering.render_customers(PREFIX, {"Acme": "acme", "Globex": "globex"}, ["climate"])))
     asked = ("simulate", tmp_path / "pump-1")
     done = run(*asked, "publish", "dt/acme/pump-1/climate", "--policy-file", rendered)
     assert done.exit_code == 0, done.output

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from mypy_boto3_iot import IoTClient
-from rootlet.cloud import policy, registration
+from rootlet.cloud import registration
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
+from rootlet.policies import rendering
 
 Cloud = Callable[..., Result]
 
@@ -47,7 +48,7 @@ def test_a_service_adds_a_policy_also_to_a_device_that_is_registered(aws: IoTCli
     def register(*services: str) -> list[str]:
         done = registration.register(aws, identity, application="leaf", streams=["climate"], services=services)
         attached = aws.list_attached_policies(target=done.certificate_arn)["policies"]
-        assert {entry.get("policyName") for entry in attached} == {"rootlet-leaf", *map(policy.service_policy, services)}
+        assert {entry.get("policyName") for entry in attached} == {"rootlet-leaf", *map(rendering.service_policy, services)}
         return done.changes
 
     register()
@@ -94,7 +95,7 @@ def test_a_policy_of_that_name_that_allows_something_else_is_not_touched(aws: Io
 
 
 def test_the_policy_names_every_topic_and_has_no_wildcard() -> None:
-    document = policy.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["climate"])
+    document = rendering.render("arn:aws:iot:eu-west-1:123456789012", "leaf", ["climate"])
     text = json.dumps(document)
     assert "*" not in text
     assert "?" not in text

@@ -10,8 +10,8 @@ from rootlet.advisor.grading import CaseVerdict, failed, not_run, passed, warned
 from rootlet.advisor.packets import Connect, Packet, Publish, Subscribe
 from rootlet.advisor.stage import Client, Clock, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
-from rootlet.cloud import policy_check
 from rootlet.errors import BadInput
+from rootlet.policies.check import check
 
 SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/[^/]+)?/(?P<what>.+)")
 JOBS = re.compile(r"\$aws/things/(?P<thing>[^/]+)/jobs/(?P<what>.+)")
@@ -67,7 +67,7 @@ def least_privilege(timeline: Timeline) -> CaseVerdict:
     if not notes:
         return not_run("a device does not show its policy: give it with --policy-file")
     try:
-        found = [finding for note in notes for finding in policy_check.check("the policy", note.facts["policy"])]
+        found = [finding for note in notes for finding in check("the policy", note.facts["policy"])]
     except BadInput as error:
         return failed(str(error))
     jobs = (

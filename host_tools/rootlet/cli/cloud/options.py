@@ -24,10 +24,10 @@ Services = TypeVar("Services", str, tuple[str, ...], None)
 
 def known(_context: click.Context, _parameter: click.Parameter, given: Services) -> Services:
     """Callback of an option that takes services, one or several."""
-    from rootlet.cloud import policy
+    from rootlet.policies import rendering
 
     try:
-        policy.check_services([given] if isinstance(given, str) else given or ())
+        rendering.check_services([given] if isinstance(given, str) else given or ())
     except BadInput as error:
         raise click.BadParameter(f"{error}; {error.hint}") from None
     return given

@@ -16,7 +16,7 @@ from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
-    from rootlet.cloud.policy_simulation import Simulation
+    from rootlet.policies.simulation import Simulation
 
 
 @panels.group(name="policy")
@@ -67,19 +67,19 @@ def render(
     issued its certificate. Customers whose application is called as their organization share one set of statements, so
     that many fit into the 2048 characters of a policy.
     """
-    from rootlet.cloud import policy
+    from rootlet.policies import rendering
 
     wanted = registering.wanted(application, streams, (), app)
     if service and customers:
         raise BadInput("a service's policy is the same for all customers", hint="render it without --customer")
     prefix = arn_prefix or account.arn_prefix()
     if service:
-        document = policy.render_service(prefix, service)
+        document = rendering.render_service(prefix, service)
     elif customers:
         named = dict((entry.rpartition("=")[::2] if "=" in entry else (entry, entry)) for entry in customers)
-        document = policy.render_customers(prefix, named, wanted.streams, wanted.topics)
+        document = rendering.render_customers(prefix, named, wanted.streams, wanted.topics)
     else:
-        document = policy.render(prefix, application, wanted.streams, wanted.topics)
+        document = rendering.render(prefix, application, wanted.streams, wanted.topics)
     emit_json(document)
     for name in () if service else wanted.services:
         err.print(f"the application uses {name}, whose policy is: rootlet cloud policy render --service {name}")
@@ -105,7 +105,7 @@ def check(policies: tuple[str, ...], app: Path | None, application: str, as_json
     """
     from dataclasses import asdict
 
-    from rootlet.cloud import application_check
+    from rootlet.policies import application_check
 
     read = registering.readable(app) if app else None
     found = application_check.check(dict(map(_document, policies)), application, read)
@@ -123,7 +123,7 @@ def check(policies: tuple[str, ...], app: Path | None, application: str, as_json
 
 def _document(policy: str) -> tuple[str, str]:
     """A policy's name and text, from a file or from AWS IoT."""
-    from rootlet.cloud import policy_simulation
+    from rootlet.cloud import attached_policies
     from rootlet.files import read_input
 
     path = Path(policy)
@@ -131,7 +131,7 @@ def _document(policy: str) -> tuple[str, str]:
         return path.name, read_input(path, "policy").decode(errors="replace")
     if "/" in policy or policy.endswith(".json"):
         raise BadInput(f"policy not found: {policy}", hint="check the path")
-    return policy, policy_simulation.read_policy(account.iot(), policy)
+    return policy, attached_policies.read_policy(account.iot(), policy)
 
 
 @command.command(
@@ -174,11 +174,12 @@ def simulate(
     ACTION is connect, publish, retainpublish, subscribe or receive; TARGET is a client ID, a topic or a topic filter.
     Exits with 1 where it is denied.
     """
-    from rootlet.cloud import policy_simulation
+    from rootlet.cloud import attached_policies
+    from rootlet.policies import simulation
 
     named = pairs(attributes)
     if policies:
-        device = policy_simulation.from_files(
+        device = simulation.from_files(
             Path(certificate),
             list(policies),
             client_id=client_id,
@@ -189,8 +190,8 @@ def simulate(
     elif thing or attributes or arn_prefix:
         raise BadInput("--thing, --attribute and --arn-prefix go with --policy-file", hint="leave them out: AWS knows them")
     else:
-        device = policy_simulation.from_aws(account.iot(), certificate, client_id=client_id)
-    done = policy_simulation.simulate(device, action, target)
+        device = attached_policies.from_aws(account.iot(), certificate, client_id=client_id)
+    done = simulation.simulate(device, action, target)
     if as_json:
         emit_json(done.as_dict())
     else:

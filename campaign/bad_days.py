@@ -1,4 +1,4 @@
-"""Bad days of a device, seed after seed: ``tests/campaign/bad_days.py [--seed N] [--runs N] [--jobs N] [--results FILE]``.
+"""Bad days of a device, seed after seed: ``python -m campaign.bad_days [--seed N] [--runs N] [--jobs N] [--results FILE]``.
 
 A virtual board stores numbered readings and says which of them it promised; the cloud sends it numbered messages. Meanwhile
 a seeded hand troubles the network, the radio, the clock and the flash, and resets the board (``day.py``). A failing seed is
@@ -18,9 +18,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from rootlet import resources
 
@@ -89,7 +86,7 @@ def main() -> None:
                 print(f"seed {outcome['seed']}: {problem}", flush=True)
             if outcome["problems"]:
                 print(
-                    f"  again: {Path(__file__).name} --seed {outcome['seed']} --runs 1 --events {arguments.events}",
+                    f"  again: python -m campaign.bad_days --seed {outcome['seed']} --runs 1 --events {arguments.events}",
                     flush=True,
                 )
             if number % 20 == 0:

@@ -1,4 +1,4 @@
-"""The long sweep of the factory's faults: ``tests/campaign/factory_faults.py [--seed N] [--runs N]``.
+"""The long sweep of the factory's faults: ``python -m campaign.factory_faults [--seed N] [--runs N]``.
 
 Each seed is a day on the line: 8 mock boards, the real command and the real esptool, registration with the sandbox, and
 several rounds in which something goes wrong at a place that the seed chooses. Every fourth day the boards are fresh and
@@ -22,9 +22,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 import boto3
 from rootlet.board import image

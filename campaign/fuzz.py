@@ -1,4 +1,4 @@
-"""Hostile bytes for everything that the device parses: ``tests/campaign/fuzz.py [--seed N] [--runs N] [--cases N]``.
+"""Hostile bytes for everything that the device parses: ``python -m campaign.fuzz [--seed N] [--runs N] [--cases N]``.
 
 Packets from the server, the credential partition, the configuration and its overrides, segments of the outbox, commands, and
 the documents of shadow and jobs: whatever they hold, the device must answer with the error that it documents, and with no

@@ -1,22 +1,15 @@
-"""A long life on one connection: ``tests/campaign/soak.py [--messages N]``, a million by default.
+"""A long life on one connection: ``python -m campaign.soak [--messages N]``, a million by default.
 
 The device's session publishes N messages with QoS 1 to a real mosquitto over mutual TLS. Each must arrive, and after
 the last the heap must be what it was after the first thousand.
 """
 
-# ruff: noqa: E402
-
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1])]
-sys.path[:0] = [str(Path(__file__).parents[2] / "bench")]
 
 import paho.mqtt.client as paho
 import session
@@ -34,7 +27,7 @@ def run(messages: int) -> dict[str, Any]:
         arrived += 1
 
     with tempfile.TemporaryDirectory() as scratch:
-        testbed = session.Bench(Path(scratch))
+        testbed = session.Testbed(Path(scratch))
         with testbed.broker:
             watcher = paho.Client(CallbackAPIVersion.VERSION2)
             watcher.on_message = count

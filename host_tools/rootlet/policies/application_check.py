@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rootlet.cloud import policy_check
-from rootlet.cloud.policy import needs
-from rootlet.cloud.policy_check import PolicyFinding
-from rootlet.cloud.policy_simulation import SimulatedConnection, arn_prefix
+from rootlet.policies import check as policy_check
 from rootlet.policies import document
 from rootlet.policies.application import Application
+from rootlet.policies.check import PolicyFinding
 from rootlet.policies.decision import decide
 from rootlet.policies.document import Policy
+from rootlet.policies.rendering import needs
+from rootlet.policies.simulation import SimulatedConnection, arn_prefix
 from rootlet.policies.variables import THING_NAME, Thing, Variables, of_connection
 
 SOME_THING = "THING"

@@ -1,31 +1,26 @@
-"""Would this device be allowed to do that? Decided here, from what AWS has, or from files alone."""
+"""What a device's policies would decide about one action, without asking AWS."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography import x509
 
-from rootlet.cloud.client import aws_errors
-from rootlet.cloud.policy_check import DATA_PLANE
 from rootlet.errors import BadInput
 from rootlet.files import read_input
-from rootlet.pki.identity import CERTIFICATE, certificate_id, common_name, load_certificates
+from rootlet.pki.identity import CERTIFICATE, common_name, load_certificates
 from rootlet.policies import document, patterns
+from rootlet.policies.check import DATA_PLANE
 from rootlet.policies.decision import Decision, decide
 from rootlet.policies.document import Policy
 from rootlet.policies.variables import Thing, Variables, of_connection
-
-if TYPE_CHECKING:
-    from mypy_boto3_iot import IoTClient
 
 _ACTIONS = {"connect": "Connect", "publish": "Publish", "retainpublish": "RetainPublish", "receive": "Receive"} | {
     "subscribe": "Subscribe"
 }
 _PREFIX = re.compile(r"arn:[\w-]+:iot:[\w-]+:\d{12}")
-_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ def from_files(
     attributes: Mapping[str, str] | None = None,
     prefix: str | None = None,
 ) -> SimulatedConnection:
-    """Nothing is asked of AWS: the thing is called as ``thing``, or as the certificate's common name.
+    """The connection that files describe: the thing is named ``thing``, or by the certificate's common name.
 
     ``prefix`` is taken from the policies where none is given. Raises BadInput.
     """
@@ -115,52 +110,9 @@ def from_files(
     return SimulatedConnection(leaf, client_id, known, parsed, prefix)
 
 
-def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None) -> SimulatedConnection:
-    """What AWS has about a certificate: its id, or a path. ``client_id`` is its thing's name where none is given."""
-    wanted = certificate if _ID.fullmatch(certificate) else certificate_id(read_certificate(Path(certificate)))
-    with aws_errors():
-        found = iot.describe_certificate(certificateId=wanted)["certificateDescription"]
-        arn = found["certificateArn"]
-        leaf = x509.load_pem_x509_certificate(found["certificatePem"].encode())
-        things = iot.list_principal_things(principal=arn)["things"]
-        client_id = client_id or next(iter(things), common_name(leaf))
-        targets, thing = [arn], None
-        if client_id in things:
-            about = iot.describe_thing(thingName=client_id)
-            thing = Thing(client_id, about.get("thingTypeName"), about.get("attributes") or {})
-            targets += _groups(iot, client_id)
-        names = dict.fromkeys(name for target in targets for name in _attached(iot, target))
-        parsed = [document.parse(name, iot.get_policy(policyName=name)["policyDocument"]) for name in names]
-    return SimulatedConnection(leaf, client_id, thing, tuple(parsed), arn.rpartition(":")[0], found["status"])
-
-
-def read_policy(iot: "IoTClient", name: str) -> str:
-    """The document of a policy in AWS IoT. Raises RootletError."""
-    with aws_errors():
-        return iot.get_policy(policyName=name)["policyDocument"]
-    raise AssertionError  # aws_errors() never swallows
-
-
 def read_certificate(path: Path) -> x509.Certificate:
     """The certificate of a device's directory, or of a PEM file. Raises BadInput."""
     return load_certificates(path / CERTIFICATE if path.is_dir() else path)[0]
-
-
-def _attached(iot: "IoTClient", target: str) -> Iterator[str]:
-    for page in iot.get_paginator("list_attached_policies").paginate(target=target):
-        for entry in page["policies"]:
-            yield entry.get("policyName", "")
-
-
-def _groups(iot: "IoTClient", thing: str) -> Iterator[str]:
-    """The ARNs of the groups that a thing is in, and of those around them."""
-    pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
-    names = [group.get("groupName", "") for page in pages for group in page["thingGroups"]]
-    for name in names:  # grows while it is walked
-        group = iot.describe_thing_group(thingGroupName=name)
-        yield group["thingGroupArn"]
-        parent = group.get("thingGroupMetadata", {}).get("parentGroupName")
-        names += [parent] if parent and parent not in names else []
 
 
 def arn_prefix(policies: Sequence[Policy]) -> str:

@@ -1,4 +1,4 @@
-"""Hostile input for what the host parses: ``tests/campaign/host_fuzz.py [--seed N] [--examples N]``.
+"""Hostile input for what the host parses: ``python -m campaign.host_fuzz [--seed N] [--examples N]``.
 
 The credential partition, certificates and requests for them, MQTT packets, policies and what they decide, the configuration:
 whatever they hold, the answer is a result or the error that is documented. Hypothesis draws and shrinks the cases; the same
@@ -9,16 +9,12 @@ import argparse
 import contextlib
 import json
 import ssl
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes

@@ -1,4 +1,4 @@
-"""The power fails at every flash operation, seed after seed: ``tests/campaign/power_cuts.py [--seed N] [--runs N]``.
+"""The power fails at every flash operation, seed after seed: ``python -m campaign.power_cuts [--seed N] [--runs N]``.
 
 Each run is one life of an outbox on the virtual board's flash, cut within one write or erase, and a second boot that
 delivers. Every reading that was promised must arrive, none damaged, and nothing may be left over. A failing run is printed
@@ -6,12 +6,8 @@ with its seed and the number of the operation, and reproduces exactly.
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from support import power_cut
 
