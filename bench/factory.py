@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
 import boto3
 from rootlet.board import image
-from rootlet.board.chip import BITS_PER_BYTE, Chip
+from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
 from rootlet.board.images import load
 from rootlet.cloud import lifecycle
@@ -47,6 +47,7 @@ from support.download_mode import DownloadMode
 from support.factory_line import PASSPHRASE, FactoryLine, mac, unlocked
 
 BAUD = 921_600
+BITS_PER_BYTE = 10  # on a serial line: start, eight, stop
 ROM_BAUD = 115_200
 ASSETS = 700_000  # random bytes in the image: with them it is as long on the wire as one with MicroPython
 SWAP = 0.4  # seconds that a mock stays away before the next one is there: the station must notice

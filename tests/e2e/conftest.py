@@ -39,7 +39,7 @@ def registered(make_device: MakeDevice, aws: IoTClient) -> MakeDevice:
     def make(thing: str) -> BuiltDevice:
         device = make_device(thing)
         assert device.identity
-        registration.register(aws, device.identity, application="leaf", streams=["climate"])
+        registration.register(aws, device.identity, registration.RegistrationRequest("leaf", ["climate"]))
         return device
 
     return make
@@ -52,7 +52,7 @@ def registered_with_less(registered: MakeDevice, aws: IoTClient) -> Callable[[st
     def make(thing: str, lacking: str) -> BuiltDevice:
         device = registered(thing)
         assert device.identity
-        done = registration.register(aws, device.identity, application="leaf", streams=["climate"])
+        done = registration.register(aws, device.identity, registration.RegistrationRequest("leaf", ["climate"]))
         document: dict[str, Any] = json.loads(aws.get_policy(policyName=done.policies[0])["policyDocument"])
         document["Statement"] = [entry for entry in document["Statement"] if entry["Action"] != lacking]
         for entry in document["Statement"]:

@@ -26,9 +26,11 @@ def test_every_stream_of_the_page_is_acknowledged_and_its_topic_subscribed(
     registration.register(
         aws,
         device.identity,
-        application="page",
-        streams=[use.name for use in does.streams],
-        topics=[use.name for use in does.topics],
+        registration.RegistrationRequest(
+            application="page",
+            streams=[use.name for use in does.streams],
+            topics=[use.name for use in does.topics],
+        ),
     )
     with device.boot() as board:
         board.wait_for("telemetry: climate acknowledged")

@@ -27,7 +27,7 @@ def test_a_fresh_chip_flashed_by_command_connects_to_the_cloud(
 ) -> None:
     authority.issue("flashed-1").save(tmp_path / "devices" / "flashed-1")
     identity = DeviceIdentity.load(tmp_path / "devices" / "flashed-1")
-    registration.register(aws, identity, application="leaf", streams=["climate"])
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     facts = sandbox.facts
     (tmp_path / "config.json").write_text(json.dumps({"endpoint": facts.endpoint, "port": facts.mqtt_port}))
     golden = ["image", "build", "--config", "config.json", "--app", str(SAMPLE), "--sandbox-root", facts.root]

@@ -81,7 +81,7 @@ def test_a_device_with_this_identity_connects(
     issue: Callable[[Path], DeviceIdentity], sandbox: Sandbox, aws: IoTClient, tmp_path: Path
 ) -> None:
     identity = issue(tmp_path)
-    registration.register(aws, identity, application="leaf", streams=["climate"])
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     endpoint = sandbox.facts.endpoint
     config = {"endpoint": endpoint, "port": sandbox.facts.mqtt_port}
     device = BuiltDevice(tmp_path, identity, config, sandbox.root_pem, resolve={endpoint: "127.0.0.1"})

@@ -28,7 +28,7 @@ def files(aws: IoTClient, authority: Authority, tmp_path: Path) -> MakeFiles:
     def make(thing: str) -> Path:
         identity = authority.issue(thing)
         identity.save(tmp_path / thing)
-        registration.register(aws, identity, application="leaf", streams=["climate"])
+        registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
         return tmp_path / thing
 
     return make

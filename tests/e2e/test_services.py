@@ -93,7 +93,7 @@ def using(make_device: MakeDevice, aws: IoTClient, tmp_path: Path) -> UseService
     def make(thing: str, source: str, *services: str) -> BuiltDevice:
         device = make_device(thing)
         assert device.identity
-        registration.register(aws, device.identity, application=thing, streams=["climate"], services=services)
+        registration.register(aws, device.identity, registration.RegistrationRequest(thing, ["climate"], services=services))
         device.config = {**device.config, "application": thing}
         device.application = tmp_path / f"{thing}.py"
         device.application.write_text(source)

@@ -67,7 +67,7 @@ def customers(tmp_path: Path, aws: IoTClient) -> list[Customer]:
         subject = Subject(organization=organization)
         ca = Authority.create(tmp_path / application, b"correct horse battery", name=f"{application} CA", subject=subject)
         identity = ca.issue(f"{application}-{tmp_path.name[-12:]}")
-        registration.register(aws, identity, application=application, streams=["climate"], policy=shared)
+        registration.register(aws, identity, registration.RegistrationRequest(application, ["climate"], policy=shared))
         made.append(Customer(application, identity))
     return made
 

@@ -6,8 +6,8 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Self, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rootlet.advisor import packets
 from rootlet.advisor.chains import ServerChain
@@ -74,9 +74,6 @@ class Behaviour:
     tls12_only: bool = False
     stall: bool = False
     """TCP is accepted and nothing is read."""
-
-    def but(self, *, withhold: tuple[type[Packet], ...] = ()) -> Self:
-        return replace(self, withhold=frozenset(withhold))
 
 
 @dataclass

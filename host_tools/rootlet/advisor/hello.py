@@ -59,15 +59,14 @@ class HelloReader:
     def __init__(self) -> None:
         self._raw = bytearray()
         self.done = False
-        self.is_tls = True
 
     def feed(self, data: bytes) -> Hello | None:
-        """The ClientHello once it is there; None before, and where what comes is no TLS."""
+        """The ClientHello once it is there; None before, and where the bytes are not TLS."""
         if self.done:
             return None
         self._raw += data
         if self._raw[0] != 22:
-            self.done, self.is_tls = True, False
+            self.done = True
             return None
         message = self._handshake_bytes()
         if len(message) < 4 or len(message) < 4 + (size := int.from_bytes(message[1:4], "big")):
@@ -76,7 +75,6 @@ class HelloReader:
         try:
             return _parse(message[4 : 4 + size])
         except IndexError:
-            self.is_tls = False
             return None
 
     def _handshake_bytes(self) -> bytes:

@@ -171,11 +171,6 @@ class Decoder:
             packets.append(_decode(first, body))
         return packets
 
-    @property
-    def incomplete(self) -> int:
-        """Bytes of a packet that is not complete yet."""
-        return len(self._buffer)
-
     def _end(self) -> int | None:
         length = 0
         for at in range(1, 5):

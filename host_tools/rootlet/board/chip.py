@@ -23,9 +23,6 @@ SECTOR = 0x1000
 BAUD = 460_800
 """What every usual USB bridge carries; esptool itself begins at 115,200."""
 
-BITS_PER_BYTE = 10
-"""On a serial line: start, eight, stop."""
-
 NO_ANSWER = "check cable and port; hold BOOT, press EN, release BOOT; close any program that uses the port"
 
 Progress = Callable[[int], None]
@@ -38,10 +35,6 @@ class Wire:
 
     sent: int = 0
     received: int = 0
-
-    def seconds_at(self, baud: int) -> float:
-        """How long those bytes take on a serial line, one way at a time: the physical limit."""
-        return (self.sent + self.received) * BITS_PER_BYTE / baud
 
 
 class Unreachable(RootletError):  # noqa: N818 - reads as what it is where it is raised

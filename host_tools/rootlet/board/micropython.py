@@ -20,9 +20,6 @@ from rootlet.errors import BadInput
 OLDEST = (1, 23)
 """The first release with the modules ``tls`` and ``vfs`` that ``leaf`` imports."""
 
-VFS_IMPLIED = (1, 26)
-"""From this release on ``vfs`` has no entry in the partition table."""
-
 TABLE_OFFSET = 0x8000
 BOOTLOADER_OFFSETS = (0x0, 0x1000)  # all later chips; ESP32 and ESP32-S2
 _MAGIC = 0xE9

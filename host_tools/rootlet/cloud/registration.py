@@ -43,6 +43,26 @@ class ThingProperties:
 PLAIN = ThingProperties()
 
 
+@dataclass(frozen=True)
+class RegistrationRequest:
+    """How a device is registered.
+
+    By default the policy ``rootlet-<application>`` is created for ``streams`` and ``topics`` (those that the application
+    subscribes to) and attached; ``policy`` names an existing one to attach as it is instead. Each of ``services`` adds a
+    policy. ``with_ca`` registers the certificate under its issuing CA, which must be registered. A deactivated certificate
+    stays deactivated unless ``activate`` is set.
+    """
+
+    application: str = "leaf"
+    streams: Sequence[str] = ()
+    topics: Sequence[str] = ()
+    services: Sequence[str] = ()
+    policy: str | None = None
+    with_ca: bool = False
+    activate: bool = False
+    thing: ThingProperties = PLAIN
+
+
 @dataclass
 class RegistrationResult:
     """What is registered now, and what this run had to change for it."""
@@ -61,68 +81,46 @@ def endpoint(iot: "IoTClient") -> str:
     raise AssertionError
 
 
-def register(
-    iot: "IoTClient",
-    identity: Certified,
-    *,
-    application: str,
-    streams: Sequence[str],
-    topics: Sequence[str] = (),
-    services: Sequence[str] = (),
-    policy: str | None = None,
-    with_ca: bool = False,
-    activate: bool = False,
-    thing: ThingProperties = PLAIN,
-) -> RegistrationResult:
-    """Register the identity's certificate, its thing and a policy, and tie them together.
+def register(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest) -> RegistrationResult:
+    """Register the identity's certificate, its thing and its policies, and attach them to each other.
 
-    ``with_ca`` registers under the issuing CA, which must be registered itself. ``policy`` names an existing policy to
-    attach as it is; by default ``rootlet-<application>`` is made for ``streams`` and ``topics`` (those
-    that it subscribes to beside the device's own). Each of ``services`` adds a policy. A certificate that was deactivated
-    stays so unless ``activate`` is set. Raises RootletError.
+    Raises RootletError.
     """
     done = RegistrationResult(identity.thing, identity.certificate_id)
     with aws_errors():
         try:
-            _register(iot, identity, done, application, streams, topics, services, policy, with_ca, activate, thing)
+            _register(iot, identity, wanted, done)
         except ClientError as error:
             # Somebody was quicker between our look and our write, or our own first request arrived and its answer did not.
             if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
                 raise
-            _register(iot, identity, done, application, streams, topics, services, policy, with_ca, activate, thing)
+            _register(iot, identity, wanted, done)
     return done
 
 
-def _register(
-    iot: "IoTClient",
-    identity: Certified,
-    done: RegistrationResult,
-    application: str,
-    streams: Sequence[str],
-    topics: Sequence[str],
-    services: Sequence[str],
-    policy: str | None,
-    with_ca: bool,
-    activate: bool,
-    thing: ThingProperties,
-) -> None:
-    done.certificate_arn = _certificate(iot, identity, with_ca, activate, done.changes)
-    _thing(iot, identity.thing, thing, done.changes)
+def _register(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest, done: RegistrationResult) -> None:
+    done.certificate_arn = _certificate(iot, identity, wanted, done.changes)
+    _thing(iot, identity.thing, wanted.thing, done.changes)
     prefix = done.certificate_arn.rpartition(":")[0]
-    done.policies = [policy or f"rootlet-{application}", *map(rendering.service_policy, services)]
-    if policy is None:
-        _policy(iot, done.policies[0], rendering.render(prefix, application, streams, topics), done.changes)
-    for service in services:
+    done.policies = [
+        wanted.policy or f"rootlet-{wanted.application}",
+        *map(rendering.service_policy, wanted.services),
+    ]
+    if wanted.policy is None:
+        _policy(
+            iot, done.policies[0], rendering.render(prefix, wanted.application, wanted.streams, wanted.topics), done.changes
+        )
+    for service in wanted.services:
         _policy(iot, rendering.service_policy(service), rendering.render_service(prefix, service), done.changes)
     _attach(iot, done)
 
 
-def _certificate(iot: "IoTClient", identity: Certified, with_ca: bool, activate: bool, changes: list[str]) -> str:
+def _certificate(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest, changes: list[str]) -> str:
     with _absent():
         description = iot.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
         status = description["status"]
         if status != "ACTIVE":
-            if not activate or status == "REVOKED":
+            if not wanted.activate or status == "REVOKED":
                 raise RootletError(
                     f"certificate {identity.certificate_id} of {identity.thing} is {status}",
                     hint="issue a new one: a revoked certificate stays so"
@@ -133,7 +131,7 @@ def _certificate(iot: "IoTClient", identity: Certified, with_ca: bool, activate:
             changes.append(f"activated certificate {identity.certificate_id}")
         return description["certificateArn"]
     pem = identity.certificate.public_bytes(Encoding.PEM).decode()
-    if with_ca:
+    if wanted.with_ca:
         issuer = identity.issuers[0].public_bytes(Encoding.PEM).decode() if identity.issuers else ""
         answer = iot.register_certificate(certificatePem=pem, caCertificatePem=issuer, status="ACTIVE")
         arn = answer["certificateArn"]

@@ -61,7 +61,7 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
                 f"certificate {old.certificate_id} has no policy to take over", hint="rootlet cloud register it first"
             )
         for policy in policies:
-            registered = registration.register(iot, new, application="", streams=(), policy=policy)
+            registered = registration.register(iot, new, registration.RegistrationRequest(policy=policy))
             done.changes += registered.changes
     prove(new)
     return done

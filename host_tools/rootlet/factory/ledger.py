@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,7 +77,7 @@ class Ledger:
                     sa.insert(BATCHES).values(name=name, **columns).returning(BATCHES.c.id)
                 ).scalar_one()
                 connection.execute(sa.insert(IDENTITIES), [_fresh(batch_id, identity) for identity in identities])
-                entries = [self._entry("", "batch", "done", "", None, None, {"batch": name, **columns})]
+                entries = [self._entry("", "batch", "done", detail={"batch": name, **columns})]
                 entries += [self._opened(name, identity) for identity in identities]
                 _append(connection, entries)
         except sa.exc.IntegrityError:
@@ -111,13 +112,13 @@ class Ledger:
             if free is None:
                 return None
             _update(connection, free.thing, state=State.ASSIGNED, mac=board.mac, claim=_new_claim(self._station))
-            _append(connection, [self._entry(free.thing, "assign", "done", State.ASSIGNED, board.mac, None, {})])
+            _append(connection, [self._entry(free.thing, "assign", "done", state=State.ASSIGNED, mac=board.mac)])
             return _record(connection, free.thing)
 
     def refuse(self, mac: str, cause: str) -> None:
         """Write that the board ``mac`` was sent away, and why."""
         with self._database.writing() as connection:
-            _append(connection, [self._entry("", "refuse", "failed", "", mac, None, {"cause": cause})])
+            _append(connection, [self._entry("", "refuse", "failed", mac=mac, detail={"cause": cause})])
 
     def take_over(self, thing: str) -> IdentityRecord:
         """Claim an identity without its board: whoever worked on it before can no longer write."""
@@ -136,7 +137,7 @@ class Ledger:
                     f"{row.thing} is {row.state}: it cannot {step} now", hint="look at its entries in the ledger"
                 )
             _update(connection, row.thing, in_progress=step)
-            _append(connection, [self._entry(row.thing, step, "begin", row.state, row.mac, row.certificate_id, {})])
+            _append(connection, [self._entry(row.thing, step, "begin", **_where(row))])
 
     def finish(self, record: IdentityRecord, step: Step, *, certificate: x509.Certificate | None = None) -> IdentityRecord:
         """Write that ``step`` has acted; ISSUE brings the ``certificate``. Raises RootletError if it was not begun."""
@@ -151,7 +152,8 @@ class Ledger:
                 changes["certificate_pem"] = certificate.public_bytes(serialization.Encoding.PEM).decode()
             _update(connection, row.thing, **changes)
             certificate_id = changes.get("certificate_id", row.certificate_id)
-            _append(connection, [self._entry(row.thing, step, "done", changes["state"], row.mac, certificate_id, {})])
+            after = {"state": changes["state"], "mac": row.mac, "certificate_id": certificate_id}
+            _append(connection, [self._entry(row.thing, step, "done", **after)])
             return _record(connection, row.thing)
 
     def fail(self, record: IdentityRecord, step: Step, cause: str) -> None:
@@ -161,7 +163,7 @@ class Ledger:
             row = _begun(connection, record, step)
             _update(connection, row.thing, in_progress="", trouble=cause)
             detail = {"cause": cause}
-            _append(connection, [self._entry(row.thing, step, "failed", row.state, row.mac, row.certificate_id, detail)])
+            _append(connection, [self._entry(row.thing, step, "failed", **_where(row), detail=detail)])
 
     def restart(self, thing: str, *, release: bool = False) -> IdentityRecord:
         """Begin an unproved identity anew; with ``release`` on any board, not only on the one it was given to.
@@ -188,7 +190,7 @@ class Ledger:
             state, mac = (State.OPEN, None) if release else (State.ASSIGNED, row.mac)
             fresh = {"certificate_id": None, "certificate_pem": None, "trouble": None, "claim": None}
             _update(connection, thing, state=state, mac=mac, in_progress="", **fresh)
-            _append(connection, [self._entry(thing, "retry", "done", state, mac, None, {"old_mac": row.mac})])
+            _append(connection, [self._entry(thing, "retry", "done", state=state, mac=mac, detail={"old_mac": row.mac})])
             return _record(connection, thing)
 
     def scrap(self, thing: str, reason: str) -> None:
@@ -205,7 +207,10 @@ class Ledger:
                 raise RootletError(f"{thing} may be active in AWS", hint="revoke its certificate there first")
             _update(connection, thing, state=State.SCRAPPED, in_progress="", mac=None, trouble=None, claim=None)
             detail = {"reason": reason, "mac": row.mac}
-            _append(connection, [self._entry(thing, "scrap", "done", State.SCRAPPED, None, row.certificate_id, detail)])
+            entry = self._entry(
+                thing, "scrap", "done", state=State.SCRAPPED, certificate_id=row.certificate_id, detail=detail
+            )
+            _append(connection, [entry])
 
     def needs_revoking(self, thing: str) -> bool:
         """Whether AWS may trust a certificate of ``thing`` now, or come to: then REVOKE goes before ``scrap``."""
@@ -250,17 +255,18 @@ class Ledger:
 
     def _opened(self, batch: str, identity: NewIdentity) -> dict[str, Any]:
         what = {"batch": batch, "attributes": dict(identity.attributes), "serial": identity.serial}
-        return self._entry(identity.thing, "open", "done", State.OPEN, None, None, what)
+        return self._entry(identity.thing, "open", "done", state=State.OPEN, detail=what)
 
     def _entry(
         self,
         thing: str,
         step: str,
         phase: str,
-        state: str,
-        mac: str | None,
-        certificate_id: str | None,
-        detail: Mapping[str, Any],
+        *,
+        state: str = "",
+        mac: str | None = None,
+        certificate_id: str | None = None,
+        detail: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
         return {
             "at": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -273,6 +279,11 @@ class Ledger:
             "station": self._station,
             "detail": dict(detail),
         }
+
+
+def _where(row: sa.Row[Any]) -> dict[str, Any]:
+    """The columns of an identity that each entry about it repeats."""
+    return {"state": row.state, "mac": row.mac, "certificate_id": row.certificate_id}
 
 
 def _fresh(batch_id: int, identity: NewIdentity) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 from rootlet.errors import RootletError
 from rootlet.factory import worker
 from rootlet.factory.floor import Floor
+from rootlet.factory.schema import Step
 from rootlet.factory.signing import SigningDesk
 from rootlet.factory.station import Phase, PortStatus
 from rootlet.factory.watch import Ports
@@ -41,7 +42,7 @@ class _Port:
 class Summary:
     """What a run did: how many boards ended in which way, and what went wrong with the others."""
 
-    ended: dict[Phase, int] = field(default_factory=dict)
+    ended: dict[Phase | Step, int] = field(default_factory=dict)
     troubles: list[tuple[str, PortStatus]] = field(default_factory=list)
     seconds: float = 0.0
 

@@ -61,13 +61,15 @@ class Registrar:
         registration.register(
             self._iot,
             PublicIdentity(record.thing, record.certificate, self._issuers),
-            application=self._plan.application,
-            streams=self._plan.streams,
-            topics=self._plan.topics,
-            services=self._plan.services,
-            policy=self._plan.policy,
-            with_ca=self._plan.with_ca,
-            thing=registration.ThingProperties(attributes=dict(record.attributes)),
+            registration.RegistrationRequest(
+                application=self._plan.application,
+                streams=self._plan.streams,
+                topics=self._plan.topics,
+                services=self._plan.services,
+                policy=self._plan.policy,
+                with_ca=self._plan.with_ca,
+                thing=registration.ThingProperties(attributes=dict(record.attributes)),
+            ),
         )
 
 

@@ -28,19 +28,11 @@ USUAL_CREDENTIALS = 0x800
 
 
 class Phase(StrEnum):
-    """What a port is doing, as its tile shows it."""
+    """What a port does besides the ledger's steps, and how a board's visit ends."""
 
     EMPTY = "empty"
     IDENTIFY = "identify"
     ASSIGN = "assign"
-    ISSUE = "issue"
-    IMAGE = "image"
-    BURN = "burn"
-    PROVE = "prove"
-    REGISTER = "register"
-    QUEUE = "queue"
-    CONNECT = "connect"
-    LABEL = "label"
     DONE = "done"
     ALREADY = "already done"
     FAILED = "failed"
@@ -57,7 +49,7 @@ class LineTrouble(RootletError):  # noqa: N818 - reads as what it is
 class PortStatus:
     """What there is to say of a board: ``fraction`` (0 to 1) of a phase, or how it ended and what to do about it."""
 
-    phase: Phase
+    phase: Phase | Step
     thing: str = ""
     mac: str = ""
     fraction: float = 0.0
@@ -181,7 +173,7 @@ class Station:
         except LedgerUnavailable:
             raise
         except RootletError as error:
-            self._say(Phase.QUEUE, what=error.what)
+            self._say(Step.QUEUE, what=error.what)
             return record
 
     def _issue(self, record: IdentityRecord) -> tuple[IdentityRecord, DeviceIdentity]:
@@ -207,7 +199,7 @@ class Station:
         def progress(size: int) -> None:
             nonlocal done
             done += size
-            self._say(Phase.IMAGE, fraction=done / total)
+            self._say(Step.IMAGE, fraction=done / total)
 
         flasher.burn(chip, wanted, progress)
 
@@ -218,7 +210,7 @@ class Station:
     def _do(self, record: IdentityRecord, step: Step, act: Callable[[], x509.Certificate | None]) -> IdentityRecord:
         """One step, written before and after it acts; a failure is written, too."""
         self._tools.ledger.begin(record, step)
-        self._say(Phase(step))
+        self._say(step)
         try:
             certificate = act()
         except LedgerUnavailable:
@@ -231,10 +223,10 @@ class Station:
             raise RootletError(f"{step}: {error}", hint="see to it, and plug the board in again") from None
         return self._tools.ledger.finish(record, step, certificate=certificate)
 
-    def _say(self, phase: Phase, *, fraction: float = 0.0, what: str = "") -> None:
+    def _say(self, phase: Phase | Step, *, fraction: float = 0.0, what: str = "") -> None:
         self._tools.tell(self._status(phase, fraction=fraction, what=what))
 
-    def _status(self, phase: Phase, *, fraction: float = 0.0, what: str = "", hint: str = "") -> PortStatus:
+    def _status(self, phase: Phase | Step, *, fraction: float = 0.0, what: str = "", hint: str = "") -> PortStatus:
         return PortStatus(phase, self._thing, self._mac, fraction, what, hint)
 
 

@@ -27,6 +27,7 @@ from rootlet.factory.database import Database, LedgerUnavailable
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import BatchPlan
+from rootlet.factory.schema import Step
 from rootlet.factory.station import LineTrouble, Phase, PortStatus, Station, Tools, registers_now, until_connected
 from rootlet.factory.watch import mac_at, presence
 from rootlet.files import make_private_directory, write_secret
@@ -99,7 +100,7 @@ class Worker:
         self._stop = stop
         self._station: Station | None = None
         self._database: Database | None = None
-        self._told: tuple[Phase | None, float] = (None, 0.0)
+        self._told: tuple[Phase | Step | None, float] = (None, 0.0)
 
     def run(self) -> None:
         while not self._stop.is_set():

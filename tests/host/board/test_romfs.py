@@ -15,9 +15,9 @@ from rootlet.board import firmware, flasher, image, inspect_board, inspect_image
 from rootlet.board.chip import Chip
 from rootlet.board.definition import Board
 from rootlet.cli.board import image as cli
-from support.download_mode import DownloadMode
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity
+from support.download_mode import DownloadMode
 
 STOCK = sorted((resources.FIRMWARE.parent.parent / "shared" / "firmware").glob("*.bin"))
 

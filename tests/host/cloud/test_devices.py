@@ -35,7 +35,7 @@ def status(aws: IoTClient, identity: DeviceIdentity) -> str:
 def known(aws: IoTClient, authority: Authority, directory: Path, thing: str) -> DeviceIdentity:
     identity = authority.issue(thing)
     identity.save(directory)
-    registration.register(aws, identity, application="leaf", streams=["climate"])
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     return identity
 
 
@@ -161,7 +161,7 @@ def test_one_bad_device_does_not_hold_up_the_others(aws: IoTClient, authority: A
     for number in range(3):
         authority.issue(f"bad-{number}").save(tmp_path / "devices" / f"bad-{number}")
     revoked = DeviceIdentity.load(tmp_path / "devices" / "bad-1")
-    registration.register(aws, revoked, application="leaf", streams=["climate"])
+    registration.register(aws, revoked, registration.RegistrationRequest("leaf", ["climate"]))
     aws.update_certificate(certificateId=revoked.certificate_id, newStatus="REVOKED")
     result = run("register-all", tmp_path / "devices", "--json")
     assert result.exit_code == 1

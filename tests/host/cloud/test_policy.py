@@ -230,7 +230,7 @@ def test_simulate_asks_aws_for_policies_thing_and_groups(
 ) -> None:
     identity = authority.issue("sim-1")
     identity.save(tmp_path / "sim-1")
-    registration.register(aws, identity, application="leaf", streams=["climate"])
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     asked = ("simulate", tmp_path / "sim-1", "publish")
     assert run(*asked, "dt/leaf/sim-1/climate").exit_code == 0
     assert run("simulate", identity.certificate_id, "connect", "sim-1").exit_code == 0
@@ -263,7 +263,7 @@ def test_a_simulation_that_makes_no_sense_is_refused(
 ) -> None:
     identity = authority.issue("sim-2")
     identity.save(tmp_path / "sim-2")
-    registration.register(aws, identity, application="leaf", streams=["climate"])
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     done = run("simulate", tmp_path / "sim-2", *arguments)
     assert isinstance(done.exception, BadInput)
     assert about in str(done.exception)

@@ -46,7 +46,7 @@ def test_a_service_adds_a_policy_also_to_a_device_that_is_registered(aws: IoTCli
     identity = authority.issue("reg-services")
 
     def register(*services: str) -> list[str]:
-        done = registration.register(aws, identity, application="leaf", streams=["climate"], services=services)
+        done = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"], services=services))
         attached = aws.list_attached_policies(target=done.certificate_arn)["policies"]
         assert {entry.get("policyName") for entry in attached} == {"rootlet-leaf", *map(rendering.service_policy, services)}
         return done.changes
@@ -62,36 +62,36 @@ def test_a_service_adds_a_policy_also_to_a_device_that_is_registered(aws: IoTCli
 def test_an_interrupted_run_is_completed_by_the_next(aws: IoTClient, authority: Authority) -> None:
     identity = authority.issue("reg-2")
     aws.create_thing(thingName="reg-2")
-    done = registration.register(aws, identity, application="leaf", streams=["climate"])
+    done = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     assert not any("thing reg-2" in change and "created" in change for change in done.changes)
     aws.detach_thing_principal(thingName="reg-2", principal=done.certificate_arn)
-    again = registration.register(aws, identity, application="leaf", streams=["climate"])
+    again = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     assert again.changes == ["attached the certificate to thing reg-2"]
 
 
 def test_a_certificate_that_somebody_switched_off_stays_off_until_asked(aws: IoTClient, authority: Authority) -> None:
     identity = authority.issue("reg-3")
-    registration.register(aws, identity, application="leaf", streams=["climate"])
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     aws.update_certificate(certificateId=identity.certificate_id, newStatus="INACTIVE")
     with pytest.raises(RootletError, match="INACTIVE") as refusal:
-        registration.register(aws, identity, application="leaf", streams=["climate"])
+        registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     assert "--activate" in refusal.value.hint
-    done = registration.register(aws, identity, application="leaf", streams=["climate"], activate=True)
+    done = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"], activate=True))
     assert done.changes == [f"activated certificate {identity.certificate_id}"]
 
 
 def test_a_revoked_certificate_cannot_come_back(aws: IoTClient, authority: Authority) -> None:
     identity = authority.issue("reg-4")
-    registration.register(aws, identity, application="leaf", streams=["climate"])
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     aws.update_certificate(certificateId=identity.certificate_id, newStatus="REVOKED")
     with pytest.raises(RootletError, match="REVOKED"):
-        registration.register(aws, identity, application="leaf", streams=["climate"], activate=True)
+        registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"], activate=True))
 
 
 def test_a_policy_of_that_name_that_allows_something_else_is_not_touched(aws: IoTClient, authority: Authority) -> None:
     aws.create_policy(policyName="rootlet-other", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": []}))
     with pytest.raises(RootletError, match="rootlet-other exists"):
-        registration.register(aws, authority.issue("reg-5"), application="other", streams=["climate"])
+        registration.register(aws, authority.issue("reg-5"), registration.RegistrationRequest("other", ["climate"]))
 
 
 def test_the_policy_names_every_topic_and_has_no_wildcard() -> None:
@@ -129,15 +129,15 @@ def test_a_sandbox_that_is_not_up_is_one_clear_error(no_aws: None, monkeypatch: 
 def test_type_group_and_attributes_are_made_once_and_adjusted_after(aws: IoTClient, authority: Authority) -> None:
     identity = authority.issue("typed-1")
     thing = registration.ThingProperties("sensor", ("north",), {"site": "shed"})
-    first = registration.register(aws, identity, application="leaf", streams=["climate"], thing=thing)
+    first = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"], thing=thing))
     assert "added thing typed-1 to group north" in first.changes
-    again = registration.register(aws, identity, application="leaf", streams=["climate"], thing=thing)
+    again = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"], thing=thing))
     assert again.changes == []
     moved = registration.ThingProperties("sensor", ("north",), {"site": "barn"})
-    third = registration.register(aws, identity, application="leaf", streams=["climate"], thing=moved)
+    third = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"], thing=moved))
     assert third.changes == ["set attributes of thing typed-1: site"]
     described = aws.describe_thing(thingName="typed-1")
     assert (described["thingTypeName"], described["attributes"]) == ("sensor", {"site": "barn"})
     with pytest.raises(RootletError, match="is of type sensor, not valve"):
         other = registration.ThingProperties("valve")
-        registration.register(aws, identity, application="leaf", streams=["climate"], thing=other)
+        registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"], thing=other))

@@ -67,7 +67,7 @@ def test_the_floor_is_live_and_whole_on_desktop_and_tablet(day: FactoryLine, flo
         page.open(url)
         page.wait_for("document.querySelectorAll('.tile.empty').length === 8")
         # It changes by itself.
-        floor.note("/dev/ttyUSB0", PortStatus(Phase.IMAGE, "meter-001", mac(1), 0.5), ended=False)
+        floor.note("/dev/ttyUSB0", PortStatus(Step.IMAGE, "meter-001", mac(1), 0.5), ended=False)
         floor.note(
             "/dev/ttyUSB1", PortStatus(Phase.DONE, "meter-002", mac(2), 0, "proved", "take the next board"), ended=True
         )

@@ -91,7 +91,7 @@ def test_a_device_is_explained_from_unknown_to_accepted_to_deactivated(
     assert (code, rules["registered"]["ok"]) == (1, False)
     assert "rootlet cloud register" in str(rules["registered"]["hint"])
 
-    done = registration.register(aws, identity, application="leaf", streams=["climate"])
+    done = registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
     code, rules, _ = explained(identity.certificate, tmp_path)
     assert code == 0, rules
     assert rules["thing"]["text"] == "explained-1 attached"

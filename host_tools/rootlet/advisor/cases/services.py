@@ -258,7 +258,3 @@ def _changed(state: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, int | float):
             return {key: value + 1}
     return {"advisor": 1}
-
-
-def _list(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [] if value is None else [str(value)]

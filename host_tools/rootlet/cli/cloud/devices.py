@@ -20,7 +20,7 @@ from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
-    from rootlet.cloud.registration import Certified
+    from rootlet.cloud.registration import Certified, RegistrationRequest
     from rootlet.pki.identity import DeviceIdentity
 
 _DEVICE = click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
@@ -169,8 +169,11 @@ def register_all(
 
     DIRECTORY holds device directories, or is a batch.
     """
+    from rootlet.cloud.registration import RegistrationRequest
+
     devices = list(_identities(directory))
-    _register_many(devices, journal or directory / "registered.jsonl", permissions, as_json)
+    wanted = RegistrationRequest(**permissions)
+    _register_many(devices, journal or directory / "registered.jsonl", wanted, as_json)
 
 
 @panels.command(
@@ -199,10 +202,11 @@ def import_manifest(
     MANIFEST is a PEM bundle, a CSV file or Microchip's signed manifest.
     """
     from rootlet.cloud import imports
+    from rootlet.cloud.registration import RegistrationRequest
 
     devices = imports.read(manifest, [first_certificate(signer) for signer in signers])
     place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
-    _register_many(devices, place, permissions, as_json)
+    _register_many(devices, place, RegistrationRequest(**permissions), as_json)
 
 
 @panels.command(epilog="\b\nExample:\n  rootlet cloud audit --days-left 90\n\b\nExit: 0 nothing found, 1 something found.\n")
@@ -223,13 +227,13 @@ def audit(days_left: int, as_json: bool) -> None:
     sys.exit(1 if found else 0)
 
 
-def _register_many(devices: "list[Any]", journal: Path, wanted: dict[str, Any], as_json: bool) -> None:
+def _register_many(devices: "list[Any]", journal: Path, wanted: "RegistrationRequest", as_json: bool) -> None:
     from rich.progress import Progress
 
     from rootlet.cloud import bulk, registration
 
     def register(iot: Any, device: "Certified") -> registration.RegistrationResult:
-        return registration.register(iot, device, **wanted)
+        return registration.register(iot, device, wanted)
 
     before = len(bulk.read_journal(journal))
     done, problems = 0, []

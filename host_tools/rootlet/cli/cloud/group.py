@@ -88,16 +88,14 @@ def register_(
     where they are missing. Running it again is safe.
     """
     from rootlet.cli.cloud.common import pairs
-    from rootlet.cloud.registration import ThingProperties, register
+    from rootlet.cloud.registration import RegistrationRequest, ThingProperties, register
     from rootlet.pki.identity import DeviceIdentity
 
     identity = DeviceIdentity.load(device)
     done = register(
         account.iot(),
         identity,
-        **permissions,
-        activate=activate,
-        thing=ThingProperties(thing_type, groups, pairs(attributes)),
+        RegistrationRequest(**permissions, activate=activate, thing=ThingProperties(thing_type, groups, pairs(attributes))),
     )
     if as_json:
         emit_json(asdict(done))

@@ -90,7 +90,7 @@ with_ca = click.option("--with-ca", is_flag=True, help="Register under the issui
 
 
 def policy_options(function: Command) -> Command:
-    """The options of whatever registers; the command gets ``permissions``, arguments of ``registration.register``."""
+    """The options of whatever registers; the command gets ``permissions``, fields of ``RegistrationRequest``."""
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **options: Any) -> Any:

@@ -185,12 +185,18 @@ def _table(floor: "Floor") -> "Table":
 
 def _say(port: str, status: "PortStatus", ended: bool) -> None:
     """A line a board on stderr."""
+    from rootlet.factory.schema import Step
     from rootlet.factory.station import Phase
 
-    colours = {Phase.DONE: "green", Phase.ALREADY: "green", Phase.FAILED: "bold red", Phase.REFUSED: "bold red"}
+    colours: dict[str, str] = {
+        Phase.DONE: "green",
+        Phase.ALREADY: "green",
+        Phase.FAILED: "bold red",
+        Phase.REFUSED: "bold red",
+    }
     colour = colours.get(status.phase, "yellow")
     who = " ".join(part for part in (port, status.mac, status.thing) if part)
-    if ended or (status.what and status.phase in (Phase.HELD, Phase.QUEUE)):
+    if ended or (status.what and status.phase in (Phase.HELD, Step.QUEUE)):
         err.print(f"[{colour}]{status.phase}[/] {escape(who)}: {escape(status.what)}")
         if status.hint and status.phase is not Phase.DONE:
             err.print(f"    {escape(status.hint)}")

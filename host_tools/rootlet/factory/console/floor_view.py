@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from rootlet.factory import views
 from rootlet.factory.database import Database
 from rootlet.factory.floor import Tile, tiles
-from rootlet.factory.schema import State
+from rootlet.factory.schema import State, Step
 from rootlet.factory.station import Phase
 
-_KINDS = {
+_KINDS: dict[str, str] = {
     Phase.EMPTY: "empty",
     Phase.DONE: "good",
     Phase.ALREADY: "good",
@@ -18,7 +18,7 @@ _KINDS = {
     Phase.FINISHED: "wait",
     Phase.HELD: "wait",
 }
-_WORDS = {
+_WORDS: dict[str, tuple[str, str]] = {
     Phase.EMPTY: ("Put a board in", "+"),
     Phase.DONE: ("Done", "✓"),
     Phase.ALREADY: ("Already done", "✓"),
@@ -28,16 +28,25 @@ _WORDS = {
     Phase.HELD: ("Waiting", "…"),
     Phase.IDENTIFY: ("Looking", "…"),
     Phase.ASSIGN: ("Assigning", "…"),
-    Phase.ISSUE: ("Signing", "…"),
-    Phase.IMAGE: ("Writing image", "…"),
-    Phase.BURN: ("Writing identity", "…"),
-    Phase.PROVE: ("Proving", "…"),
-    Phase.REGISTER: ("Registering", "…"),
-    Phase.QUEUE: ("Queueing", "…"),
-    Phase.CONNECT: ("Connecting", "…"),
-    Phase.LABEL: ("Printing label", "…"),
+    Step.ISSUE: ("Signing", "…"),
+    Step.IMAGE: ("Writing image", "…"),
+    Step.BURN: ("Writing identity", "…"),
+    Step.PROVE: ("Proving", "…"),
+    Step.REGISTER: ("Registering", "…"),
+    Step.QUEUE: ("Queueing", "…"),
+    Step.CONNECT: ("Connecting", "…"),
+    Step.LABEL: ("Printing label", "…"),
 }
-_ORDER = (Phase.IDENTIFY, Phase.ASSIGN, Phase.ISSUE, Phase.IMAGE, Phase.BURN, Phase.PROVE, Phase.REGISTER, Phase.LABEL)
+_ORDER: tuple[str, ...] = (
+    Phase.IDENTIFY,
+    Phase.ASSIGN,
+    Step.ISSUE,
+    Step.IMAGE,
+    Step.BURN,
+    Step.PROVE,
+    Step.REGISTER,
+    Step.LABEL,
+)
 _FINISHED = (State.DONE, State.WAITING)
 
 
@@ -108,11 +117,10 @@ def moment(at: str) -> str:
 
 
 def _view(tile: Tile) -> TileView:
-    phase = Phase(tile.phase)
-    word, sign = _WORDS[phase]
-    kind = _KINDS.get(phase, "busy")
+    word, sign = _WORDS[tile.phase]
+    kind = _KINDS.get(tile.phase, "busy")
     what, todo = tile.what, tile.hint
-    if phase is Phase.HELD:
+    if tile.phase == Phase.HELD:
         todo = f"leave the board in, it goes on by itself; {todo}"
     if tile.silent:
         kind, word, sign = "lost", "No news", "?"
@@ -126,17 +134,17 @@ def _view(tile: Tile) -> TileView:
         thing=tile.thing or tile.mac,
         what=what,
         todo=todo,
-        percent=_percent(phase, tile.fraction),
+        percent=_percent(tile.phase, tile.fraction),
         passed=tile.passed,
         failed=tile.failed,
         seconds=f"{tile.seconds:.0f} s" if tile.seconds and kind == "good" else "",
     )
 
 
-def _percent(phase: Phase, fraction: float) -> int:
+def _percent(phase: str, fraction: float) -> int:
     """How far the board is, by steps; the image's own progress inside its step."""
-    if phase is Phase.QUEUE or phase is Phase.CONNECT:
-        phase = Phase.REGISTER
+    if phase in (Step.QUEUE, Step.CONNECT):
+        phase = Step.REGISTER
     if phase not in _ORDER:
         return 0
     return round(100 * (_ORDER.index(phase) + fraction) / len(_ORDER))
