@@ -306,7 +306,7 @@ def test_a_device_that_does_not_come_so_far_is_quoted(chains: Chains) -> None:
     flash, host, thing = devices.build_image(devices.QUALIFICATION, {})
     result, evidence = verdict(VirtualDevice(flash, host, thing, "without the advisor's roots"), chains, "MQTT_Connect")
     assert result is Result.FAIL
-    assert "no handshake" in evidence and "it says: " in evidence and "fault: tls-untrusted-root" in evidence
+    assert "no handshake" in evidence and "the device reported: " in evidence and "fault: tls-untrusted-root" in evidence
 
 
 def test_an_interrupted_run_keeps_what_it_has_seen(tmp_path: Path) -> None:

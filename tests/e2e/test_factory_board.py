@@ -82,7 +82,7 @@ def test_under_jitp_the_ledger_learns_what_aws_did_and_a_given_up_certificate_ne
         assert "0 disagreements" in cli("reconcile", "monday")
         # The first one connects, and AWS provisions it: here by hand, since that is AWS's side.
         aws.register_certificate(certificatePem=first.certificate_pem or "", caCertificatePem=pem, status="ACTIVE")
-        assert "still waits for it" in cli("reconcile", "monday")
+        assert "still waiting in the ledger" in cli("reconcile", "monday")
         told = json.loads(cli("reconcile", "monday", "--update", "--json"))
         assert [finding["entered"] for finding in told["findings"]] == [True]
         assert line.ledger.record("jitp-0").state is State.DONE

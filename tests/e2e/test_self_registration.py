@@ -200,8 +200,8 @@ def test_a_worker_without_a_rule_or_a_policy_does_not_start(aws: IoTClient, tmp_
     ("change", "words"),
     [
         (lambda body: body.pop("Resources"), "Resources is missing"),
-        (lambda body: body["Parameters"].clear(), "is referred to and not declared"),
-        (lambda body: body["Parameters"].update({"AWS::IoT::Certificate::Color": {}}), "no parameter that AWS fills in"),
+        (lambda body: body["Parameters"].clear(), "is used, but not declared"),
+        (lambda body: body["Parameters"].update({"AWS::IoT::Certificate::Color": {}}), "not a parameter that AWS fills in"),
         (lambda body: [body["Resources"].pop(name) for name in ("policy", "policy1")], "must hold one AWS::IoT::Policy"),
         (lambda body: body["Resources"]["certificate"]["Properties"].update(Status="INACTIVE"), "does not become ACTIVE"),
     ],

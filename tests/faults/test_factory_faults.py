@@ -163,7 +163,7 @@ def test_boards_of_another_batch_copies_and_strangers_are_set_aside_untouched(li
     assert told["ended"] == {"set aside": 3}, told["stderr"]
     whats = " ".join(trouble["what"] for trouble in told["troubles"])
     assert "is other-0 of another batch" in whats
-    assert "carries the identity of other-0, which belongs to the board " + mac(1) in whats
+    assert "has the identity of other-0, which belongs to the board " + mac(1) in whats
     assert "not in this ledger" in whats
     assert [board.flash for board in line.boards] == before
     assert line.count(State.OPEN) == 2
@@ -265,7 +265,11 @@ def test_the_proof_sees_another_certificate_and_a_key_that_is_not_its_own(line: 
     authority = unlocked(line.ca)
     ours, other = authority.issue("ours"), authority.issue("ours")
     mixed = DeviceIdentity("ours", ours.certificate, other.key, ours.issuers)
-    for identity, told in ((ours, None), (other, "another certificate of ours"), (mixed, "is not the certificate's")):
+    for identity, told in (
+        (ours, None),
+        (other, "certificate of ours that is not the ledger's"),
+        (mixed, "is not the certificate's"),
+    ):
         board = line.plug_one(mac(1), flash=flasher.with_identity(golden, identity))
         with Chip(board.port) as chip:
             if told is None:

@@ -1,1 +1,1 @@
-"""The advisor: an IoT endpoint that misbehaves to order, and what a device must do about it."""
+"""The advisor: a scripted IoT endpoint that misbehaves, and the cases that grade a device's reaction."""

@@ -1,4 +1,4 @@
-"""The certificates that the endpoint shows: right ones, shaped like Amazon's RSA and ECDSA chains, and wrong ones."""
+"""The endpoint's certificates: valid ones, shaped like Amazon's RSA and ECDSA chains, and invalid ones."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -19,18 +19,18 @@ Kind = Literal["rsa", "ec"]
 KINDS: tuple[Kind, ...] = ("rsa", "ec")
 ROOTS = "advisor-roots.crt"
 HOST = "a1advisor-ats.iot.eu-west-1.localhost"
-"""What the virtual board is told to connect to; shaped like an account's endpoint."""
+"""The endpoint in the virtual board's configuration, shaped like an account's."""
 
 ROOT_DAYS = 3650
 ROOT_AGE = dt.timedelta(days=60)
 SERVER_DAYS = 90
 LARGER = 20
-"""By how many bytes the large certificate exceeds the usual one (Device Advisor, TLS Large Size Server Cert)."""
+"""The size of the large certificate, in bytes above the usual one (Device Advisor, TLS Large Size Server Cert)."""
 
 
 @dataclass(frozen=True)
 class ServerChain:
-    """What a server shows in a handshake: its certificate first, then what is above it, without the root."""
+    """The certificates of a server: its own first, then those above it, without the root."""
 
     name: str
     sent: tuple[x509.Certificate, ...]
@@ -43,7 +43,7 @@ class ServerChain:
 
 
 class Chains:
-    """All chains of one endpoint, made when they are first asked for. ``names``: host names and addresses it answers to."""
+    """All chains of one endpoint, created on first use. ``names`` are its host names and addresses."""
 
     def __init__(self, roots: dict[Kind, Issuer], names: list[str]) -> None:
         self._roots = roots
@@ -53,12 +53,12 @@ class Chains:
 
     @classmethod
     def mint(cls, names: list[str]) -> Self:
-        """With roots of their own, whose keys are never written anywhere."""
+        """Chains with new roots, whose keys are never written to disk."""
         return cls({kind: _root(kind) for kind in KINDS}, names)
 
     @classmethod
     def kept(cls, directory: Path, names: list[str]) -> Self:
-        """With the roots in ``directory`` (made where there are none), so that a device which trusts them still does."""
+        """Chains with the roots in ``directory`` (created where missing), so that a device continues to trust them."""
         make_private_directory(directory)
         roots: dict[Kind, Issuer] = {}
         for kind in KINDS:
@@ -81,7 +81,7 @@ class Chains:
 
     @cached_property
     def good(self) -> ServerChain:
-        """RSA, as all of Device Advisor's are."""
+        """The usual chain, with RSA keys as in Device Advisor."""
         return self._chain("good", "rsa")
 
     @cached_property
@@ -90,7 +90,7 @@ class Chains:
 
     @cached_property
     def unknown_root(self) -> ServerChain:
-        """Right in all but the root, which has the right name and a key that nobody trusts."""
+        """A chain whose root has the right name and another key."""
         stranger = Chains({"rsa": _root("rsa")}, self._names)
         return stranger._chain("unknown-root", "rsa")
 
@@ -108,11 +108,11 @@ class Chains:
 
     @cached_property
     def huge(self) -> ServerChain:
-        """As large as a Certificate message in one record may be, nearly: 15 KiB."""
+        """A chain of 15 KiB, nearly the largest Certificate message that fits into one record."""
         return self._padded("huge", 15 * 1024)
 
     def _padded(self, name: str, size: int) -> ServerChain:
-        # More host names are as good as any padding: each takes two bytes and itself, and a device must read over it.
+        # Host names serve as padding: each takes its length and two bytes, and a device must skip it.
         pads: list[str] = []
         missing = size - self.good.size
         while missing > 0:

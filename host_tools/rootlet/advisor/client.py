@@ -1,4 +1,4 @@
-"""One connection of the device, treated as a case says: what it gets for an answer, and what it does not."""
+"""One connection of the device, with the answers that a case chooses."""
 
 import asyncio
 import contextlib
@@ -34,28 +34,28 @@ from rootlet.advisor.tls import TlsEnd, TlsFailed, TlsServer
 P = TypeVar("P", Connect, Publish, Puback, Subscribe, Pingreq, Disconnect, Unsubscribe)
 
 LARGEST = 128 * 1024 + 1024
-"""Bytes of the largest packet that is taken: AWS IoT's 128 KiB of payload, and its topic."""
+"""The largest packet accepted, in bytes: AWS IoT's 128 KiB of payload, and a topic."""
 
 _PIECE = 65536
 
 
 class Timeout(Exception):  # noqa: N818 - reads as what it is
-    """What a case waited for did not come. The timeline has a note of it; the case is over."""
+    """A packet or connection that a case waited for did not come. The timeline has a note of it, and the case ends."""
 
 
 class Clock:
-    """The device's time: ``speed`` of its seconds pass in one of the host's."""
+    """The device's time, which runs ``speed`` times as fast as the host's."""
 
     def __init__(self, speed: float = 1) -> None:
         self.speed = speed
         self._began = time.monotonic()
 
     def now(self) -> float:
-        """Seconds of the device's time since the beginning."""
+        """Seconds of the device's time since the start."""
         return (time.monotonic() - self._began) * self.speed
 
     def host(self, seconds: float) -> float:
-        """That many seconds of the device's, in the host's."""
+        """A duration of the device's time, in seconds of the host's."""
         return seconds / self.speed
 
     async def sleep(self, seconds: float) -> None:
@@ -64,7 +64,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a connection is treated. By default as AWS IoT Core would treat it."""
+    """How the endpoint treats a connection. The default is AWS IoT Core's behaviour."""
 
     chain: ServerChain | None = None
     """The chain; the endpoint's usual one where None."""
@@ -73,7 +73,7 @@ class Behaviour:
     session_present: bool = False
     tls12_only: bool = False
     stall: bool = False
-    """TCP is accepted and nothing is read."""
+    """Accept TCP, and read nothing."""
 
 
 @dataclass
@@ -88,10 +88,10 @@ class Client:
     _clock: Clock
     hello: Hello | None = None
     ready: bool = False
-    """The handshake is done."""
+    """Whether the handshake has succeeded."""
     closed: bool = False
     on_packet: Callable[[Packet], bool] | None = None
-    """Sees a packet before the usual answer; True means that it has dealt with it."""
+    """Gets a packet before the usual answer; True means that there is nothing more to answer."""
     received: list[Packet] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ class Client:
     # What a case does with a connection
 
     async def handshake(self, timeout: float = 60) -> bool:
-        """Wait for the end of the handshake, up to ``timeout`` seconds; whether it succeeded."""
+        """Whether the handshake succeeds within ``timeout`` seconds."""
         await self._until(lambda: self.ready or self.closed, timeout)
         return self.ready
 
@@ -151,26 +151,26 @@ class Client:
 
     @staticmethod
     async def quietly(wait: Awaitable[object]) -> None:
-        """Wait for something whose absence the grading is to judge, and not this case to end on."""
+        """Wait for a packet whose absence does not end the case, since the grading judges it."""
         with contextlib.suppress(Timeout):
             await wait
 
     async def acknowledged(self, identifier: int, timeout: float = 60) -> bool:
-        """Wait for a PUBACK, the end of the connection, or ``timeout`` seconds; whether it was a PUBACK."""
+        """Whether a PUBACK comes before the connection ends or ``timeout`` seconds pass."""
         await self._until(lambda: Puback(identifier) in self.received or self.closed, timeout)
         return Puback(identifier) in self.received
 
     async def refused(self, timeout: float) -> None:
-        """Wait until the device ends the connection, or says something on it, up to ``timeout`` seconds."""
+        """Wait until the device ends the connection or sends a packet, up to ``timeout`` seconds."""
         await self._until(lambda: self.closed or bool(self.received), timeout)
 
     async def ended(self, timeout: float) -> bool:
-        """Wait until the device ends the connection, up to ``timeout`` seconds; whether it did."""
+        """Whether the device ends the connection within ``timeout`` seconds."""
         await self._until(lambda: self.closed, timeout)
         return self.closed
 
     async def send(self, packet: Packet) -> None:
-        """Send a packet in as few TLS records as hold it: at once, or after one that is on its way byte by byte."""
+        """Send a packet in as few TLS records as possible, after any packet that is being sent byte by byte."""
         if self._dripping:
             self._waiting.append(packet)
             return
@@ -187,7 +187,7 @@ class Client:
                 return
             await self._put(bytes((byte,)))
             await self._clock.sleep(pause)
-        if count is None or count >= len(data):  # nothing can follow on half a packet
+        if count is None or count >= len(data):  # nothing may follow half a packet
             self._dripping = False
             while self._waiting:
                 await self.send(self._waiting.pop(0))
@@ -199,7 +199,7 @@ class Client:
         await self._put(b"".join(map(packets.encode, together)))
 
     async def send_raw(self, data: bytes, what: str) -> None:
-        """Send bytes that are no packet."""
+        """Send bytes that are not a packet."""
         self._timeline.add("note", self.number, f"sends {what}: {data.hex(' ')}")
         await self._put(data)
 
@@ -213,7 +213,7 @@ class Client:
         await self._flush()
 
     async def close(self, how: str = "closed") -> None:
-        """Say close_notify, then close TCP."""
+        """Send close_notify, then close TCP."""
         if not self.closed:
             self._end("server", how)
             if self.ready:
@@ -223,7 +223,7 @@ class Client:
         await self._hang_up()
 
     async def reset(self) -> None:
-        """End TCP with a reset, without a word of TLS."""
+        """Reset the TCP connection, without a TLS alert."""
         if not self.closed:
             self._end("server", "reset")
             connection = self._writer.get_extra_info("socket")
@@ -296,7 +296,7 @@ class Client:
             case Publish(qos=1):
                 await self.send(Puback(packet.identifier))
             case Publish(qos=2):
-                raise MalformedPacket("QoS 2, which AWS IoT Core does not take")
+                raise MalformedPacket("QoS 2, which AWS IoT Core does not support")
             case Pingreq():
                 await self.send(Pingresp())
 
@@ -314,7 +314,7 @@ class Client:
                 longest_fragment=self.hello.longest_fragment,
             )
         elif self._hello_reader.done:
-            self._timeline.add("note", self.number, "what came first was no ClientHello")
+            self._timeline.add("note", self.number, "the first bytes were not a ClientHello")
 
     def _note_alert(self, from_device: bool, name: str, fatal: bool) -> None:
         self._timeline.add("alert-in" if from_device else "alert-out", self.number, name, fatal=fatal)

@@ -1,4 +1,4 @@
-"""What can be put through the cases: a virtual board, any command line client, a device on the network."""
+"""The devices under test: a virtual board, a command line client, or a device on the network."""
 
 import os
 import shlex
@@ -30,15 +30,15 @@ from rootlet.trust.roots import load_manifest
 
 THING = "advisor-1"
 QUALIFICATION = resources.FIRMWARE / "apps" / "qualification"
-"""The application that leaf is qualified with: it publishes seldom enough that its keep-alive can be seen."""
+"""The application for qualifying leaf: it publishes rarely, so that its keep-alive can be observed."""
 QUALIFICATION_CONFIG = {"keep_alive": 30}
 PREFIX = "ROOTLET_ADVISOR_"
-"""Of the environment variables that a command line client gets."""
+"""The prefix of the environment variables for a command line client."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where the device stands in a case: ``port`` and ``time_port`` are the endpoint's and the time server's."""
+    """The environment of a device in a case. ``port`` and ``time_port`` are those of endpoint and time server."""
 
     port: int
     time_port: int
@@ -52,10 +52,10 @@ class DeviceUnderTest(ABC):
     """A device under test. ``lines`` is what it printed since the last start."""
 
     virtual = False
-    """Whether its time can be compressed, and its clock and DNS be set."""
+    """Whether the device's time can be compressed, and its clock and DNS can be set."""
     host: str
     thing: str | None = None
-    """Where it is known before it connects."""
+    """The client ID, where it is known before the device connects."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -66,24 +66,24 @@ class DeviceUnderTest(ABC):
 
     @abstractmethod
     def start(self, environment: Environment) -> None:
-        """Bring it up, as from power-on. Raises RootletError."""
+        """Start the device, as from power-on. Raises RootletError."""
 
     @abstractmethod
     def stop(self) -> None: ...
 
     def restart(self, environment: Environment) -> bool:
-        """Pull the plug and power it on again, with what it had kept; False where that cannot be done from here."""
+        """Cut the device's power and restart it with its stored state. False where that is not possible."""
         self.stop()
         self.start(environment)
         return True
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs, as far as can be known."""
+        """Whether the device still runs, as far as known."""
         return True
 
     def close(self) -> None:  # noqa: B027 - most leave nothing
-        """Remove what it left on this machine."""
+        """Remove the device's files from this machine."""
 
 
 class VirtualDevice(DeviceUnderTest):
@@ -141,7 +141,7 @@ class VirtualDevice(DeviceUnderTest):
 
 
 def own_policies(application: Path, config: Path | None) -> list[dict[str, Any]]:
-    """What ``rootlet cloud register`` would give to leaf with the qualification application; none for another."""
+    """The policies of ``rootlet cloud register`` for the qualification application; none for another one."""
     if application != QUALIFICATION or config:
         return []
     prefix = "arn:aws:iot:eu-west-1:123456789012"
@@ -152,20 +152,20 @@ def own_policies(application: Path, config: Path | None) -> list[dict[str, Any]]
 
 
 def build_image(application: Path, config: Mapping[str, Any], board: str = "esp32_generic") -> tuple[bytes, str, str]:
-    """An image of ``leaf`` with ``application`` and an identity made for the occasion; its endpoint and thing."""
+    """An image of ``leaf`` with ``application`` and a new identity; its endpoint and thing name."""
     settings = {"endpoint": HOST, **(QUALIFICATION_CONFIG if application == QUALIFICATION else {}), **config}
     made = image.build(load_board(board), settings, application, load_manifest().defaults(), identity=make_identity())
     return made.flash, settings["endpoint"], THING
 
 
 def open_image(path: Path) -> tuple[bytes, str, str]:
-    """A user's image; its endpoint and thing. A golden image gets an identity. Raises BadInput."""
+    """A user's image; its endpoint and thing name. A golden image gets an identity. Raises BadInput."""
     flash = inspect_image.read(path)
     found = inspect_image.inspect(flash)
     endpoint = found.json_file("/config.json").get("endpoint")
     if found.vfs is None or not isinstance(endpoint, str):
         raise BadInput(
-            f"{path} has no config.json with an endpoint: {found.vfs_problem or 'it is no image of rootlet'}",
+            f"{path} has no config.json with an endpoint: {found.vfs_problem or 'it is not an image of rootlet'}",
             hint="build one with rootlet image build, or give --app and let the advisor build it",
         )
     if found.identity:
@@ -176,7 +176,7 @@ def open_image(path: Path) -> tuple[bytes, str, str]:
 
 
 def with_roots(flash: bytes, chains: Chains) -> bytes:
-    """The same image, trusting the endpoint's two roots as well. Nothing else of it changes."""
+    """The image with the endpoint's two roots added. Nothing else is changed."""
     found = inspect_image.inspect(flash)
     assert found.vfs
     files = dict(found.files)
@@ -188,7 +188,7 @@ def with_roots(flash: bytes, chains: Chains) -> bytes:
 
 
 def make_identity(thing: str = THING) -> DeviceIdentity:
-    """A key and certificate that no cloud knows."""
+    """A new key and certificate, registered nowhere."""
     ca_key, key = keys.generate(), keys.generate()
     ca = certificates.root(Subject(organization="Rootlet Advisor").name("Advisor DeviceUnderTest CA"), ca_key, days=365)
     subject = Subject(organization="Rootlet Advisor").name(thing)
@@ -196,7 +196,7 @@ def make_identity(thing: str = THING) -> DeviceIdentity:
 
 
 class CommandDevice(DeviceUnderTest):
-    """Any client that a command line starts: placeholders in it, and the environment, say where to connect to."""
+    """A client that a command line starts. Placeholders and environment variables give it the endpoint."""
 
     host = "localhost"
     thing = THING
@@ -221,7 +221,7 @@ class CommandDevice(DeviceUnderTest):
         except (KeyError, IndexError, ValueError) as error:
             raise BadInput(
                 f"--exec {command}: {error}",
-                hint="known placeholders are {host} {port} {root} {certificate} {key} {client_id}; write {{ for a brace",
+                hint="use the placeholders {host} {port} {root} {certificate} {key} {client_id}; write {{ for a brace",
             ) from None
 
     @property
@@ -243,7 +243,9 @@ class CommandDevice(DeviceUnderTest):
                 start_new_session=True,
             )
         except OSError as error:
-            raise BadInput(f"cannot start {self._command}: {error.strerror}", hint="check the command") from None
+            raise BadInput(
+                f"cannot start {self._command}: {error.strerror}", hint="check that the program is installed"
+            ) from None
         assert self._process.stdout
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
 
@@ -282,7 +284,7 @@ class CommandDevice(DeviceUnderTest):
 
 
 class NetworkDevice(DeviceUnderTest):
-    """A device that somebody else powers: it connects when it does."""
+    """A device on the network, which connects by itself."""
 
     def __init__(self, host: str, on_wait: Callable[[], None] = lambda: None) -> None:
         super().__init__()

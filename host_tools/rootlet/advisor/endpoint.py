@@ -1,4 +1,4 @@
-"""The scripted endpoint: it accepts connections and leaves them alone until a case takes one and says how to treat it."""
+"""The scripted endpoint. A connection that it accepts waits until a case takes it and chooses its behaviour."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from rootlet.advisor.client import Behaviour, Client, Clock, Timeout
 from rootlet.advisor.timeline import Timeline
 from rootlet.errors import RootletError
 
-_LOOK = 0.25  # seconds of the host's between two looks at whether the device still runs
+_LOOK = 0.25  # seconds of the host's time between two checks that the device still runs
 
 
 class Endpoint:
@@ -34,10 +34,10 @@ class Endpoint:
         try:
             self._server = await asyncio.start_server(self._accept, self._address, self._wanted_port, limit=1 << 20)
         except OSError as error:
-            # asyncio's own text repeats the address; a name that is not found has no errno.
+            # asyncio's own message repeats the address; an unknown host name has no errno.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             what = f"cannot listen on {self._address} port {self._wanted_port}: {reason}"
-            raise RootletError(what, hint="give an address of this machine, and a port above 1023 that is free") from None
+            raise RootletError(what, hint="give an address of this machine, and a free port above 1023") from None
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -50,7 +50,7 @@ class Endpoint:
         await self._server.wait_closed()
 
     async def take(self, behaviour: Behaviour | None = None, timeout: float = 120) -> Client:
-        """The device's next connection, from now on treated with this behaviour. Raises Timeout."""
+        """The device's next connection, with this behaviour. Raises Timeout."""
         deadline = self._clock.now() + timeout
         while self._waiting.empty():
             if self._clock.now() >= deadline:
@@ -71,11 +71,11 @@ class Endpoint:
         raise Timeout
 
     def stop_listening(self) -> None:
-        """From now on the port is closed, until ``listen_again``."""
+        """Close the port until ``listen_again``."""
         self._server.close()
 
     async def move(self, address: str) -> None:
-        """Listen on another address from now on, on the same port, and no more on the old one."""
+        """Listen on another address instead, on the same port."""
         self.stop_listening()
         self._address = address
         await self.listen_again()
@@ -84,7 +84,7 @@ class Endpoint:
         self._server = await asyncio.start_server(self._accept, self._address, self.port, limit=1 << 20)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Small packets must not wait for one another.
+        # Small packets must not be delayed (Nagle).
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = Client(len(self.clients) + 1, Behaviour(), reader, writer, self._timeline, self._clock)
         self.clients.append(client)

@@ -18,7 +18,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class CaseVerdict:
-    """``evidence`` is for people: times in seconds of the device, packet identifiers, alerts."""
+    """A case's verdict. ``evidence`` is its explanation: times in seconds of the device, packet identifiers, alerts."""
 
     result: Result
     evidence: str
@@ -44,35 +44,35 @@ def not_run(evidence: str) -> CaseVerdict:
 
 
 class Backoff(StrEnum):
-    """What a row of waits between attempts looks like."""
+    """The pattern of the waits between attempts."""
 
     CONSTANT = "constant"
     LINEAR = "linear"
     EXPONENTIAL = "strictly exponential"
     JITTERED = "jittered and growing"
     ERRATIC = "irregular, but not growing"
-    TOO_FEW = "too few to say"
+    TOO_FEW = "too few to decide"
 
 
 NOISE = 0.3
-"""Seconds by which a wait may be later than the device meant it: scheduling, DNS, TCP."""
+"""The delay of a wait by scheduling, DNS and TCP, in seconds."""
 RELATIVE_NOISE = 0.02
 GROWTH = 1.5
 """Jittered waits grow where the longest of the last ones is this many times the longest of the first ones."""
 CLEAR_GROWTH = 2.5
-"""The same, where one round alone must show it."""
+"""The same factor, for a single round."""
 AT_ONCE = 4
-"""Waits of up to this many times the noise are no waits: how they differ says nothing."""
+"""Waits of up to this many times the noise are ignored, since their differences mean nothing."""
 _RATIOS = [1.2 + step / 50 for step in range(141)]
-"""Of one wait to the one before, in strictly exponential backoff: 1.2 to 4."""
+"""The factors between two waits in strictly exponential backoff."""
 _LONGEST_OFFSET = 3
-"""Seconds that a device may add to each of its exponential waits."""
+"""The constant that a device may add to each of its exponential waits, in seconds."""
 
 
 def classify(rounds: Sequence[Sequence[float]], noise: float = NOISE) -> Backoff:
-    """What the waits in ``rounds`` (seconds; each round a row of failures after a success) look like together.
+    """The pattern of all waits in ``rounds`` (seconds; a round is a row of failures after a success).
 
-    A round of jittered waits may look like anything by chance; a device that does not randomise is regular in each.
+    One round of jittered waits may have any pattern by chance; without jitter each round has the same one.
     """
     rounds = [waits for waits in rounds if len(waits) >= 3]
     kinds = {_classify_round(waits, noise) for waits in rounds}
@@ -81,13 +81,13 @@ def classify(rounds: Sequence[Sequence[float]], noise: float = NOISE) -> Backoff
     if Backoff.JITTERED not in kinds:
         if len(kinds) == 1:
             return kinds.pop()
-        # A device that does not start over after a success: it grows first, then it stays at its cap.
+        # A device that does not reset its backoff after a success: its waits grow, then stay at the cap.
         return Backoff.EXPONENTIAL if Backoff.EXPONENTIAL in kinds else Backoff.LINEAR
     return Backoff.JITTERED if _grows(rounds) else Backoff.ERRATIC
 
 
 def _grows(rounds: Sequence[Sequence[float]]) -> bool:
-    # A device that does not start over after a success is at its cap from the second round on, and grows no more.
+    # A device that does not reset its backoff after a success is at its cap from the second round on.
     first = [max(waits[:2]) for waits in rounds]
     last = [max(waits[-2:]) for waits in rounds]
     from_round_to_round = max(rounds[-1]) > GROWTH * max(rounds[0])
@@ -98,7 +98,7 @@ def _classify_round(waits: Sequence[float], noise: float) -> Backoff:
     if _equal(waits, noise) or max(waits) <= AT_ONCE * noise:
         return Backoff.CONSTANT
     if len(waits) > 3 and waits[0] >= max(waits[1:]) and _equal(waits[1:], noise):
-        return Backoff.CONSTANT  # after a first wait that was even longer
+        return Backoff.CONSTANT  # after a first wait that was longer
     for capped in range(len(waits) - 2):
         head, tail = waits[: len(waits) - capped], waits[len(waits) - capped :]
         if tail and not (_equal(tail, noise) and min(tail) >= head[-1] - noise and len(head) >= (4 if capped == 1 else 3)):

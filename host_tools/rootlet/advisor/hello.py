@@ -25,10 +25,10 @@ SUITES = {
     0x003D: "AES256-SHA256",
     0x0035: "AES256-SHA",
 }
-"""What AWS IoT Core takes, by its IANA number (AWS IoT, "Transport security", all policies together)."""
+"""The cipher suites of AWS IoT Core, by IANA number (AWS IoT, "Transport security", all policies together)."""
 
 SIGNALLING = (0x00FF, 0x5600)
-"""Numbers in the list of suites that are no suites (RFC 5746, RFC 7507)."""
+"""Signalling values in the list of suites (RFC 5746, RFC 7507)."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Hello:
     suites: tuple[int, ...]
     server_name: str | None = None
     longest_fragment: int | None = None
-    """Bytes of a record that the device asks to be the most (RFC 6066 §4); None without the extension."""
+    """The record size limit that the device requests, in bytes (RFC 6066 §4); None without the extension."""
 
     @property
     def names(self) -> list[str]:
-        """The suites that AWS IoT Core takes, by name."""
+        """The offered suites that AWS IoT Core supports, by name."""
         return [SUITES[number] for number in self.suites if number in SUITES]
 
     @property
     def others(self) -> list[str]:
-        """The suites that it does not take, by number. GREASE (RFC 8701) and signalling values are none."""
+        """The other offered suites, by number, without GREASE (RFC 8701) and signalling values."""
         return [
             f"0x{number:04X}"
             for number in self.suites

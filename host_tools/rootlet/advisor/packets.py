@@ -1,10 +1,10 @@
-"""MQTT 3.1.1 packets, both ways and strict, with no I/O in it. Section numbers are those of the OASIS standard."""
+"""A strict encoder and decoder of MQTT 3.1.1 packets, without I/O. Section numbers are those of the OASIS standard."""
 
 import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-LONGEST = 268_435_455  # bytes; what four bytes of remaining length can say (section 2.2.3)
+LONGEST = 268_435_455  # bytes; the largest remaining length in four bytes (section 2.2.3)
 
 
 class MalformedPacket(ValueError):  # noqa: N818 - reads as what it is
@@ -153,14 +153,14 @@ def name_of(packet: Packet) -> str:
 
 
 class Decoder:
-    """Packets out of a stream that may break at any byte."""
+    """Decodes packets from a stream, whatever the sizes of its pieces."""
 
     def __init__(self, longest: int = LONGEST) -> None:
         self._buffer = bytearray()
         self._longest = longest
 
     def feed(self, data: bytes) -> list[Packet]:
-        """The packets that ``data`` completes. Raises MalformedPacket; what comes after that has no meaning any more."""
+        """The packets that ``data`` completes. Raises MalformedPacket, after which the decoder cannot be used."""
         self._buffer += data
         packets = []
         while (end := self._end()) is not None:
@@ -190,7 +190,7 @@ class Decoder:
 
 
 class _Body:
-    """Reads a packet's body from its start; whatever is missing raises MalformedPacket."""
+    """Reads the fields of a packet's body. A missing byte raises MalformedPacket."""
 
     def __init__(self, what: str, data: bytes) -> None:
         self._what, self._data, self._at = what, data, 0
@@ -221,7 +221,7 @@ class _Body:
         try:
             text = self.data().decode()  # Python refuses surrogates, as section 1.5.3 asks
         except UnicodeDecodeError:
-            raise MalformedPacket(f"{self._what} with a string that is no UTF-8 (section 1.5.3)") from None
+            raise MalformedPacket(f"{self._what} with a string that is not UTF-8 (section 1.5.3)") from None
         if "\0" in text:
             raise MalformedPacket(f"{self._what} with U+0000 in a string (section 1.5.3)")
         return text
@@ -277,7 +277,7 @@ def _decode_connect(body: _Body) -> Connect:
     client_id = body.string()
     clean = bool(flags & 2)
     if not client_id and not clean:
-        raise MalformedPacket("CONNECT for a session to keep, with no client id (section 3.1.3.1)")
+        raise MalformedPacket("CONNECT for a persistent session without a client id (section 3.1.3.1)")
     will = Will(_topic_name(body), body.data(), qos, retain) if has_will else None
     packet = Connect(client_id, keep_alive, clean, will, body.string() if user else None, body.data() if password else None)
     body.end()
@@ -330,7 +330,7 @@ def _decode_unsubscribe(body: _Body) -> Unsubscribe:
 def _topic_name(body: _Body) -> str:
     topic = body.string()
     if not topic or "#" in topic or "+" in topic:
-        raise MalformedPacket(f"{topic!r} is no topic name (section 3.3.2.1)")
+        raise MalformedPacket(f"{topic!r} is not a topic name (section 3.3.2.1)")
     return topic
 
 
@@ -340,7 +340,7 @@ def _topic_filter(body: _Body) -> str:
     whole = all("+" not in level or level == "+" for level in levels)
     last = all("#" not in level for level in levels[:-1]) and ("#" not in levels[-1] or levels[-1] == "#")
     if not (topic and whole and last):
-        raise MalformedPacket(f"{topic!r} is no topic filter (section 4.7.1)")
+        raise MalformedPacket(f"{topic!r} is not a topic filter (section 4.7.1)")
     return topic
 
 

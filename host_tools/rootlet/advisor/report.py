@@ -1,4 +1,4 @@
-"""Results for machines: JSON with all that was seen, and JUnit XML."""
+"""Reports of results: JSON with the whole timeline, and JUnit XML."""
 
 import dataclasses
 import platform
@@ -13,11 +13,11 @@ from rootlet.advisor.runner import CaseResult
 from rootlet.advisor.timeline import Event
 
 PREVIEW = 80
-"""Bytes of a payload that are shown."""
+"""The number of bytes shown of a payload."""
 
 
 def facts(outcomes: Sequence[CaseResult], device: str, speed: float, seed: int) -> dict[str, Any]:
-    """Everything, as JSON can say it. Times are seconds of the device's."""
+    """The results with their timelines, as JSON values. Times are seconds of the device's time."""
     return {
         "rootlet": __version__,
         "host": platform.platform(),
@@ -104,5 +104,5 @@ def _plain(value: Any) -> Any:
 
 
 def _printable(text: str) -> str:
-    # XML 1.0 has no way to say most control characters.
+    # XML 1.0 cannot represent most control characters.
     return "".join(character if character.isprintable() else "�" for character in text)

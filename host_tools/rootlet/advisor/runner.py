@@ -18,30 +18,30 @@ from rootlet.advisor.stage import Case, NotRun, Stage
 from rootlet.advisor.timeline import Event, Timeline
 from rootlet.errors import BadInput
 
-_WORDS = 1  # seconds of the host's in which what a device prints about its failure has come
+_WORDS = 1  # seconds of the host's time in which a failed device prints its reason
 
 SUITES = ("qualification", "all", "long")
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One run of one case."""
+    """The result of one run of a case."""
 
     case: Case
     verdict: CaseVerdict
     events: Sequence[Event]
     repetition: int
     speed: float
-    """How much faster than real the device's time ran."""
+    """The speed of the device's time, compared with real time."""
     seconds: float
-    """Of the host's time."""
+    """The duration, in seconds of the host's time."""
     output: Sequence[str] = ()
-    """What the device printed."""
+    """The lines that the device printed."""
 
 
 @dataclass
 class Runner:
-    """``address`` and ``port`` are where the endpoint listens; port 0 is any free one."""
+    """The settings of a run. The endpoint listens on ``address`` and ``port``; port 0 is any free one."""
 
     device: DeviceUnderTest
     chains: Chains
@@ -54,7 +54,7 @@ class Runner:
     def run(
         self, chosen: Iterable[Case], *, repeat: int = 1, on_start: Callable[[Case], None] = lambda _: None
     ) -> Iterable[CaseResult]:
-        """Run each case ``repeat`` times, with seeds that follow on ``seed``; yields outcomes as they come."""
+        """The results of all cases, each run ``repeat`` times with consecutive seeds from ``seed``."""
         for one in chosen:
             for repetition in range(repeat):
                 on_start(one)
@@ -66,7 +66,7 @@ class Runner:
         timeline = Timeline(clock.now, speed)
         began = time.monotonic()
         if one.virtual_only and not self.device.virtual:
-            verdict = not_run("needs the virtual board: it changes what surrounds the device")
+            verdict = not_run("the case needs the virtual board, whose environment it changes")
         else:
             verdict = await self._play(one, repetition, clock, timeline)
         took = time.monotonic() - began
@@ -100,25 +100,25 @@ class Runner:
         except TimeoutError:
             stage.note(f"the case was ended after {one.limit:g} s")
         except Timeout:
-            pass  # the timeline has a note of it
+            pass  # the timeline has a note of the timeout
 
     async def _own_words(self, timeline: Timeline) -> str:
-        """What the device says about it: a client that fell over, on its way out; leaf, where it did not come so far."""
+        """The device's own explanation: the last lines of a client that ended, or the fault that leaf reported."""
         deadline = time.monotonic() + _WORDS
         while True:
             lines = [line.strip()[:200] for line in self.device.lines if line.strip()]
             if not self.device.alive:
-                return f"; its last words: {lines[-1]}" if lines else ""
+                return f"; its last line: {lines[-1]}" if lines else ""
             faults = [line for line in lines if " fault: " in line]
             if timeline.of("tls") or time.monotonic() > deadline:
                 return ""
             if faults:
-                return f"; it says: {faults[-1]}"
+                return f"; the device reported: {faults[-1]}"
             await asyncio.sleep(0.05)
 
 
 def select(names: Sequence[str], suite: str | None) -> list[Case]:
-    """The cases of these names or of the suite, in the catalogue's order. Raises BadInput for both, or an unknown name."""
+    """The cases with these names, or of the suite, in the catalogue's order. Raises BadInput for both, or unknown names."""
     catalogue = cases.catalogue()
     if names and suite:
         raise BadInput(f"both cases and a suite are given: {names[0]}, --suite {suite}", hint="choose one of the two")
@@ -127,7 +127,7 @@ def select(names: Sequence[str], suite: str | None) -> list[Case]:
     known = {key.lower(): one for one in catalogue.values() for key in (one.id, str(one.number or one.id))}
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
-        raise BadInput(f"unknown case {unknown[0]!r}", hint="rootlet advisor list shows them all")
+        raise BadInput(f"unknown case {unknown[0]!r}", hint="list the cases: rootlet advisor list")
     wanted = {known[name.lower()].id for name in names}
     return [one for one in catalogue.values() if one.id in wanted]
 

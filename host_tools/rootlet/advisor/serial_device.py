@@ -1,4 +1,4 @@
-"""A board at the end of a serial line, put through the cases: a real one, or what looks like it."""
+"""A board at a serial port as the device under test."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ from rootlet.errors import RootletError
 
 CONSOLE_BAUD = 115_200
 BOOT = 20
-"""Seconds in which a board that was reset says who it is."""
+"""Seconds in which a reset board reports its thing name."""
 
 _IDENTITY = re.compile(r"^\d+ identity: thing (.+), certificate ")
 _HOPELESS = re.compile(r"^\d+ fault: (config|credentials|key-mismatch): ")
@@ -25,10 +25,10 @@ Lines = Callable[[Callable[[], bool]], Iterator[str]]
 
 
 class SerialDevice(DeviceUnderTest):
-    """A board that runs ``leaf``, sent to the endpoint until close(), and restarted for each case.
+    """A board that runs ``leaf``, redirected to the endpoint until close(), and restarted for each case.
 
-    It is reset by the port's RTS line, as by its button, where that resets it; else by a soft reset at its prompt, and then
-    its power cannot be cut. What it keeps in flash stays from case to case. All of it raises RootletError.
+    The port's RTS line resets the board, like its button; where it does not, a soft reset at the prompt does, and power cuts
+    are not possible. The board's flash is kept from case to case. All methods raise RootletError.
     """
 
     def __init__(self, port: str, host: str, chains: Chains, baud: int = CONSOLE_BAUD) -> None:
@@ -55,13 +55,13 @@ class SerialDevice(DeviceUnderTest):
             self._soft_reset()
 
     def stop(self) -> None:
-        """Leave it at its prompt, where it connects to nothing.
+        """Stop the application, so that the board does not connect.
 
-        After a Ctrl-C the reset that follows is no failed boot; else the fifth case would find leaf in its safe mode, for a
-        reset by RTS is a power-on to some chips, and to those with USB of their own it is not.
+        A reset after Ctrl-C does not count as a failed boot. Without it, on chips where a reset by RTS is not a power-on,
+        leaf would be in its safe mode in the fifth case.
         """
         self._hear_no_more()
-        with contextlib.suppress(RootletError):  # where it is gone, the next start says so
+        with contextlib.suppress(RootletError):  # where the board is gone, the next start reports it
             Repl(self._port, self._baud).close()
 
     def restart(self, environment: Environment) -> bool:  # noqa: ARG002 - the endpoint is the same for all cases
@@ -69,7 +69,7 @@ class SerialDevice(DeviceUnderTest):
         return self._reset()
 
     def close(self) -> None:
-        """Send it back to its own endpoint. It trusts the advisor's roots no more."""
+        """Undo the redirect: the board connects to its own endpoint, and no longer trusts the advisor's roots."""
         self._hear_no_more()
         if self._sent:
             try:
@@ -78,7 +78,7 @@ class SerialDevice(DeviceUnderTest):
                     self._sent = False
                     board.restart()
             except RootletError as error:
-                hint = f"connect it, and run: rootlet advisor restore --port {self._port}"
+                hint = f"connect the board, and run rootlet advisor restore --port {self._port}"
                 raise RootletError(f"the board may still trust the advisor's roots: {error}", hint=hint) from None
 
     def _reset(self) -> bool:
@@ -103,7 +103,7 @@ class SerialDevice(DeviceUnderTest):
         if not self._booted():
             raise RootletError(
                 f"the board on {self._port} does not start leaf within {BOOT} s",
-                hint=f"see what it says: rootlet monitor --port {self._port}",
+                hint=f"read its log: rootlet monitor --port {self._port}",
             )
 
     def _hear_no_more(self) -> None:
@@ -117,7 +117,7 @@ class SerialDevice(DeviceUnderTest):
         heard = self.lines
 
         def run() -> None:
-            with contextlib.suppress(RootletError):  # a port without such a line, or that is gone: the caller finds out
+            with contextlib.suppress(RootletError):  # a port without an RTS line, or a missing port: the caller detects it
                 for line in lines(self._ended.is_set):
                     heard.append(line)
 
@@ -126,7 +126,7 @@ class SerialDevice(DeviceUnderTest):
         self._thread.start()
 
     def _booted(self) -> bool:
-        """Whether it says who it is; raises RootletError where it says that it cannot run."""
+        """Whether the board reports its thing name. Raises RootletError where it reports that it cannot run."""
         assert self._thread
         deadline = time.monotonic() + BOOT
         seen = self._from
@@ -136,7 +136,7 @@ class SerialDevice(DeviceUnderTest):
                 seen += 1
                 if _HOPELESS.match(line):
                     raise RootletError(
-                        f"the board on {self._port} cannot run: {line}", hint="rootlet info says what it holds"
+                        f"the board on {self._port} cannot run: {line}", hint="read its content: rootlet info"
                     )
                 if _IDENTITY.match(line):
                     return True

@@ -9,7 +9,7 @@ _NTP_1900 = 2208988800
 
 
 class TimeServer(asyncio.DatagramProtocol):
-    """Counts its ``queries``."""
+    """A time server; ``queries`` is their number so far."""
 
     port: int
 

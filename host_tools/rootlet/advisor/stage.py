@@ -1,4 +1,4 @@
-"""What a case works with: the device, the endpoint, the clock; and how a case is declared."""
+"""The parts that a case uses (device, endpoint, clock), and the declaration of cases."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,16 +15,16 @@ from rootlet.advisor.sntp import TimeServer
 from rootlet.advisor.timeline import Timeline
 
 PATIENCE = 120
-"""Seconds in which a device must have connected: it may be in the middle of a pause."""
+"""Seconds in which a device must connect, since it may be waiting."""
 
 
 class NotRun(Exception):  # noqa: N818 - reads as what it is
-    """The case cannot be run with this device; the text says why."""
+    """The case cannot be run with this device; the text is the reason."""
 
 
 @dataclass
 class Stage:
-    """One run of one case. All times are seconds of the device's."""
+    """One run of one case. All times are seconds of the device's time."""
 
     device: DeviceUnderTest
     endpoint: Endpoint
@@ -34,11 +34,11 @@ class Stage:
     time_server: TimeServer
     environment: Environment
     options: Mapping[str, Any]
-    """What the user said about the device: ``policies`` (documents), ``desired`` (a shadow's desired state), ``payload``
+    """The user's options for the device: ``policies`` (documents), ``desired`` (a shadow's desired state), ``payload``
     (bytes of the largest message of MQTT_Client_Puback_QoS1)."""
 
     async def attempt(self, behaviour: Behaviour | None = None, timeout: float = PATIENCE) -> Client:
-        """The device's next TCP connection, after its handshake has ended, well or badly. Raises Timeout."""
+        """The device's next TCP connection, after its handshake succeeded or failed. Raises Timeout."""
         client = await self.endpoint.take(behaviour, timeout)
         await client.handshake()
         return client
@@ -50,7 +50,7 @@ class Stage:
         return client
 
     async def subscribed(self, client: Client, timeout: float = 60) -> str:
-        """Wait for SUBSCRIBE; return a topic that its first filter matches. Raises Timeout."""
+        """A topic that matches the first filter of the next SUBSCRIBE. Raises Timeout."""
         packet = await client.packet(Subscribe, timeout=timeout)
         return "/".join("advisor" if level in "+#" and level else level for level in packet.filters[0][0].split("/"))
 
@@ -58,10 +58,10 @@ class Stage:
         await self.clock.sleep(seconds)
 
     async def power_cycle(self) -> None:
-        """Off and on again. Raises NotRun where the device's power is not ours."""
+        """Cut the device's power and restore it. Raises NotRun where that is not possible."""
         self.note("power off and on")
         if not await asyncio.to_thread(self.device.restart, self.environment):
-            self.not_run("its power cannot be switched from here")
+            self.not_run("the device's power cannot be switched")
 
     def note(self, text: str, connection: int = 0) -> None:
         self.timeline.add("note", connection, text)
@@ -80,18 +80,18 @@ class Case:
     id: str
     title: str
     number: int | None
-    """Device Advisor's, by the order of its documentation; None for a case of ours."""
+    """The number of Device Advisor's case, in the order of its documentation; None for one of Rootlet's own."""
     scenario: Scenario
     grade: Grade
     starred: bool = False
-    """One of the eleven that qualify a device."""
+    """Whether the case is one of the eleven that qualify a device."""
     long: bool = False
-    """Part of the suite ``long`` and not of ``all``."""
+    """Whether the case belongs to the suite ``long`` instead of ``all``."""
     timed: bool = False
-    """Waits are what it is about: its time is compressed where the device's can be."""
+    """Whether the case measures waits: its time is compressed where the device supports it."""
     virtual_only: bool = False
     limit: float = 600
-    """Seconds after which it ends in any case."""
+    """The time limit of the case, in seconds."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the virtual board in this case."""
 
@@ -105,7 +105,7 @@ class Case:
 
     @property
     def summary(self) -> str:
-        """The scenario's docstring: what is done to the device, and what must be seen."""
+        """The scenario's docstring: what the server does, and what the device must do."""
         return " ".join((self.scenario.__doc__ or "").split())
 
 
@@ -113,7 +113,7 @@ CATALOGUE: dict[str, Case] = {}
 
 
 def case(id_: str, title: str, grade: Grade, number: int | None = None, **more: Any) -> Callable[[Scenario], Scenario]:
-    """Decorator: put a scenario into the catalogue."""
+    """A decorator that adds a scenario to the catalogue."""
 
     def register(scenario: Scenario) -> Scenario:
         CATALOGUE[id_] = Case(id_, title, number, scenario, grade, **more)

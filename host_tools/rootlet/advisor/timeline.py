@@ -1,4 +1,4 @@
-"""What was seen and what was done, in order: the only thing that a case is graded on."""
+"""The timeline: all events of a case in order, from which alone it is graded."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class Event:
     ``kind`` is one of:
     tcp (the device connected) · hello (its ClientHello: facts) · tls (handshake done: facts) · tls-failed (text)
     · alert-in, alert-out (text, fatal) · in, out (packet) · malformed (text) · closed (by: device or server; how)
-    · renegotiated · note (what the case does, or waits for in vain; text)
+    · renegotiated · note (an action or a timeout of the case; text)
     """
 
     at: float
@@ -35,11 +35,11 @@ class Attempt:
     connect: float | None
     """When CONNECT came."""
     accepted: bool
-    """Whether CONNACK said yes."""
+    """Whether the server accepted the connection (CONNACK)."""
 
 
 class Timeline:
-    """Events in the order in which they happened. ``speed`` is that of the device's time."""
+    """Events in order. ``speed`` is that of the device's time."""
 
     def __init__(self, clock: Callable[[], float], speed: float = 1) -> None:
         self._clock = clock
@@ -48,7 +48,7 @@ class Timeline:
         self.events: list[Event] = []
 
     def add(self, kind: str, connection: int = 0, text: str = "", *, packet: Packet | None = None, **facts: Any) -> Event:
-        """Record what happened now. Once the case is over, what follows is our doing and is not recorded."""
+        """Record an event. After the end of the case nothing is recorded."""
         event = Event(self._clock(), connection, kind, text, packet, facts)
         if not self.over:
             self.events.append(event)

@@ -1,6 +1,6 @@
-"""The server's side of TLS, with no I/O in it: bytes in, bytes and events out.
+"""The server's side of TLS, without I/O: bytes in, bytes and events out.
 
-pyOpenSSL and not the standard library: this side must see the alerts, show any certificate and ask for renegotiation.
+It uses pyOpenSSL instead of the standard library, to observe alerts, present any certificate and request renegotiation.
 """
 
 from collections.abc import Callable
@@ -25,19 +25,19 @@ _FATAL = 2
 _PIECE = 65536
 
 OnAlert = Callable[[bool, str, bool], None]
-"""Called with: whether the device sent it, its name, whether it is fatal."""
+"""A callback for alerts: whether the device sent it, its name, whether it is fatal."""
 
 
 class TlsFailed(Exception):  # noqa: N818 - reads as what it is
-    """The handshake or the connection broke; the text is OpenSSL's reason."""
+    """The handshake or the connection failed; the text is OpenSSL's reason."""
 
 
 class TlsEnd(Exception):  # noqa: N818 - reads as what it is
-    """The device said close_notify."""
+    """The device sent close_notify."""
 
 
 class TlsServer:
-    """One connection's TLS. ``feed`` what came, ``outgoing`` is what must go; call both after everything else."""
+    """One connection's TLS. ``feed`` takes received bytes; ``outgoing`` returns those to send, after every other call."""
 
     def __init__(self, chain: ServerChain, on_alert: OnAlert, *, tls12_only: bool = False) -> None:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
@@ -48,7 +48,7 @@ class TlsServer:
         for above in chain.sent[1:]:
             context.add_extra_chain_cert(above)
         context.use_privatekey(chain.key)
-        # Any certificate will do: whether the cloud would know it is not what the advisor looks at.
+        # Any certificate is accepted: the advisor does not check whether it is registered.
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_session_id(b"advisor")
@@ -59,7 +59,7 @@ class TlsServer:
         self.established = False
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes from the wire; return what the device said inside TLS. Raises TlsFailed, TlsEnd."""
+        """The device's data inside the TLS bytes ``data``. Raises TlsFailed, TlsEnd."""
         self._connection.bio_write(data)
         try:
             if not self.established:
@@ -77,17 +77,17 @@ class TlsServer:
                 return heard
             except SSL.ZeroReturnError:
                 if heard:
-                    return heard  # the next feed, or the end of the stream, says so again
+                    return heard  # the next feed, or the end of the stream, raises it again
                 raise TlsEnd from None
             except SSL.Error as error:
                 raise TlsFailed(_reason(error)) from None
 
     def send(self, data: bytes) -> None:
-        """Put ``data`` into as few records as TLS allows: 16 KiB each (RFC 5246 §6.2.1)."""
+        """Send ``data`` in as few records as TLS allows, of 16 KiB each (RFC 5246 §6.2.1)."""
         self._connection.sendall(data)
 
     def close(self) -> None:
-        """Say close_notify."""
+        """Send close_notify."""
         try:
             self._connection.shutdown()
         except SSL.Error:
@@ -102,7 +102,7 @@ class TlsServer:
             return
 
     def outgoing(self) -> bytes:
-        """What must go on the wire now."""
+        """The bytes to send now."""
         pieces = []
         while True:
             try:
@@ -111,7 +111,7 @@ class TlsServer:
                 return b"".join(pieces)
 
     def facts(self) -> dict[str, Any]:
-        """Version, suite, and the device's certificate by its common name."""
+        """The TLS version, the suite, and the common name of the device's certificate."""
         peer = self._connection.get_peer_certificate(as_cryptography=True)
         return {
             "version": self._connection.get_protocol_version_name(),

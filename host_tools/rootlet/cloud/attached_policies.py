@@ -55,10 +55,10 @@ def _attached(iot: "IoTClient", target: str) -> Iterator[str]:
 
 
 def _groups(iot: "IoTClient", thing: str) -> Iterator[str]:
-    """The ARNs of the groups that a thing is in, and of those around them."""
+    """The ARNs of a thing's groups, and of their parent groups."""
     pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
     names = [group.get("groupName", "") for page in pages for group in page["thingGroups"]]
-    for name in names:  # grows while it is walked
+    for name in names:  # grows during the iteration
         group = iot.describe_thing_group(thingGroupName=name)
         yield group["thingGroupArn"]
         parent = group.get("thingGroupMetadata", {}).get("parentGroupName")

@@ -1,4 +1,4 @@
-"""The CAs that the account trusts: registered with proof that somebody holds their key, or by SNI only."""
+"""The CAs that the account trusts: registered with proof of possession of their key, or in SNI_ONLY mode."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class RegisteredCA:
-    """``id`` is what AWS IoT calls the CA; ``changes`` is empty where everything was so already."""
+    """``id`` is AWS IoT's id of the CA; ``changes`` is empty where nothing had to change."""
 
     id: str
     arn: str = ""
@@ -28,7 +28,7 @@ class RegisteredCA:
 
 
 def registration_code(iot: "IoTClient") -> str:
-    """The account's code, which a CA's holder puts into a verification certificate."""
+    """The account's registration code, the common name of a verification certificate."""
     with aws_errors():
         return iot.get_registration_code()["registrationCode"]
     raise AssertionError
@@ -42,10 +42,10 @@ def register(
     verification: x509.Certificate | None = None,
     auto_registration: bool = False,
 ) -> RegisteredCA:
-    """Register a CA and make it ACTIVE; a second time changes nothing.
+    """Register a CA and set it ACTIVE. A second call changes nothing.
 
-    Proof is ``verification``, or is made with ``authority``; without either it is registered as SNI_ONLY, which AWS takes
-    without proof (its devices must send SNI). Raises RootletError.
+    The proof of possession is ``verification``, or is made with ``authority``. Without either the CA is registered as
+    SNI_ONLY, for which AWS needs no proof (its devices must send SNI). Raises RootletError.
     """
     with aws_errors():
         known = find(iot, certificate)
@@ -60,12 +60,12 @@ def register(
 
 
 def find(iot: "IoTClient", certificate: x509.Certificate) -> Any:
-    """What AWS says of a registered CA, found by its certificate; None where it is not registered."""
+    """AWS's description of the CA with this certificate; None where it is not registered."""
     try:
         return iot.describe_ca_certificate(certificateId=certificate_id(certificate))["certificateDescription"]
     except iot.exceptions.ResourceNotFoundException:
         pass
-    # That the id is the SHA-256 of the DER is not documented for CAs, so look at them all before saying no.
+    # AWS does not document that a CA's id is the SHA-256 of its DER: look at all CAs before answering no.
     for page in iot.get_paginator("list_ca_certificates").paginate():
         for entry in page["certificates"]:
             described = iot.describe_ca_certificate(certificateId=entry["certificateId"])["certificateDescription"]
@@ -75,7 +75,7 @@ def find(iot: "IoTClient", certificate: x509.Certificate) -> Any:
 
 
 def remove(iot: "IoTClient", certificate: x509.Certificate) -> list[str]:
-    """Deactivate and delete a CA's registration. Its devices' certificates stay as they are."""
+    """Deactivate and delete a CA's registration. Its devices' certificates do not change."""
     with aws_errors():
         known = find(iot, certificate)
         if known is None:
@@ -91,12 +91,13 @@ def _check(certificate: x509.Certificate) -> None:
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value if _has(certificate) else None
     if constraints is None or not constraints.ca:
         raise RootletError(
-            f"{certificate.subject.rfc4514_string()} is no CA certificate", hint="give the ca.crt of the one that issues"
+            f"{certificate.subject.rfc4514_string()} is not a CA certificate",
+            hint="give the ca.crt of the CA that issues the devices",
         )
     if certificate.not_valid_after_utc < dt.datetime.now(dt.UTC):
         raise RootletError(
             f"{certificate.subject.rfc4514_string()} expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
-            hint="register the CA that follows it",
+            hint="register the CA that replaces it",
         )
 
 

@@ -1,4 +1,4 @@
-"""Many devices at AWS's pace: a token bucket below its throttles, retries, and a journal to go on from."""
+"""Registers many devices below AWS's rate limits: a token bucket, retries, and a journal to resume from."""
 
 import json
 import os
@@ -32,11 +32,11 @@ LIMITS: Mapping[str, float] = {
     "DescribeThing": 10,
     "GetPolicy": 10,
 }
-"""Calls a second that an account may make (AWS IoT's default quotas; read where known, else taken as 10 or 15)."""
+"""Calls a second that an account may make (AWS IoT's default quotas where documented, else 10 or 15)."""
 
 
 class TokenBucket:
-    """``rate`` calls a second, up to a second's worth at once."""
+    """Limits calls to ``rate`` a second, with a burst of one second's calls."""
 
     def __init__(
         self, rate: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
@@ -58,7 +58,7 @@ class TokenBucket:
 
 
 def paced(limits: Mapping[str, float] = LIMITS) -> "IoTClient":
-    """A control plane client that keeps each operation below its limit, and backs off where AWS throttles it still."""
+    """A control plane client that keeps each operation below its limit, and backs off where AWS throttles it anyway."""
     with aws_errors():
         iot = boto3.client("iot", config=Config(retries={"mode": "adaptive", "max_attempts": 10}))
     buckets = {operation: TokenBucket(rate) for operation, rate in limits.items()}
@@ -87,9 +87,9 @@ def register_all(
     journal: Path,
     register: Callable[["IoTClient", Certified], registration.RegistrationResult],
 ) -> Iterator[DeviceResult]:
-    """Register one after another, noting each in ``journal``; what the journal has already is not asked about again.
+    """The result of each device, registered one after another. Devices in ``journal`` are skipped, new ones are appended.
 
-    A device that AWS refuses is reported and the next one is taken.
+    A device that AWS refuses is reported, and the next one follows.
     """
     done = read_journal(journal)
     with _appending(journal) as note:
@@ -106,7 +106,7 @@ def register_all(
 
 
 def read_journal(journal: Path) -> set[str]:
-    """The certificate ids that are done. A last line cut off by a crash is passed over: that device is asked about again."""
+    """The certificate IDs in a journal. A last line that a crash cut off is ignored: that device is registered again."""
     done = set()
     if journal.exists():
         for line in journal.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Clients of AWS, and its errors in Rootlet's words. Credentials, profile, region and endpoint are boto3's usual ones."""
+"""AWS clients, and AWS's errors as RootletError. Credentials, profile, region and endpoint are boto3's usual ones."""
 
 import contextlib
 import os
@@ -20,15 +20,15 @@ from rootlet.errors import BadInput, RootletError
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
-# Seconds. botocore's 60, times its attempts, would hold up a factory's station for minutes.
+# Seconds. botocore's 60, times its attempts, would block a factory's station for minutes.
 _TIMEOUTS = Config(connect_timeout=5, read_timeout=20)
 
 _WAYS_OUT = {
-    "AccessDeniedException": "give your AWS user the permission it names",
+    "AccessDeniedException": "give your AWS user the permission that the message names",
     "UnrecognizedClientException": "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
     "ExpiredTokenException": "log in to AWS again",
-    "ThrottlingException": "wait a little and run it again: it goes on where it stopped",
-    "LimitExceededException": "ask AWS for a higher quota, or remove what is not needed",
+    "ThrottlingException": "wait a minute and run the command again: it resumes",
+    "LimitExceededException": "request a higher quota from AWS, or delete what is not needed",
 }
 
 
@@ -40,7 +40,7 @@ def iot() -> "IoTClient":
 
 
 def arn_prefix() -> str:
-    """What the ARNs of AWS IoT begin with here: ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
+    """The prefix of the account's ARNs, such as ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
     with aws_errors():
         sts = boto3.client("sts", config=_TIMEOUTS)
         caller = sts.get_caller_identity()
@@ -71,17 +71,19 @@ def whereabouts() -> str:
 
 @contextlib.contextmanager
 def aws_errors() -> Iterator[None]:
-    """Turn what boto3 raises into RootletError, one line with a hint."""
+    """Convert boto3's exceptions to RootletError, one line with a hint."""
     try:
         yield
     except NoRegionError:
-        hint = "set AWS_REGION, or a profile that has one; or start a sandbox: rootlet sandbox up"
+        hint = "set AWS_REGION, or choose a profile with a region; or start a sandbox: rootlet sandbox up"
         raise BadInput("no AWS region is configured", hint=hint) from None
     except NoCredentialsError:
-        raise BadInput("no AWS credentials found", hint="aws configure, or start a sandbox: rootlet sandbox up") from None
+        hint = "run aws configure, or start a sandbox: rootlet sandbox up"
+        raise BadInput("no AWS credentials found", hint=hint) from None
     except EndpointConnectionError as error:
         raise RootletError(
-            str(error), hint="check the network; for the sandbox, that it is up and AWS_ENDPOINT_URL is its"
+            str(error),
+            hint="check the network; for the sandbox, check that it is up and that AWS_ENDPOINT_URL is its address",
         ) from None
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "error")
@@ -89,4 +91,4 @@ def aws_errors() -> Iterator[None]:
         hint = _WAYS_OUT.get(code, f"see AWS IoT's documentation of {error.operation_name}")
         raise RootletError(f"AWS refused {error.operation_name}: {code}: {message}", hint=hint) from None
     except BotoCoreError as error:
-        raise RootletError(f"AWS could not be asked: {error}", hint="check the network and the settings") from None
+        raise RootletError(f"the request to AWS failed: {error}", hint="check the network and the AWS settings") from None

@@ -1,4 +1,4 @@
-"""Whether AWS IoT Core would accept a device, and which rule says so. It only asks; nothing in the account changes."""
+"""Whether AWS IoT Core would accept a device, check by check. Nothing in the account changes."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConnectionCheck:
-    """One question and its answer; ``ok`` None: it decides nothing here. ``hint`` where it is not well."""
+    """One check and its result; ``ok`` is None where it does not matter. ``hint`` says how to correct a fault."""
 
     name: str
     ok: bool | None
@@ -32,7 +32,7 @@ class ConnectionCheck:
 
 @dataclass
 class Explanation:
-    """``accepted``: the connection would be let in. ``first_time``: dropped once and registered, and then let in."""
+    """``accepted``: AWS would accept the connection. ``first_time``: AWS would drop the first one, and register it."""
 
     certificate_id: str
     rules: list[ConnectionCheck] = field(default_factory=list)
@@ -50,9 +50,9 @@ def explain(
     application: str = "leaf",
     read: Application | None = None,
 ) -> Explanation:
-    """Ask the account about a device's certificate. Raises RootletError where it cannot be asked.
+    """What AWS IoT Core would do with a device's certificate. Raises RootletError where AWS cannot be reached.
 
-    With ``read``, what that application does in the topics of ``application`` and is denied counts as well.
+    With ``read``, a denied action of that application, in the topics of ``application``, is a fault, too.
     """
     identifier = certificate_id(certificate)
     found = Explanation(identifier)
@@ -92,7 +92,7 @@ def _unregistered(found: Explanation, authority: Any) -> None:
     waits = authority is not None and authority["status"] == "ACTIVE" and authority.get("autoRegistrationStatus") == "ENABLE"
     if waits:
         found.first_time = True
-        text = "not yet: its first connection is dropped and registers it, for its CA is registered with auto-registration"
+        text = "not yet: AWS drops the first connection and registers the certificate, since its CA has auto-registration"
         found.rules.append(ConnectionCheck("registered", None, text))
     else:
         hint = "rootlet cloud register DIRECTORY, or register its CA with auto-registration"
@@ -116,7 +116,7 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
     names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
     thing = things[0] if things else ""
     if not things:
-        text = "no thing is attached: a policy that asks for iot:Connection.Thing.IsAttached denies it"
+        text = "no thing is attached: a policy with the condition iot:Connection.Thing.IsAttached denies the connection"
     else:
         text = f"{', '.join(things)} attached" + ("" if names and names[0] in things else f"; the certificate names {names}")
     found.rules.append(
@@ -128,7 +128,7 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
 
 
 def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> ConnectionCheck:
-    """What the policies decide for the client id that ``leaf`` uses: the certificate's common name."""
+    """The policies' decision for the client ID that ``leaf`` uses, the certificate's common name."""
     decision = simulate(from_aws(iot, certificate_id, client_id=client_id), "connect", client_id).decision
     text = f"as {client_id}: {decision.by.title if decision.by else 'no statement allows iot:Connect'}"
     hint = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
@@ -152,7 +152,7 @@ def _policies(iot: "IoTClient", arn: str, thing: str) -> Iterator[ConnectionChec
                 sources.setdefault(policy["policyName"], f" (by group {group['groupName']})")
     if not sources:
         yield ConnectionCheck(
-            "policies", False, "none is attached: everything is denied", "rootlet cloud register DIRECTORY"
+            "policies", False, "no policy is attached: every action is denied", "rootlet cloud register DIRECTORY"
         )
         return
     yield ConnectionCheck("policies", True, ", ".join(name + where for name, where in sources.items()))
@@ -165,7 +165,10 @@ def _dates(certificate: x509.Certificate, at: dt.datetime) -> ConnectionCheck:
         )
     if at < certificate.not_valid_before_utc:
         return ConnectionCheck(
-            "dates", False, f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}Z", "wait, or check clocks"
+            "dates",
+            False,
+            f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}Z",
+            "wait, or check the clocks",
         )
     return ConnectionCheck("dates", True, f"until {certificate.not_valid_after_utc:%Y-%m-%d}")
 
@@ -174,7 +177,9 @@ def _issuer(certificate: x509.Certificate, authority: Any) -> ConnectionCheck:
     name = certificate.issuer.rfc4514_string()
     if authority is None:
         return ConnectionCheck(
-            "issuer", None, f"{name}: not among the account's registered CAs, which a certificate of its own needs not"
+            "issuer",
+            None,
+            f"{name} is not a registered CA of the account; a certificate registered by itself does not need one",
         )
     auto = authority.get("autoRegistrationStatus", "DISABLE")
     return ConnectionCheck("issuer", None, f"{name}: registered, {authority['status']}, auto-registration {auto}")

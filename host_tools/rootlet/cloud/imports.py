@@ -1,4 +1,4 @@
-"""Devices that a manufacturer provisioned: their certificates out of a PEM bundle, a CSV, or Microchip's signed manifest."""
+"""Reads the certificates of pre-provisioned devices from a PEM bundle, a CSV, or Microchip's signed manifest."""
 
 import base64
 import csv
@@ -21,9 +21,9 @@ from rootlet.pki.identity import PublicIdentity, common_name
 
 
 def read(path: Path, signers: Sequence[x509.Certificate] = ()) -> list[PublicIdentity]:
-    """Every device in a manifest, whichever of the three it is. ``signers`` are who may sign a Microchip manifest.
+    """The devices in a manifest of any of the three formats. ``signers`` may sign a Microchip manifest.
 
-    Raises BadInput that names the entry, before anything is registered.
+    Raises BadInput, which names the entry, before anything is registered.
     """
     data = read_input(path, "manifest")
     if b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"[", b"{")) and not _is_csv(data):
@@ -33,9 +33,7 @@ def read(path: Path, signers: Sequence[x509.Certificate] = ()) -> list[PublicIde
     else:
         found = list(_csv(data, path))
     if not found:
-        raise BadInput(
-            f"{path}: no device in it", hint="give a PEM bundle, a CSV with a header, or Microchip's JSON manifest"
-        )
+        raise BadInput(f"{path} has no device", hint="give a PEM bundle, a CSV with a header, or Microchip's JSON manifest")
     _no_twins(found, path)
     return found
 
@@ -45,11 +43,11 @@ def _is_csv(data: bytes) -> bool:
 
 
 def _bundle(data: bytes, path: Path) -> Iterator[PublicIdentity]:
-    # CA certificates among them are the issuers of those that they signed.
+    # CA certificates in the file are the issuers of those that they signed.
     try:
         certificates = list(map(whole, x509.load_pem_x509_certificates(data)))
     except UNREADABLE:
-        raise BadInput(f"{path}: a certificate in it cannot be read", hint="give PEM certificates, whole") from None
+        raise BadInput(f"{path}: a certificate is damaged", hint="give PEM certificates, whole") from None
     authorities = [certificate for certificate in certificates if _is_authority(certificate)]
     for number, certificate in enumerate(certificates, 1):
         if certificate not in authorities:
@@ -61,7 +59,9 @@ def _csv(data: bytes, path: Path) -> Iterator[PublicIdentity]:
     rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace")))
     columns = rows.fieldnames or []
     if "certificate" not in columns:
-        raise BadInput(f"{path}: no column certificate", hint="columns: certificate (PEM, base64 of DER, or a file), thing")
+        raise BadInput(
+            f"{path} has no column certificate", hint="use the columns certificate (PEM, base64 of DER, or a file), thing"
+        )
     for number, row in enumerate(rows, 2):
         where = f"{path}, row {number}"
         certificate = _cell(row["certificate"] or "", path.parent, where)
@@ -81,7 +81,7 @@ def _cell(text: str, directory: Path, where: str) -> x509.Certificate:
         return whole(x509.load_der_x509_certificate(base64.b64decode(text, validate=True)))
     except UNREADABLE:
         raise BadInput(
-            f"{where}: no certificate in column certificate", hint="PEM, base64 of DER, or a file's name"
+            f"{where}: the column certificate has no certificate", hint="give PEM, DER as base64, or the name of a file"
         ) from None
 
 
@@ -89,12 +89,12 @@ def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> 
     # Microchip's secure element manifest: a list of JWS objects (RFC 7515, flattened), one a chip, signed with ES256.
     if not signers:
         raise BadInput(
-            f"{path} is a signed manifest", hint="name who may sign it: --signer CERTIFICATE, from Microchip's site"
+            f"{path} is a signed manifest", hint="give the signer's certificate, from Microchip's site: --signer CERTIFICATE"
         )
     try:
         entries = json.loads(data)
     except ValueError:
-        raise BadInput(f"{path} is no JSON", hint="give the manifest as it came") from None
+        raise BadInput(f"{path} is not valid JSON", hint="give the manifest unchanged") from None
     for number, entry in enumerate(entries, 1):
         where = f"{path}, entry {number}"
         payload = _verified(entry, signers, where)
@@ -103,9 +103,7 @@ def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> 
                 try:
                     certificates = [whole(x509.load_der_x509_certificate(base64.b64decode(one))) for one in chain]
                 except UNREADABLE:
-                    raise BadInput(
-                        f"{where}: a certificate in x5c cannot be read", hint="ask for the manifest again"
-                    ) from None
+                    raise BadInput(f"{where}: a certificate in x5c is damaged", hint="get the manifest again") from None
                 thing = str(payload.get("uniqueId") or "") or _thing(certificates[0], where)
                 yield PublicIdentity(thing, certificates[0], tuple(certificates[1:]))
 
@@ -117,9 +115,9 @@ def _verified(entry: Any, signers: Sequence[x509.Certificate], where: str) -> di
         header = json.loads(_decode(entry["protected"]))
         payload = json.loads(_decode(entry["payload"]))
     except (KeyError, TypeError, ValueError):
-        raise BadInput(f"{where}: no JWS object", hint="give the manifest as it came") from None
+        raise BadInput(f"{where}: no JWS object", hint="give the manifest unchanged") from None
     if header.get("alg") != "ES256" or len(raw) != 64:
-        raise BadInput(f"{where}: signed with {header.get('alg')}", hint="Microchip signs with ES256")
+        raise BadInput(f"{where}: the signature is {header.get('alg')}, not ES256", hint="get the manifest again")
     signature = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
     for signer in signers:
         key = signer.public_key()
@@ -130,7 +128,7 @@ def _verified(entry: Any, signers: Sequence[x509.Certificate], where: str) -> di
                 continue
             found: dict[str, Any] = payload
             return found
-    raise BadInput(f"{where}: none of the signers signed it", hint="check --signer, and that nobody changed the manifest")
+    raise BadInput(f"{where}: no --signer made the signature", hint="check --signer, and that the manifest is unchanged")
 
 
 def _decode(text: str) -> bytes:
@@ -140,7 +138,7 @@ def _decode(text: str) -> bytes:
 def _thing(certificate: x509.Certificate, where: str) -> str:
     if name := common_name(certificate):
         return name
-    raise BadInput(f"{where}: the certificate has no common name to name the thing by", hint="add a column thing")
+    raise BadInput(f"{where}: the certificate has no common name for the thing", hint="add a column thing")
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -154,5 +152,5 @@ def _no_twins(found: Sequence[PublicIdentity], path: Path) -> None:
     things: set[str] = set()
     for device in found:
         if device.thing in things:
-            raise BadInput(f"{path}: thing {device.thing} is there twice", hint="leave one of them out")
+            raise BadInput(f"{path} has thing {device.thing} twice", hint="remove one of the two")
         things.add(device.thing)

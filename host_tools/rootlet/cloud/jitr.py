@@ -1,4 +1,4 @@
-"""Devices that register themselves under a CA: a worker that activates them here, or a template that does it in AWS."""
+"""Just-in-time registration: a worker that activates devices from here, or a template that does it in AWS."""
 
 import json
 import queue
@@ -19,11 +19,11 @@ TOPIC = "$aws/events/certificates/registered/"
 
 
 def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
-    """The rules as a document. ``allow`` is a file: one thing's name or certificate id a line. Raises BadInput for none."""
+    """The rules as a document. ``allow`` is a file of thing names or certificate IDs. Raises BadInput for no rule."""
     if allow is None and not issuers:
         raise BadInput(
-            "no rule: every device of every CA would be let in",
-            hint="name who may come: --allow FILE, --issuer CA_ID, or both",
+            "no rule is given: every device of every CA would be activated",
+            hint="give --allow FILE, --issuer CA_ID, or both",
         )
     made: dict[str, Any] = {"allow": None, "issuers": list(issuers) or None}
     if allow is not None:
@@ -33,7 +33,7 @@ def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
 
 
 def sweep(iot: "IoTClient", wanted: dict[str, Any], policies: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Decide about every certificate that is pending now: what happened while nobody listened."""
+    """The decisions about every certificate that is pending now, since no worker was listening."""
     with aws_errors():
         for page in iot.get_paginator("list_certificates").paginate():
             for entry in page["certificates"]:
@@ -48,11 +48,14 @@ def work(
     iot: "IoTClient",
     wanted: dict[str, Any],
     policies: Sequence[str],
-    told: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, Any]], None],
     *,
     ready: Callable[[], None],
 ) -> None:
-    """Sweep, then listen and decide until interrupted. ``told`` gets each decision. Raises RootletError."""
+    """Decide about pending certificates, then about new ones until interrupted. ``report`` gets each decision.
+
+    Raises RootletError.
+    """
     from rootlet.cloud import messages
 
     with aws_errors():
@@ -62,25 +65,25 @@ def work(
             except iot.exceptions.ResourceNotFoundException:
                 raise RootletError(
                     f"the account has no policy {policy}",
-                    hint="make it first: rootlet cloud policy render, aws iot create-policy",
+                    hint="create the policy first: rootlet cloud policy render, aws iot create-policy",
                 ) from None
     events: queue.Queue[Any] = queue.Queue()
-    # Listening begins before the sweep, so that no device falls between the two.
+    # The subscription begins before the sweep, so that no device is missed between the two.
     with messages.listening(TOPIC + "+", events.put):
         ready()
         for done in sweep(iot, wanted, policies):
-            told(done)
+            report(done)
         while True:
             try:
                 event = events.get(timeout=1)
             except queue.Empty:
                 continue
             if isinstance(event, dict) and "certificateId" in event:
-                told(_admit(iot, wanted, event["certificateId"], policies))
+                report(_admit(iot, wanted, event["certificateId"], policies))
 
 
 def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, policies: Sequence[str]) -> dict[str, Any]:
-    # What goes wrong with one device must not keep the others out: it is told, and comes again with its next attempt.
+    # An error with one device must not stop the others: it is reported, and the device tries again.
     try:
         with aws_errors():
             return jitr_rules.admit(iot, wanted, certificate_id, policies)
@@ -90,7 +93,7 @@ def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, polici
 
 
 def template(wanted: dict[str, Any], policies: Sequence[str]) -> dict[str, Any]:
-    """A CloudFormation template: the same logic as a Lambda, its role with what it needs, the IoT rule that calls it."""
+    """A CloudFormation template: the same logic as a Lambda function, its least-privilege role, and the IoT rule."""
     code = resources.files("rootlet.cloud").joinpath("jitr_rules.py").read_text()
     certificates = {"Fn::Sub": "arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:cert/*"}
     things = {"Fn::Sub": "arn:${AWS::Partition}:iot:${AWS::Region}:${AWS::AccountId}:thing/*"}

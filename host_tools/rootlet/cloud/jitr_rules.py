@@ -1,6 +1,6 @@
-"""Who is let in when a CA's devices register themselves (AWS IoT: JITR). This very file also runs in the Lambda.
+"""Decides which devices just-in-time registration activates (AWS IoT: JITR). The Lambda function runs this file, too.
 
-It imports nothing but what Python and AWS Lambda have.
+It imports only what Python and AWS Lambda have.
 """
 
 import base64
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def common_name(pem: str) -> str:
-    """The common name of a certificate's subject, or ''. Reads the few fields it needs; AWS has verified the rest."""
+    """The common name of a certificate's subject, or ''. Parses only the fields it needs: AWS has verified the rest."""
     der = base64.b64decode("".join(line for line in pem.splitlines() if line and not line.startswith("-----")))
     fields = list(_children(_value(_value(der))))
     if fields and fields[0][0] == 0xA0:
@@ -25,9 +25,9 @@ def common_name(pem: str) -> str:
 
 
 def decide(rules: dict[str, Any], name: str, certificate_id: str, ca_id: str) -> tuple[bool, str]:
-    """Whether a device is let in, and why: (bool, text). rules: {"allow": [...] or None, "issuers": [...] or None}.
+    """Whether to activate a device, and why: (bool, text). rules: {"allow": [...] or None, "issuers": [...] or None}.
 
-    An entry of "allow" is a thing's name or a certificate id; None asks nothing. Without any rule nobody is let in.
+    An entry of "allow" is a thing name or a certificate ID; None allows all. Without any rule no device is activated.
     """
     allow, issuers = rules.get("allow"), rules.get("issuers")
     if allow is None and issuers is None:
@@ -35,40 +35,40 @@ def decide(rules: dict[str, Any], name: str, certificate_id: str, ca_id: str) ->
     if issuers is not None and ca_id not in issuers:
         return False, "its CA " + ca_id + " is not among the issuers"
     if not name:
-        return False, "its certificate names no thing"
+        return False, "its certificate has no common name"
     if allow is not None and name not in allow and certificate_id not in allow:
         return False, name + " is not on the allow list"
     return True, "allowed"
 
 
 def admit(iot: Any, rules: dict[str, Any], certificate_id: str, policies: Sequence[str]) -> dict[str, str]:
-    """Activate a pending certificate that the rules let in, with its thing and policies; deactivate one that they do not.
+    """Activate a pending certificate that the rules allow, with its thing and policies; deactivate any other.
 
-    Returns a dict that says what happened. Doing it twice changes nothing: a device may announce itself many times.
+    Returns the outcome as a dict. A second call changes nothing: a device may connect many times.
     """
     known = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     name = common_name(known["certificatePem"])
     if known["status"] != "PENDING_ACTIVATION":
         return {"certificate": certificate_id, "thing": name, "done": "nothing", "why": "it is " + known["status"]}
     issuer = known.get("caCertificateId", "")
-    if not issuer:  # a claim's request made it (fleet provisioning), and a template decides about it
+    if not issuer:  # made by fleet provisioning: its template decides
         return {"certificate": certificate_id, "thing": name, "done": "nothing", "why": "no registered CA issued it"}
     allowed, why = decide(rules, name, certificate_id, issuer)
     if not allowed:
         iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
         return {"certificate": certificate_id, "thing": name, "done": "refused", "why": why}
     arn = known["certificateArn"]
-    iot.create_thing(thingName=name)  # the same again is no error
+    iot.create_thing(thingName=name)  # AWS accepts the same thing again
     iot.attach_thing_principal(thingName=name, principal=arn)
     for policy in policies:
         iot.attach_policy(policyName=policy, target=arn)
-    # Last: a device that is let in must find its policies there.
+    # Last: an active device must have its policies.
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
     return {"certificate": certificate_id, "thing": name, "done": "activated", "why": why}
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
-    """The Lambda's entry: an IoT rule hands it the event of $aws/events/certificates/registered/<CA id>."""
+    """The Lambda function's entry point. An IoT rule passes the event of $aws/events/certificates/registered/<CA id>."""
     import os
 
     import boto3
@@ -99,5 +99,5 @@ def _header(der: bytes, at: int) -> tuple[int, int, int]:
         length = int.from_bytes(der[start : start + count], "big")
         start += count
     if start + length > len(der):
-        raise ValueError("the certificate ends early")
+        raise ValueError("the certificate is truncated")
     return der[at], start, start + length

@@ -1,4 +1,4 @@
-"""What becomes of a certificate after it is registered: switched off and on, revoked, deleted, looked after."""
+"""The life of a registered certificate: deactivate, activate, revoke, delete, audit."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 Status = Literal["ACTIVE", "INACTIVE", "REVOKED"]
-_PAGE = 250  # ListCertificates gives no more at once
+_PAGE = 250  # the longest page of ListCertificates
 
 
 @dataclass
 class Change:
-    """What was done to one certificate; ``changes`` is empty where it was so already."""
+    """The changes to one certificate; ``changes`` is empty where none was needed."""
 
     certificate_id: str
     status: str
@@ -28,14 +28,14 @@ class Change:
 
 
 def set_status(iot: "IoTClient", certificate_id: str, status: Status) -> Change:
-    """Bring a certificate to a status. A revoked one stays revoked. Raises RootletError."""
+    """Set a certificate's status. A revoked certificate stays revoked. Raises RootletError."""
     with aws_errors():
         was = describe(iot, certificate_id)["status"]
         done = Change(certificate_id, status)
         if was == status:
             return done
         if was == "REVOKED":
-            raise RootletError(f"certificate {certificate_id} is revoked, and stays so", hint="issue a new one")
+            raise RootletError(f"certificate {certificate_id} is revoked, and cannot be activated", hint="issue a new one")
         iot.update_certificate(certificateId=certificate_id, newStatus=status)
         done.changes.append(f"certificate {certificate_id}: {was} → {status}")
         return done
@@ -43,9 +43,9 @@ def set_status(iot: "IoTClient", certificate_id: str, status: Status) -> Change:
 
 
 def delete(iot: "IoTClient", certificate_id: str, *, thing: bool = False) -> Change:
-    """Switch a certificate off, take it from its thing and policies, and delete it; with ``thing``, its things as well.
+    """Deactivate a certificate, detach it from its things and policies, and delete it; with ``thing``, its things as well.
 
-    What is gone already is passed over, so an interrupted deletion is finished by running it again. Policies stay.
+    Missing parts are skipped, so that a second call finishes an interrupted one. Policies are not deleted.
     """
     done = Change(certificate_id, "DELETED")
     with aws_errors():
@@ -74,16 +74,16 @@ def delete(iot: "IoTClient", certificate_id: str, *, thing: bool = False) -> Cha
 
 
 def withdraw(iot: "IoTClient", certificate_id: str) -> bool:
-    """Revoke a certificate and take it off its things and policies. False where the account does not know it.
+    """Revoke a certificate and detach it from its things and policies. False where the account does not have it.
 
-    Again is safe: what an interrupted run left is done by the next.
+    A second call finishes an interrupted one.
     """
     with aws_errors():
         try:
             known = describe(iot, certificate_id)
         except RootletError:
             return False
-        # First of all the door: whatever fails afterwards, the certificate opens it no more.
+        # The status first: whatever fails afterwards, the certificate no longer connects.
         set_status(iot, certificate_id, "REVOKED")
         arn = known["certificateArn"]
         for policy in iot.list_attached_policies(target=arn)["policies"]:
@@ -94,13 +94,13 @@ def withdraw(iot: "IoTClient", certificate_id: str) -> bool:
 
 
 def block(iot: "IoTClient", certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    """Register a certificate of a registered CA as inactive: just-in-time provisioning then never accepts it."""
+    """Register a certificate of a registered CA as INACTIVE: just-in-time provisioning then never activates it."""
     with aws_errors():
         iot.register_certificate(certificatePem=_pem(certificate), caCertificatePem=_pem(issuer), status="INACTIVE")
 
 
 def statuses(iot: "IoTClient") -> dict[str, str]:
-    """The status of every certificate of the account, by id."""
+    """The status of every certificate of the account, by certificate ID."""
     found: dict[str, str] = {}
     with aws_errors():
         for page in iot.get_paginator("list_certificates").paginate(PaginationConfig={"PageSize": _PAGE}):
@@ -113,18 +113,18 @@ def _pem(certificate: x509.Certificate) -> str:
 
 
 def describe(iot: "IoTClient", certificate_id: str) -> Any:
-    """What AWS says of a certificate. Raises RootletError where it knows none."""
+    """AWS's description of a certificate. Raises RootletError where the account does not have it."""
     try:
         return iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     except iot.exceptions.ResourceNotFoundException:
         raise RootletError(
-            f"the account knows no certificate {certificate_id}", hint="register it: rootlet cloud register"
+            f"the account has no certificate {certificate_id}", hint="register the device: rootlet cloud register"
         ) from None
 
 
 @dataclass(frozen=True)
 class AccountFinding:
-    """One thing in the account that somebody should look at."""
+    """One fault of a certificate in the account."""
 
     kind: str
     certificate_id: str
@@ -132,8 +132,8 @@ class AccountFinding:
 
 
 def audit(iot: "IoTClient", *, within: int, at: dt.datetime) -> Iterator[AccountFinding]:
-    """Look at every certificate of the account: expired or soon to be (``within`` days), without thing or policy, pending,
-    several to a thing, with a policy that has wildcards.
+    """The findings about every certificate of the account: expired, or expiring in ``within`` days; pending; without a thing
+    or a policy; several to a thing; a policy that allows everything.
     """
     with aws_errors():
         holders: dict[str, list[str]] = {}
@@ -166,7 +166,7 @@ def _look(
     for thing in things:
         holders.setdefault(thing, []).append(identifier)
     if not things:
-        yield AccountFinding("no-thing", identifier, "is ACTIVE and attached to no thing")
+        yield AccountFinding("no-thing", identifier, "is ACTIVE and is not attached to a thing")
     policies = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
     if not policies:
         yield AccountFinding("no-policy", identifier, "is ACTIVE and has no policy of its own")
@@ -174,4 +174,4 @@ def _look(
         if name not in seen:
             seen[name] = iot.get_policy(policyName=name)["policyDocument"]
         if '"*"' in seen[name] or '"iot:*"' in seen[name]:
-            yield AccountFinding("wildcard", identifier, f"policy {name} allows everything somewhere")
+            yield AccountFinding("wildcard", identifier, f"policy {name} has a statement that allows everything")

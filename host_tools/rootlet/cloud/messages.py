@@ -1,4 +1,4 @@
-"""Talking to a device from the cloud's side: MQTT over WebSocket, signed with the user's AWS credentials (SigV4)."""
+"""Messages to a device from the cloud's side: MQTT over WebSocket, signed with the user's AWS credentials (SigV4)."""
 
 import contextlib
 import json
@@ -25,11 +25,11 @@ from rootlet.errors import BadInput, RootletError
 T = TypeVar("T")
 
 SERVICE = "iotdevicegateway"
-_EXPIRES = 300  # seconds that the signature is good for; it is used at once
+_EXPIRES = 300  # seconds that the signature is valid; it is used at once
 
 
 def send_command(thing: str, command: str, arguments: Any, *, application: str, timeout: float) -> dict[str, Any]:
-    """Send a command to a device and return its reply. ``timeout`` in seconds. Raises RootletError."""
+    """The reply of a device to a command. ``timeout`` is in seconds. Raises RootletError."""
     identifier = secrets.token_hex(8)
     prefix = f"cmd/{application}/{thing}/"
     replies: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -46,10 +46,10 @@ def send_command(thing: str, command: str, arguments: Any, *, application: str, 
 
 
 @contextlib.contextmanager
-def listening(topic: str, news: Callable[[Any], None], timeout: float = 10) -> Iterator[paho.Client]:
-    """While in the context, hand every JSON message on ``topic`` to ``news``, on another thread. Raises RootletError.
+def listening(topic: str, on_message: Callable[[Any], None], timeout: float = 10) -> Iterator[paho.Client]:
+    """A context in which ``on_message`` gets every JSON message on ``topic``, on another thread. Raises RootletError.
 
-    ``timeout`` in seconds, for connecting and subscribing.
+    ``timeout`` is in seconds, for connecting and subscribing.
     """
     ready: queue.Queue[str] = queue.Queue()
     client = _client()
@@ -58,18 +58,18 @@ def listening(topic: str, news: Callable[[Any], None], timeout: float = 10) -> I
         if reason.is_failure:
             ready.put(f"refused: {reason}")
         else:
-            client.subscribe(topic, qos=1)  # again after each reconnect, which paho does by itself
+            client.subscribe(topic, qos=1)  # after each reconnect, too, which paho does by itself
 
-    def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+    def received(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         with contextlib.suppress(ValueError):
-            news(json.loads(message.payload))
+            on_message(json.loads(message.payload))
 
     client.on_connect = on_connect
-    client.on_message = on_message
+    client.on_message = received
     client.on_subscribe = lambda *_: ready.put("")
     client.loop_start()
     try:
-        if problem := _get(ready, time.monotonic() + timeout, "the cloud did not let us in"):
+        if problem := _get(ready, time.monotonic() + timeout, "the cloud refused the connection"):
             raise RootletError(f"the connection to the cloud was {problem}", hint="check iot:Connect in your IAM policy")
         yield client
     finally:
@@ -81,17 +81,19 @@ def _get(answers: "queue.Queue[T]", deadline: float, otherwise: str) -> T:
     try:
         return answers.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
-        raise RootletError(otherwise, hint="is it connected? see its log, or give a longer --timeout") from None
+        raise RootletError(otherwise, hint="check that the device is connected, or give a longer --timeout") from None
 
 
 def _client() -> paho.Client:
     session = boto3.Session()
     credentials = session.get_credentials()
     if credentials is None or session.region_name is None:
-        raise BadInput("no AWS credentials or region found", hint="aws configure, or export what sandbox up prints")
+        raise BadInput(
+            "no AWS credentials or region found", hint="run aws configure, or export what rootlet sandbox up prints"
+        )
     frozen = credentials.get_frozen_credentials()
     host = endpoint(iot())
-    # The sandbox serves its WebSockets where it serves everything else; the name in the request stays the endpoint's.
+    # The sandbox serves WebSockets on its HTTP port; the host name in the request is still the endpoint's.
     override = urllib.parse.urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
     secure = override.scheme != "http"
     port = override.port or (443 if secure else 80)
@@ -110,14 +112,16 @@ def _client() -> paho.Client:
         try:
             client.connect(override.hostname or host, port)
         except (OSError, paho.WebsocketConnectionError) as error:
-            raise RootletError(f"cannot connect to {netloc}: {error}", hint="check network and credentials") from None
+            raise RootletError(
+                f"cannot connect to {netloc}: {error}", hint="check the network and the AWS credentials"
+            ) from None
     return client
 
 
 def sign(*, host: str, region: str, credentials: Any) -> str:
     """The path of a WebSocket request that AWS IoT accepts (AWS IoT: protocols, MQTT over WSS).
 
-    The session token of temporary credentials is added after signing: the gateway does not sign over it.
+    The session token of temporary credentials is added after signing, since the signature does not cover it.
     """
     request = AWSRequest("GET", f"https://{host}/mqtt")
     permanent = Credentials(credentials.access_key, credentials.secret_key)

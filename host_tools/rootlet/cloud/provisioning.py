@@ -1,4 +1,4 @@
-"""Provisioning templates: on the first connection of a CA's device (JITP), and for devices that come with a claim."""
+"""Provisioning templates: just-in-time (JITP), on a device's first connection, and fleet provisioning by claim."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ PARAMETERS = (
     "CommonName",
     "SerialNumber",
 )
-"""What AWS fills in from the device's certificate: each as ``AWS::IoT::Certificate::<name>`` (AWS IoT: JITP)."""
+"""The parameters that AWS fills in from the certificate, each as ``AWS::IoT::Certificate::<name>`` (AWS IoT: JITP)."""
 
 _PREFIX = "AWS::IoT::Certificate::"
 MAX_BODY = 10240  # characters of a template body (AWS IoT quotas)
@@ -30,8 +30,8 @@ MAX_BODY = 10240  # characters of a template body (AWS IoT quotas)
 def jitp(
     policies: Sequence[str], attributes: Mapping[str, str], *, thing_type: str | None = None, groups: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A JITP template: the thing is named by the certificate's common name. An attribute's value ``{Organization}`` is taken
-    from the certificate's subject. Raises BadInput for an unknown field.
+    """A JITP template: the certificate's common name is the thing name. An attribute's value ``{Organization}`` stands for
+    that field of the certificate's subject. Raises BadInput for an unknown field.
     """
     used = {"CommonName", "Id"}
     payload = {name: _value(value, used) for name, value in attributes.items()}
@@ -50,9 +50,9 @@ def claim(
 
 
 def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
-    """What a claim certificate may do, and nothing else: connect, and the topics of this template's provisioning.
+    """The least-privilege policy of a claim certificate: connect, and the topics of this template's provisioning.
 
-    ``iot:Connect`` is for any client id, as AWS's own: a claim is shared by devices that have no name yet.
+    ``iot:Connect`` allows any client ID, as in AWS's own example: devices that share a claim have no name yet.
     """
     topics = [
         "$aws/certificates/create/*",
@@ -78,14 +78,14 @@ def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
 
 
 def check(body: Any) -> list[str]:
-    """What is wrong with a template, one line each; empty where AWS would take it."""
+    """The faults of a template, one line each; empty where AWS would accept it."""
     if not isinstance(body, dict):
-        return ["is no JSON object"]
+        return ["is not a JSON object"]
     problems = [f"{key} is missing" for key in ("Parameters", "Resources") if not isinstance(body.get(key), dict)]
     if problems:
         return problems
     declared = set(body["Parameters"])
-    problems += [f"{name} is no parameter that AWS fills in" for name in sorted(declared) if _unknown(name)]
+    problems += [f"{name} is not a parameter that AWS fills in" for name in sorted(declared) if _unknown(name)]
     resources = body["Resources"]
     types = {name: resource.get("Type") for name, resource in resources.items() if isinstance(resource, dict)}
     for wanted in ("AWS::IoT::Thing", "AWS::IoT::Certificate"):
@@ -94,30 +94,33 @@ def check(body: Any) -> list[str]:
     if "AWS::IoT::Policy" not in types.values():
         problems.append("Resources must hold one AWS::IoT::Policy or more")
     problems += [
-        f"{reference} is referred to and not declared in Parameters"
-        for reference in sorted(_references(resources) - declared)
+        f"{reference} is used, but not declared in Parameters" for reference in sorted(_references(resources) - declared)
     ]
     for name, resource in resources.items():
         if (
             types.get(name) == "AWS::IoT::Certificate"
             and resource.get("Properties", {}).get("Status", "ACTIVE").upper() != "ACTIVE"
         ):
-            problems.append(f"{name} does not become ACTIVE: the device would stay out")
+            problems.append(f"{name} does not become ACTIVE: the device could not connect")
     if len(json.dumps(body)) > MAX_BODY:
         problems.append(f"is longer than {MAX_BODY} characters")
     return problems
 
 
 def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str) -> list[str]:
-    """Give a registered CA a JITP template and switch its auto-registration on. Returns what changed."""
+    """Give a registered CA a JITP template and switch on its auto-registration. Returns the changes."""
     from rootlet.cloud import authorities
 
     if problems := check(body):
-        raise BadInput("the template " + "; ".join(problems), hint="correct it, or make one: rootlet cloud jitp template")
+        raise BadInput(
+            "the template " + "; ".join(problems), hint="correct the template, or make one: rootlet cloud jitp template"
+        )
     with aws_errors():
         known = authorities.find(iot, authority)
         if known is None:
-            raise RootletError("the account does not know this CA", hint="rootlet cloud register-ca first")
+            raise RootletError(
+                "the CA is not registered in the account", hint="register the CA first: rootlet cloud register-ca"
+            )
         wanted = {"templateBody": json.dumps(body, sort_keys=True), "roleArn": role}
         described = iot.describe_ca_certificate(certificateId=known["certificateId"])
         same = described.get("registrationConfig") == wanted and known.get("autoRegistrationStatus") == "ENABLE"
@@ -165,7 +168,7 @@ def _value(value: str, used: set[str]) -> Any:
         return value
     name = value[1:-1]
     if name not in PARAMETERS:
-        raise BadInput(f"{value}: no such field of a certificate", hint=f"choose from: {', '.join(PARAMETERS)}")
+        raise BadInput(f"{value} is not a field of a certificate", hint=f"choose from: {', '.join(PARAMETERS)}")
     used.add(name)
     return {"Ref": _PREFIX + name}
 

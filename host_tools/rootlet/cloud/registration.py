@@ -1,4 +1,4 @@
-"""Making AWS IoT Core trust a device: certificate, thing, policy. A second run changes nothing."""
+"""Registers a device in AWS IoT Core: certificate, thing, policies. A second run changes nothing."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Certified(Protocol):
-    """What registration needs of a device: everything but its key."""
+    """The parts of a device that registration needs: all but its private key."""
 
     @property
     def thing(self) -> str: ...
@@ -33,7 +33,7 @@ class Certified(Protocol):
 
 @dataclass(frozen=True)
 class ThingProperties:
-    """What the thing should be beside its name. Types and groups that do not exist are made."""
+    """The properties of a thing besides its name. Missing types and groups are created."""
 
     type: str | None = None
     groups: Sequence[str] = ()
@@ -65,7 +65,7 @@ class RegistrationRequest:
 
 @dataclass
 class RegistrationResult:
-    """What is registered now, and what this run had to change for it."""
+    """The registered device, and the changes that this run made."""
 
     thing: str
     certificate_id: str
@@ -75,7 +75,7 @@ class RegistrationResult:
 
 
 def endpoint(iot: "IoTClient") -> str:
-    """The account's device endpoint (Data-ATS: it serves chains that end at Amazon's own roots)."""
+    """The account's device endpoint (Data-ATS, whose chains end at Amazon's own roots)."""
     with aws_errors():
         return iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
     raise AssertionError
@@ -91,7 +91,7 @@ def register(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest)
         try:
             _register(iot, identity, wanted, done)
         except ClientError as error:
-            # Somebody was quicker between our look and our write, or our own first request arrived and its answer did not.
+            # Another run created it since the check, or the answer to our own first request was lost.
             if error.response.get("Error", {}).get("Code") != "ResourceAlreadyExistsException":
                 raise
             _register(iot, identity, wanted, done)
@@ -123,9 +123,9 @@ def _certificate(iot: "IoTClient", identity: Certified, wanted: RegistrationRequ
             if not wanted.activate or status == "REVOKED":
                 raise RootletError(
                     f"certificate {identity.certificate_id} of {identity.thing} is {status}",
-                    hint="issue a new one: a revoked certificate stays so"
+                    hint="issue a new identity: a revoked certificate stays revoked"
                     if status == "REVOKED"
-                    else "somebody switched it off; if it should be on again, run this with --activate",
+                    else "somebody deactivated it; add --activate to activate it again",
                 )
             iot.update_certificate(certificateId=identity.certificate_id, newStatus="ACTIVE")
             changes.append(f"activated certificate {identity.certificate_id}")
@@ -168,11 +168,12 @@ def _adjust(iot: "IoTClient", name: str, wanted: ThingProperties, described: Any
     has = described.get("thingTypeName")
     if wanted.type and has not in (None, wanted.type):
         raise RootletError(
-            f"thing {name} is of type {has}, not {wanted.type}", hint="leave --thing-type out, or change it in AWS first"
+            f"thing {name} is of type {has}, not {wanted.type}",
+            hint="leave out --thing-type, or change the type in AWS first",
         )
     if wanted.type and has is None:
         iot.update_thing(thingName=name, thingTypeName=wanted.type)
-        changes.append(f"thing {name} is of type {wanted.type} now")
+        changes.append(f"set type of thing {name}: {wanted.type}")
     differing = {key: value for key, value in wanted.attributes.items() if described.get("attributes", {}).get(key) != value}
     if differing:
         iot.update_thing(thingName=name, attributePayload={"attributes": differing, "merge": True})

@@ -1,9 +1,9 @@
-"""A new certificate for a device, active and proved before the old one goes.
+"""Replaces a device's certificate: the new one is active and proved before the old one is deactivated.
 
-Two halves, with the board between them. ``begin`` issues the new identity beside the old one, registers it like the old
-one, and proves it by a TLS handshake with the account's endpoint. Then the new identity is written to the board. ``finish``
-wants proof that the board carries it, puts it in the old one's place, and switches the old certificate off. Both can be
-interrupted anywhere and run again: until ``finish`` has its proof, the old certificate stays ACTIVE.
+``begin`` issues the new identity beside the old one, registers it with the same policies, and proves it by a TLS handshake
+with the account's endpoint. Then the user writes the new identity to the board. ``finish`` needs proof that the board
+has it; it moves it to the old one's directory and deactivates the old certificate. Both can be interrupted anywhere
+and run again. Until ``finish`` has its proof, the old certificate stays ACTIVE.
 """
 
 import datetime as dt
@@ -32,7 +32,7 @@ Prove = Callable[[DeviceIdentity], None]
 
 @dataclass
 class Rotation:
-    """Where a rotation stands."""
+    """The state of a rotation."""
 
     thing: str
     old: str
@@ -41,7 +41,7 @@ class Rotation:
 
 
 def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove, *, days: int = 3650) -> Rotation:
-    """Issue, register and prove the next identity in ``directory/next``. Raises RootletError; running it again goes on."""
+    """Issue, register and prove the next identity in ``directory/next``. Raises RootletError; a second call resumes."""
     _resume_swap(directory)
     old = DeviceIdentity.load(directory)
     place = directory / NEXT
@@ -51,14 +51,15 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
         changes.append(f"issued a new identity in {place}")
     new = DeviceIdentity.load(place)
     if new.thing != old.thing:
-        raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", hint=f"remove {place} and run this again")
+        raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", hint=f"remove {place} and run the command again")
     done = Rotation(old.thing, old.certificate_id, new.certificate_id, changes)
     with aws_errors():
         arn = lifecycle.describe(iot, old.certificate_id)["certificateArn"]
         policies = [entry["policyName"] for entry in iot.list_attached_policies(target=arn)["policies"]]
         if not policies:
             raise RootletError(
-                f"certificate {old.certificate_id} has no policy to take over", hint="rootlet cloud register it first"
+                f"certificate {old.certificate_id} has no policy to copy",
+                hint="register the device first: rootlet cloud register",
             )
         for policy in policies:
             registered = registration.register(iot, new, registration.RegistrationRequest(policy=policy))
@@ -103,9 +104,9 @@ def prove(iot: "IoTClient", new: DeviceIdentity, place: Path, proof: Proof) -> N
 
 
 def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bool = False) -> Rotation:
-    """Put the next identity in the old one's place and switch the old certificate off.
+    """Move the next identity to the old one's directory and deactivate the old certificate.
 
-    ``carried`` is the id of the certificate that the board was seen to carry. Raises RootletError where it is another.
+    ``carried`` is the ID of the certificate on the board. Raises RootletError where it is not the new one's.
     """
     _resume_swap(directory)
     place = directory / NEXT
@@ -113,14 +114,14 @@ def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bo
         old, new = DeviceIdentity.load(directory), DeviceIdentity.load(place)
         if carried != new.certificate_id:
             raise RootletError(
-                f"the board carries certificate {carried}, not the new {new.certificate_id}",
-                hint=f"write {place} to it first: rootlet flash --identity-only --device {place}",
+                f"the board has certificate {carried}, not the new {new.certificate_id}",
+                hint=f"write the new identity first: rootlet flash --identity-only --device {place}",
             )
         _swap(directory)
     elif (directory / PREVIOUS).exists():
         old, new = DeviceIdentity.load(directory / PREVIOUS), DeviceIdentity.load(directory)
     else:
-        raise BadInput(f"no rotation of {directory} has begun", hint="rootlet cloud rotate DEVICE --ca CA")
+        raise BadInput(f"no rotation of {directory} has begun", hint="begin one: rootlet cloud rotate DEVICE --ca CA")
     done = Rotation(new.thing, old.certificate_id, new.certificate_id)
     if delete:
         done.changes += lifecycle.delete(iot, old.certificate_id).changes
@@ -130,7 +131,7 @@ def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bo
 
 
 def _swap(directory: Path) -> None:
-    # Renames only: no key is copied, and at each moment both identities lie whole under one name or another.
+    # Renames only: no key is copied, and both identities are always complete under some name.
     aside = directory.with_name(directory.name + ".rotating")
     directory.rename(aside)
     _resume_swap(directory)
@@ -143,6 +144,6 @@ def _resume_swap(directory: Path) -> None:
     if not directory.exists():
         (aside / NEXT).rename(directory)
     previous = directory / PREVIOUS
-    shutil.rmtree(aside / PREVIOUS, ignore_errors=True)  # of the rotation before this one
+    shutil.rmtree(aside / PREVIOUS, ignore_errors=True)  # left by the previous rotation
     if not previous.exists():
         aside.rename(previous)

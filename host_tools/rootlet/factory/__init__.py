@@ -1,4 +1,4 @@
-"""The factory line: every board exactly one identity, every identity at most one board, and books that prove it."""
+"""The factory line: every board exactly one identity, every identity at most one board, and a ledger that proves it."""
 
 from rootlet.extras import require
 

@@ -1,7 +1,7 @@
-"""May this board have an identity of this batch? A MAC address is not proof of who a board is; its certificate is.
+"""Whether a board may have an identity of a batch. A MAC address does not prove which board it is; a certificate does.
 
-Vendors ship boards with the same MAC address more often than they should, and a copied flash makes two boards one thing.
-So what a board carries is compared with what the ledger says that it was given.
+Some vendors ship several boards with the same MAC address, and a copied flash gives two boards one identity. So the identity
+on a board is compared with the one that the ledger assigned to it.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from rootlet.factory.schema import AFTER_PROOF, State
 
 
 class Refused(RootletError):  # noqa: N818 - reads as what it is
-    """This board must be set aside; the line goes on with the next one."""
+    """The board must be set aside; the line continues with the next one."""
 
 
 class AlreadyDone(RootletError):  # noqa: N818 - reads as what it is
-    """This very board is finished: nothing to do."""
+    """The board is finished: nothing is left to do."""
 
 
 @dataclass(frozen=True)
 class ConnectedBoard:
-    """``carried`` is the id of the certificate in its flash; None where there is none, or none that can be read.
+    """A board at a port. ``carried`` is the ID of the certificate in its flash; None for no readable one.
 
-    ``whole``: all that is there can be read, and the key belongs to the certificate.
+    ``whole``: the credential partition can be read, and its key belongs to its certificate.
     """
 
     mac: str
@@ -33,14 +33,14 @@ class ConnectedBoard:
     whole: bool = True
 
     def holds(self, certificate_id: str | None) -> bool:
-        """Whether it has this certificate and its key."""
+        """Whether the board has this certificate and its key."""
         return self.whole and self.carried is not None and self.carried == certificate_id
 
 
 def check(board: ConnectedBoard, batch: str, batch_id: int, held: sa.Row[Any] | None, owner: sa.Row[Any] | None) -> None:
-    """Raise Refused or AlreadyDone, or let the board pass.
+    """Raise Refused or AlreadyDone unless the board may have an identity.
 
-    ``held`` is the identity that the ledger gave this MAC address; ``owner`` the one that ``board.carried`` is of.
+    ``held`` is the identity that the ledger assigned to this MAC address; ``owner`` is the one that has ``board.carried``.
     """
     if held is None:
         _check_new(board, owner)
@@ -50,12 +50,12 @@ def check(board: ConnectedBoard, batch: str, batch_id: int, held: sa.Row[Any] | 
             hint=f"it is not for batch {batch}: put it with its own batch",
         )
     elif held.state == State.REVOKED:
-        raise Refused(f"the board {held.mac} was {held.thing}, which is revoked", hint="finish its scrapping first")
+        raise Refused(f"the board {held.mac} was {held.thing}, which is revoked", hint="finish scrapping the identity first")
     elif board.carried == held.certificate_id is not None:
         if held.state in AFTER_PROOF and not board.whole:
             raise Refused(
                 f"the board {held.mac} is {held.thing}, and the key in its flash is damaged",
-                hint=f"set it aside, and rootlet factory scrap {held.thing}: the key was nowhere else",
+                hint=f"set it aside, and run rootlet factory scrap {held.thing}: there is no other copy of the key",
             )
         if held.state in {State.DONE, State.WAITING}:
             raise AlreadyDone(f"the board {held.mac} is done: it is {held.thing}", hint="take the next board")
@@ -66,39 +66,39 @@ def check(board: ConnectedBoard, batch: str, batch_id: int, held: sa.Row[Any] | 
 def _check_new(board: ConnectedBoard, owner: sa.Row[Any] | None) -> None:
     if board.carried is None and not board.whole:
         raise Refused(
-            f"the board {board.mac} has something in its credential partition that cannot be read",
-            hint="set it aside; if nobody needs that, erase the board (rootlet erase) and bring it back",
+            f"the board {board.mac} has a credential partition that cannot be read",
+            hint="set it aside; to use it anyway, erase it (rootlet erase) and connect it again",
         )
     if board.carried is None or (owner is not None and owner.state == State.SCRAPPED):
         return
     if owner is not None:
         raise Refused(
-            f"the board {board.mac} carries the identity of {owner.thing}, which belongs to the board {owner.mac}",
+            f"the board {board.mac} has the identity of {owner.thing}, which belongs to the board {owner.mac}",
             hint="set it aside: its flash was copied from another board",
         )
     raise Refused(
-        f"the board {board.mac} already carries an identity that is not in this ledger",
-        hint="set it aside; if nobody needs that identity, erase the board (rootlet erase) and bring it back",
+        f"the board {board.mac} already has an identity that is not in this ledger",
+        hint="set it aside; if its identity is not needed, erase it (rootlet erase) and connect it again",
     )
 
 
 def _check_unlike(board: ConnectedBoard, held: sa.Row[Any], owner: sa.Row[Any] | None) -> None:
-    """The MAC address is known, and the board does not carry what that identity was issued last."""
+    """The error for a known MAC address whose board does not have the identity's last certificate."""
     own_or_none = board.carried is None or (owner is not None and owner.thing == held.thing)
     leftover = owner is not None and owner.state == State.SCRAPPED
     if held.state in (State.ASSIGNED, State.ISSUED, State.IMAGED) and (own_or_none or leftover):
-        return  # cut short before it was written, or while it was
+        return  # interrupted before or during the write
     if board.carried is None and not board.whole:
         raise Refused(
-            f"the board {held.mac} was made {held.thing}, and its credentials cannot be read",
-            hint="take it out and put it in again; if that repeats, set it aside: it is damaged, or another board",
+            f"the board {held.mac} was assigned {held.thing}, and its credentials cannot be read",
+            hint="connect it again; if the error repeats, set it aside: it is damaged, or it is another board",
         )
     carries = "no certificate" if board.carried is None else "another certificate"
     if owner is not None and owner.thing != held.thing:
         carries = f"the certificate of {owner.thing}"
     again = "retry" if held.state == State.BURNED else "scrap"
     raise Refused(
-        f"the board {held.mac} was made {held.thing}, and this board carries {carries}",
+        f"the board {held.mac} was assigned {held.thing}, and this board has {carries}",
         hint="set it aside: two boards have the same MAC address, or this one was erased. "
         f"If it was erased: rootlet factory {again} {held.thing}",
     )

@@ -1,7 +1,7 @@
-"""Verify the books: the chain is whole, and what the ledger says now is what its entries led to.
+"""Verifies the ledger: its hash chain is complete, and its tables match its entries.
 
-The chain has no secret in it. Who can write the whole database can also write a whole new chain; that is found only by
-comparing with a head that was kept elsewhere (``LedgerReport.head``, to print with the day's papers; ``kept`` here).
+The chain has no secret in it: whoever can write the database can also write a new chain. Only a comparison with a head that
+was kept elsewhere finds this (``LedgerReport.head``, to be printed with the day's papers; ``kept`` here).
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _OF_BATCH = ("board", "customer", "ca_sha256", "registration", "details")
 
 @dataclass(frozen=True)
 class Head:
-    """The chain's end: the number of entries and the last one's hash (hex)."""
+    """The end of the chain: the number of entries, and the hash of the last one (hex)."""
 
     seq: int
     hash: str
@@ -30,7 +30,7 @@ class Head:
 
 @dataclass
 class LedgerReport:
-    """What was found; no findings means that the books are in order."""
+    """The result of a verification; without findings the ledger is in order."""
 
     head: Head
     entries: int = 0
@@ -39,8 +39,8 @@ class LedgerReport:
 
 
 @dataclass
-class _Told:
-    """What the entries tell of one identity."""
+class _IdentityStory:
+    """The state of one identity, by its entries."""
 
     batch: Any
     attributes: Any
@@ -54,14 +54,14 @@ class _Told:
 
 @dataclass
 class _Story:
-    """What the entries tell, thing by thing and batch by batch."""
+    """The state of all things and batches, by their entries."""
 
-    things: dict[str, _Told] = field(default_factory=dict)
+    things: dict[str, _IdentityStory] = field(default_factory=dict)
     batches: dict[str, Any] = field(default_factory=dict)
 
 
 def verify_books(database: Database, *, kept: Head | None = None) -> LedgerReport:
-    """Read the whole ledger at one moment and report what does not add up."""
+    """The findings about the whole ledger, read in one transaction."""
     with database.reading() as connection:
         head = connection.execute(sa.select(HEAD)).one_or_none()
         report = LedgerReport(head=Head(head.seq, head.hash) if head else Head(0, ""))
@@ -79,29 +79,31 @@ def _verify_chain(connection: sa.Connection, report: LedgerReport, kept: Head | 
         if row["seq"] != seq + 1:
             report.findings.append(f"entry {seq + 1} is missing (the next one is {row['seq']})")
         elif row["previous"] != previous:
-            report.findings.append(f"entry {row['seq']} does not follow the one before it")
+            report.findings.append(f"entry {row['seq']} does not follow the entry before it")
         if entry_hash(dict(row)) != row["hash"]:
             report.findings.append(f"entry {row['seq']} was altered")
         seq, previous = row["seq"], row["hash"]
         found_kept = found_kept or Head(seq, previous) == kept
         report.entries += 1
-        _tell(story, row)
+        _add(story, row)
     if Head(seq, previous) != report.head:
-        report.findings.append(f"the chain ends at entry {seq}, its head says {report.head.seq}: its end was removed")
+        report.findings.append(
+            f"the chain ends at entry {seq}, and its head is entry {report.head.seq}: the last entries were removed"
+        )
     if not found_kept:
-        report.findings.append("the head that was kept is not in this chain: the chain was written anew, or cut")
+        report.findings.append("the given head is not in this chain: the chain was rewritten or cut")
     return story
 
 
-def _tell(story: _Story, row: sa.RowMapping) -> None:
+def _add(story: _Story, row: sa.RowMapping) -> None:
     detail = row["detail"]
-    if not row["thing"]:  # of a batch, or of a board that was sent away
+    if not row["thing"]:  # of a batch, or of a board that was refused
         if row["step"] == "batch":
             story.batches[detail.get("batch")] = {name: value for name, value in detail.items() if name != "batch"}
         return
     if row["step"] == "open":
-        story.things[row["thing"]] = _Told(detail.get("batch"), detail.get("attributes"), detail.get("serial"))
-    one = story.things.setdefault(row["thing"], _Told(None, None))
+        story.things[row["thing"]] = _IdentityStory(detail.get("batch"), detail.get("attributes"), detail.get("serial"))
+    one = story.things.setdefault(row["thing"], _IdentityStory(None, None))
     if row["phase"] != "begin":
         one.trouble = detail.get("cause") if row["phase"] == "failed" else None
     one.state, one.mac, one.certificate_id = row["state"], row["mac"], row["certificate_id"]
@@ -110,27 +112,27 @@ def _tell(story: _Story, row: sa.RowMapping) -> None:
 
 def _verify_batches(connection: sa.Connection, report: LedgerReport, story: _Story) -> None:
     for row in connection.execute(sa.select(BATCHES)).mappings():
-        told = story.batches.get(row["name"])
-        if told is None and not row["board"]:
-            continue  # from before batches were entered
-        if told != {name: row[name] for name in _OF_BATCH}:
-            report.findings.append(f"batch {row['name']}: what it is, is not what its entry says")
+        entered = story.batches.get(row["name"])
+        if entered is None and not row["board"]:
+            continue  # from before batches had entries
+        if entered != {name: row[name] for name in _OF_BATCH}:
+            report.findings.append(f"batch {row['name']} does not match its ledger entry")
 
 
-def _verify_identities(connection: sa.Connection, report: LedgerReport, told: dict[str, _Told]) -> None:
+def _verify_identities(connection: sa.Connection, report: LedgerReport, stories: dict[str, _IdentityStory]) -> None:
     query = sa.select(IDENTITIES, BATCHES.c.name.label("batch")).join(BATCHES, isouter=True)
     for row in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query).mappings():
         report.identities += 1
-        one = told.pop(row["thing"], None)
+        one = stories.pop(row["thing"], None)
         if one is None:
             report.findings.append(f"{row['thing']} has no entry")
             continue
         for name in ("batch", "attributes", "serial", "state", "in_progress", "mac", "certificate_id", "trouble"):
             if row[name] != getattr(one, name):
-                report.findings.append(f"{row['thing']}: its {name} is not what the entries say")
+                report.findings.append(f"{row['thing']}: its {name} does not match its ledger entries")
         if _certificate_id(row["certificate_pem"]) != row["certificate_id"]:
-            report.findings.append(f"{row['thing']}: its certificate is not the one it was issued")
-    report.findings += [f"{thing} has entries and is gone" for thing in told]
+            report.findings.append(f"{row['thing']}: its certificate does not match its ledger entry")
+    report.findings += [f"{thing} has entries, but its identity was removed" for thing in stories]
 
 
 def _certificate_id(pem: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Open the ledger's database: SQLite in WAL mode by default, PostgreSQL where several stations share a batch."""
+"""The ledger's database: SQLite in WAL mode by default, PostgreSQL where several stations share a batch."""
 
 import os
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from rootlet.errors import BadInput, RootletError
 _MIGRATION_LOCK = 0x524F4F54  # any number that all stations agree on: PostgreSQL's advisory lock while migrating
 _BUSY_SECONDS = 30
 _NETWORK = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""libpq's own names, in seconds: a network that is gone without a word is noticed before an operator loses patience."""
+"""libpq's parameters, in seconds: a lost network connection is noticed before an operator loses patience."""
 
 
 class LedgerUnavailable(RootletError):  # noqa: N818 - reads as what it is
-    """The database cannot be used now: nobody's fault on the line, and worth trying again."""
+    """The database cannot be used now. The board is not the cause, and a later attempt may succeed."""
 
 
 class Database:
@@ -41,13 +41,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """One transaction that may write; on SQLite it holds the write lock from its start."""
+        """A transaction that may write. On SQLite it has the write lock from its start."""
         with self._transaction(write=True) as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """One transaction that sees a single moment of the ledger."""
+        """A transaction that reads one consistent state of the ledger."""
         with self._transaction(write=False) as connection:
             yield connection
 
@@ -65,7 +65,7 @@ class Database:
             cause = str(error.orig).splitlines()[0]
             raise LedgerUnavailable(
                 f"the ledger {self.where} cannot be used: {cause}",
-                hint="bring the database back and run again; every finished step is kept",
+                hint="make the database reachable and run the command again; every finished step is kept",
             ) from None
 
     def close(self) -> None:
@@ -77,8 +77,8 @@ def _engine(where: str | Path) -> tuple[sa.Engine, str]:
         try:
             url = sa.make_url(where)
         except (ArgumentError, ValueError):
-            # Not chained and not quoted: the URL may hold a password.
-            raise BadInput("the ledger's URL cannot be read", hint="postgresql://user@host/database") from None
+            # Neither chained nor quoted: the URL may contain a password.
+            raise BadInput("the ledger's URL is not valid", hint="postgresql://user@host/database") from None
         if url.get_backend_name() != "postgresql":
             raise BadInput(
                 f"a ledger on {url.get_backend_name()} is not supported",
@@ -90,10 +90,10 @@ def _engine(where: str | Path) -> tuple[sa.Engine, str]:
         return engine, url.render_as_string(hide_password=True)
     path = Path(where)
     try:
-        # Created by us first, so that nobody else on this computer can read it.
+        # Created here first, with a mode that keeps other users out.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
-        raise BadInput(f"the ledger {path} cannot be opened: {error.strerror}", hint="name another file") from None
+        raise BadInput(f"the ledger {path} cannot be opened: {error.strerror}", hint="give another file") from None
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
@@ -101,7 +101,7 @@ def _engine(where: str | Path) -> tuple[sa.Engine, str]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, below
+    connection.isolation_level = None  # BEGIN is emitted below
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

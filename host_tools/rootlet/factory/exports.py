@@ -1,4 +1,4 @@
-"""A batch as a file: for the customer, for a spreadsheet, for AWS. What is in the ledger, so never a key."""
+"""Exports of a batch, for customers, spreadsheets and AWS. All of it is from the ledger, which has no keys."""
 
 import csv
 import io
@@ -17,12 +17,12 @@ _COLUMNS = ("thing", "serial", "batch", "customer", "state", "mac", "certificate
 
 
 def render(database: Database, batch: str, kind: str, *, proved: bool = False, word: str = "") -> str:
-    """The text of ``batch``'s manifest. ``proved`` leaves out what has no proved board; AWS's form always does.
+    """The text of ``batch``'s manifest. ``proved`` omits identities without a proved board, as AWS's format always does.
 
-    Raises BadInput for a batch that is not there.
+    Raises BadInput for an unknown batch.
     """
     if not any(view.name == batch for view in views.batches(database)):
-        raise BadInput(f"there is no batch {batch}", hint="list them: rootlet factory status")
+        raise BadInput(f"there is no batch {batch}", hint="list the batches: rootlet factory status")
     states = AFTER_PROOF if proved or kind == "aws" else ()
     lines = views.lines(database, batch, states=states, word=word)
     return {"csv": _csv, "json": _json, "aws": _aws}[kind](lines)

@@ -1,4 +1,4 @@
-"""What the floor sees: a tile for each port of each station, in the ledger's database so that any console can show it."""
+"""The tiles of the factory floor, one for each port of each station. The ledger's database holds them for any console."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -12,10 +12,10 @@ from rootlet.factory.schema import PORTS
 from rootlet.factory.station import Phase, PortStatus
 
 BEAT = 2.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats of a station."""
 
 SILENT = 10.0
-"""Seconds after which a station counts as gone."""
+"""Seconds without a heartbeat after which a station counts as gone."""
 
 _QUICKEST = 0.5  # seconds between two writes
 _HOUR = 3600.0
@@ -24,7 +24,7 @@ _DAY = 24 * _HOUR
 
 @dataclass
 class Tile:
-    """One port, as a page shows it. ``since`` and ``ended`` (the last boards' ends) are Unix seconds."""
+    """One port's tile. ``since`` and ``ended`` (of the last boards) are Unix seconds."""
 
     station: str
     port: str
@@ -44,12 +44,12 @@ class Tile:
 
     @property
     def silent(self) -> bool:
-        """Whether its station has not been heard of for a while."""
+        """Whether the station's heartbeat is overdue."""
         return time.time() - self.at > SILENT
 
 
 class Floor:
-    """The tiles of one station. Publishing never fails a board: where the database is gone, the page stands still."""
+    """The tiles of one station. Without the database the page is not updated; boards are not affected."""
 
     def __init__(self, database: Database, station: str, batch: str) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class Floor:
         self._published = 0.0
 
     def note(self, port: str, status: PortStatus, *, ended: bool) -> None:
-        """Take in what a port says."""
+        """Update a tile from a port's status."""
         now = time.time()
         tile = self.tiles.setdefault(port, Tile(self._station, port, self._batch, since=now))
         if status.phase is Phase.IDENTIFY:
@@ -78,7 +78,7 @@ class Floor:
         self._dirty = True
 
     def publish(self) -> None:
-        """Write what changed, and a sign of life now and then."""
+        """Write changed tiles, and a heartbeat when it is due."""
         since = time.monotonic() - self._published
         if since < (_QUICKEST if self._dirty else BEAT):
             return
@@ -91,13 +91,13 @@ class Floor:
         self._replace(rows)
 
     def _rate(self, port: str) -> float:
-        """Boards an hour, over the last hour or since the station began."""
+        """Boards an hour, over the last hour or since the station's start."""
         hour_ago = time.monotonic() - _HOUR
         recent = self._passes[port] = [at for at in self._passes.get(port, []) if at > hour_ago]
         return len(recent) * _HOUR / max(1.0, min(_HOUR, time.monotonic() - self._began))
 
     def clear(self) -> None:
-        """The station has ended: its tiles go."""
+        """Remove the tiles of a station that ends."""
         self._replace([])
 
     def _replace(self, rows: list[dict[str, Any]]) -> None:
@@ -111,7 +111,7 @@ class Floor:
 
 
 def tiles(database: Database) -> list[Tile]:
-    """Every port of every station that was heard of in the last day, in order."""
+    """Every port of every station with a heartbeat in the last day, in order."""
     with database.reading() as connection:
         recent = PORTS.c.at > time.time() - _DAY
         rows = connection.execute(sa.select(PORTS.c.tile).where(recent).order_by(PORTS.c.station, PORTS.c.port))

@@ -1,4 +1,4 @@
-"""A board in hand: who is it, and does the ledger agree?"""
+"""Compares a board with the ledger."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from rootlet.factory.station import recognize
 
 @dataclass(frozen=True)
 class Answer:
-    """``thing`` is what the board's certificate says in the ledger, or else its MAC address."""
+    """The answer about a board. The ledger knows ``thing`` by the board's certificate, or else by its MAC address."""
 
     mac: str
     thing: str | None
@@ -19,7 +19,7 @@ class Answer:
 
 
 def who_is(database: Database, batch: str, chip: Chip) -> Answer:
-    """Compare a board with the ledger; nothing on either side changes."""
+    """The identity of a board, and its differences from the ledger. Nothing is changed."""
     board = recognize(chip)
     by_mac = views.by_mac(database, board.mac)
     by_certificate = views.by_certificate(database, board.carried) if board.carried else None
@@ -30,14 +30,14 @@ def who_is(database: Database, batch: str, chip: Chip) -> Answer:
         problems.append(f"the board {board.mac} is {by_mac.thing} of batch {by_mac.batch}")
     if board.carried is None:
         if by_mac is not None and by_mac.state in AFTER_PROOF:
-            problems.append(f"it was made {by_mac.thing}, and carries no certificate")
+            problems.append(f"it was assigned {by_mac.thing}, and has no certificate")
     elif by_certificate is None:
-        problems.append(f"it carries the certificate {board.carried}, which this ledger never issued")
+        problems.append(f"it has the certificate {board.carried}, which is not in this ledger")
     elif by_mac is None or by_certificate.thing != by_mac.thing:
-        problems.append(f"it carries the certificate of {by_certificate.thing}, the board {by_certificate.mac}")
+        problems.append(f"it has the certificate of {by_certificate.thing}, the board {by_certificate.mac}")
     elif by_certificate.certificate_id != board.carried:
-        problems.append(f"it carries an earlier certificate of {by_certificate.thing}, which was replaced")
+        problems.append(f"it has an earlier certificate of {by_certificate.thing}, which was replaced")
     if board.carried and not board.whole:
-        problems.append("its key is damaged, or not its certificate's")
+        problems.append("its key is damaged, or does not match its certificate")
     found = by_certificate or by_mac
     return Answer(board.mac, found.thing if found else None, tuple(problems))

@@ -1,6 +1,6 @@
 """Labels: a QR code and lines of text, as PNG, as a PDF sheet, and in ZPL for label printers.
 
-What a label says comes from a template over what the ledger holds, and the ledger holds no secret.
+The text of a label is a template over fields of the ledger, which has no secrets.
 """
 
 import io
@@ -33,7 +33,7 @@ _PRINT_SECONDS = 5
 
 @dataclass(frozen=True)
 class Content:
-    """What stands on a label: what the QR code says, and lines of text, the first one large."""
+    """The content of a label: the QR code's text, and lines of text, the first one large."""
 
     code: str
     lines: tuple[str, ...]
@@ -60,7 +60,9 @@ class Sheet:
 
 
 class Template:
-    """``code`` and ``text`` may name {thing}, {serial}, {mac}, {batch}, {customer}, {certificate_id} and {attributes[x]}.
+    """The template of labels.
+
+    ``code`` and ``text`` may contain {thing}, {serial}, {mac}, {batch}, {customer}, {certificate_id} and {attributes[x]}.
 
     A line of ``text`` whose fields are all empty is left out. Raises BadInput for any other field.
     """
@@ -91,9 +93,9 @@ def _fields(template: str) -> list[str]:
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise BadInput(f"the label's {template!r} cannot be read: {error}", hint="write {{ for a brace") from None
+        raise BadInput(f"the label's {template!r} is not a valid template: {error}", hint="write {{ for a brace") from None
     for field in fields:
-        # Nothing but these: str.format would follow attributes of our objects.
+        # These fields only: str.format would follow attributes of our objects.
         if field not in FIELDS and not re.fullmatch(r"attributes\[[^\]]+\]", field):
             raise BadInput(f"a label has no field {field!r}", hint=f"use {', '.join(FIELDS)} or attributes[NAME]")
     return fields
@@ -113,7 +115,7 @@ def png(content: Content, size: Size = Size()) -> bytes:
     scale = max(1, height // (len(matrix) + 2 * QUIET))
     side = scale * (len(matrix) + 2 * QUIET)
     if side > min(width, height):
-        raise BadInput(f"the QR code of {content.code!r} does not fit on the label", hint="a larger label, or less in it")
+        raise BadInput(f"the QR code of {content.code!r} does not fit on the label", hint="use a larger label, or less text")
     top = (height - side) // 2
     for row, modules in enumerate(matrix):
         for column, dark in enumerate(modules):
@@ -146,7 +148,7 @@ def encode(contents: Sequence[Content], suffix: str, size: Size, sheet: "Sheet")
 
 
 def pdf(contents: Sequence[Content], size: Size = Size(), sheet: Sheet = Sheet()) -> bytes:
-    """Sheets of A4, as many as it takes; codes and text are vectors."""
+    """A PDF with as many sheets of A4 as are needed; codes and text are vectors."""
     _check_sheet(size, sheet)
     stream = io.BytesIO()
     canvas = Canvas(stream, pagesize=A4, invariant=True)
@@ -164,10 +166,10 @@ def pdf(contents: Sequence[Content], size: Size = Size(), sheet: Sheet = Sheet()
 
 
 def zpl(content: Content, size: Size = Size()) -> str:
-    """The label in ZPL II, for printers of Zebra and of those who speak their language."""
+    """The label in ZPL II, for printers of Zebra and compatible ones."""
     width, height = round(size.width * size.dots), round(size.height * size.dots)
     modules = len(_matrix(content.code))
-    # ^BQ magnifies by 1 to 10, and puts the code 10 dots below its origin.
+    # ^BQ magnifies by 1 to 10, and places the code 10 dots below its origin.
     scale = min(10, max(1, (height - 20) // (modules + 2)))
     left = scale * modules + 4 * size.dots
     parts = [
@@ -187,7 +189,7 @@ def zpl(content: Content, size: Size = Size()) -> str:
 
 
 class Printer:
-    """Where the station's labels go: files in a directory, a printer's network port, or a printer's device file."""
+    """The destination of labels: files in a directory, a printer's network port, or a printer's device file."""
 
     def __init__(self, place: str, kind: str, template: Template, customer: str, size: Size) -> None:
         self._place = place
@@ -196,10 +198,10 @@ class Printer:
         self._customer = customer
         self._size = size
         if urlsplit(place).scheme == "tcp" and not urlsplit(place).hostname:
-            raise BadInput(f"{place} names no printer", hint="tcp://printer:9100")
+            raise BadInput(f"{place} is not the address of a printer", hint="tcp://printer:9100")
 
     def __call__(self, record: IdentityRecord) -> None:
-        """Print the label of ``record``. Raises RootletError or OSError where it did not come out."""
+        """Print the label of ``record``. Raises RootletError or OSError where printing fails."""
         content = self._template.fill(record, self._customer)
         data = png(content, self._size) if self._kind == "png" else zpl(content, self._size).encode()
         address = urlsplit(self._place)
@@ -218,8 +220,8 @@ class Printer:
                 printer.sendall(data)
         except OSError as error:
             raise RootletError(
-                f"the label printer {host}:{port} does not take the label: {error}",
-                hint="see to the printer, and plug the board in again",
+                f"the label printer {host}:{port} does not accept the label: {error}",
+                hint="check the printer, then connect the board again",
             ) from None
 
 
@@ -227,12 +229,12 @@ def _matrix(code: str) -> list[list[int]]:
     try:
         made = segno.make_qr(code, error="m", boost_error=False)
     except (segno.DataOverflowError, ValueError) as error:
-        raise BadInput(f"no QR code holds {code[:40]!r}: {error}", hint="put less into it") from None
+        raise BadInput(f"{code[:40]!r} does not fit into a QR code: {error}", hint="use a shorter text") from None
     return [[int(bool(dark)) for dark in row] for row in made.matrix]
 
 
 def _font(draw: ImageDraw.ImageDraw, line: str, room: float, wanted: float) -> Any:
-    """Pillow's own font, as large as ``wanted`` where the line then fits into ``room``."""
+    """Pillow's own font, of size ``wanted`` or smaller, so that the line fits into ``room``."""
     full = draw.textlength(line, font=ImageFont.load_default(wanted)) or 1.0
     return ImageFont.load_default(max(6.0, wanted * min(1.0, room / full)))
 
@@ -243,7 +245,7 @@ def _check_sheet(size: Size, sheet: Sheet) -> None:
     if wide * mm > A4[0] + 1 or high * mm > A4[1] + 1:
         raise BadInput(
             f"{sheet.columns} by {sheet.rows} labels of {size.width:g} by {size.height:g} mm do not fit on A4",
-            hint="fewer or smaller labels a page",
+            hint="use fewer or smaller labels a page",
         )
 
 
@@ -269,5 +271,5 @@ def _draw(canvas: Canvas, content: Content, x: float, y: float, size: Size) -> N
 
 
 def _hex(text: str) -> str:
-    """For ^FH: whatever ZPL would take for a command, and whatever is not ASCII, as _xx of its UTF-8."""
+    """Text for ^FH: ZPL's control characters, and all that is not ASCII, as _xx of the UTF-8."""
     return "".join(chr(byte) if 32 <= byte < 127 and chr(byte) not in "^~_\\" else f"_{byte:02X}" for byte in text.encode())

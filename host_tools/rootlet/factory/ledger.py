@@ -1,6 +1,6 @@
-"""The ledger: who has which identity, and what was done to it, written before and after each step.
+"""The ledger: which board has which identity, and what was done to it, written before and after each step.
 
-Entries form a chain: each carries the hash of the one before. It holds certificates and hashes, never a private key.
+Entries form a chain: each has the hash of the one before. The ledger holds certificates and hashes, never a private key.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ _CHAINED = ("seq", "at", "thing", "step", "phase", "state", "mac", "certificate_
 
 @dataclass(frozen=True)
 class IdentityRecord:
-    """An identity as the ledger knows it. ``in_progress`` is the step that was begun and not finished, or ''.
+    """An identity in the ledger. ``in_progress`` is the step that was begun and not finished, or ''.
 
-    ``trouble`` is why its last step failed. ``claim`` lets its holder write, until somebody else takes over.
+    ``trouble`` is the reason why the last step failed. The holder of ``claim`` may write, until another one takes over.
     """
 
     thing: str
@@ -47,9 +47,9 @@ class IdentityRecord:
 
     @property
     def certificate(self) -> x509.Certificate:
-        """What was issued last. Raises RootletError where nothing was."""
+        """The certificate that was issued last. Raises RootletError where there is none."""
         if self.certificate_pem is None:
-            raise RootletError(f"{self.thing} has no certificate", hint="take its board through the station")
+            raise RootletError(f"{self.thing} has no certificate", hint="run the board through the station")
         return x509.load_pem_x509_certificate(self.certificate_pem.encode())
 
 
@@ -60,16 +60,16 @@ def entry_hash(entry: Mapping[str, Any]) -> str:
 
 
 class Ledger:
-    """The books of a line, for one ``station`` (a name that goes into every entry it makes)."""
+    """The ledger, as used by one ``station``, whose name is in every entry that it writes."""
 
     def __init__(self, database: Database, *, station: str) -> None:
         self._database = database
         self._station = station
 
     def open_batch(self, name: str, identities: Sequence[NewIdentity], plan: BatchPlan) -> None:
-        """Enter a whole batch, or nothing. Raises BadInput for a name that is already in the ledger."""
+        """Add a batch, completely or not at all. Raises BadInput for a name that is already in the ledger."""
         if not identities:
-            raise BadInput(f"batch {name} is empty", hint="give it at least one thing")
+            raise BadInput(f"batch {name} is empty", hint="give the batch at least one thing")
         columns = plan.columns()
         try:
             with self._database.writing() as connection:
@@ -82,21 +82,20 @@ class Ledger:
                 _append(connection, entries)
         except sa.exc.IntegrityError:
             raise BadInput(
-                f"batch {name}, or one of its things, is already in the ledger", hint="choose names not used before"
+                f"batch {name}, or one of its things, is already in the ledger", hint="choose new names"
             ) from None
 
     def assign(self, batch: str, board: ConnectedBoard) -> IdentityRecord | None:
-        """Give ``board`` an identity of ``batch`` that no other board has; None if none is left.
+        """Assign an identity of ``batch`` that no other board has to ``board``; None if none is left.
 
-        A board whose identity is unfinished gets the same
-        one again, and whoever worked on it before can no longer write. Raises admission.AlreadyDone for a board
-        that is finished, admission.Refused for one that must not have an identity of this batch.
+        A board whose identity is unfinished gets the same one again, and the previous worker can no longer write. Raises
+        admission.AlreadyDone for a finished board, admission.Refused for one that must not have an identity of this batch.
         """
         with self._database.writing() as connection:
             _lock_head(connection)
             batch_id = connection.scalar(sa.select(BATCHES.c.id).where(BATCHES.c.name == batch))
             if batch_id is None:
-                raise BadInput(f"there is no batch {batch}", hint="open it first: rootlet factory open")
+                raise BadInput(f"there is no batch {batch}", hint="open the batch first: rootlet factory open")
             held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == board.mac)).one_or_none()
             owner = _owner(connection, board.carried) if board.carried else None
             admission.check(board, batch, batch_id, held, owner)
@@ -116,31 +115,32 @@ class Ledger:
             return _record(connection, free.thing)
 
     def refuse(self, mac: str, cause: str) -> None:
-        """Write that the board ``mac`` was sent away, and why."""
+        """Record that the board ``mac`` was refused, and why."""
         with self._database.writing() as connection:
             _append(connection, [self._entry("", "refuse", "failed", mac=mac, detail={"cause": cause})])
 
     def take_over(self, thing: str) -> IdentityRecord:
-        """Claim an identity without its board: whoever worked on it before can no longer write."""
+        """Claim an identity without its board. The previous worker can no longer write."""
         with self._database.writing() as connection:
             _lock_head(connection)
             _update(connection, _row(connection, thing).thing, claim=_new_claim(self._station))
             return _record(connection, thing)
 
     def begin(self, record: IdentityRecord, step: Step) -> None:
-        """Write that ``step`` is about to act. Raises RootletError if it may not, from here."""
+        """Record that ``step`` begins. Raises RootletError if the identity's state does not allow it."""
         with self._database.writing() as connection:
             _lock_head(connection)
             row = _claimed(connection, record)
             if row.state not in STEPS[step]:
                 raise RootletError(
-                    f"{row.thing} is {row.state}: it cannot {step} now", hint="look at its entries in the ledger"
+                    f"the step {step} is not possible for {row.thing}, which is {row.state}",
+                    hint="read its entries in the ledger",
                 )
             _update(connection, row.thing, in_progress=step)
             _append(connection, [self._entry(row.thing, step, "begin", **_where(row))])
 
     def finish(self, record: IdentityRecord, step: Step, *, certificate: x509.Certificate | None = None) -> IdentityRecord:
-        """Write that ``step`` has acted; ISSUE brings the ``certificate``. Raises RootletError if it was not begun."""
+        """Record that ``step`` succeeded; ISSUE brings the ``certificate``. Raises RootletError if it was not begun."""
         if (certificate is not None) != (step is Step.ISSUE):
             raise ValueError("a certificate comes with the issue step, and with no other")
         with self._database.writing() as connection:
@@ -157,7 +157,7 @@ class Ledger:
             return _record(connection, row.thing)
 
     def fail(self, record: IdentityRecord, step: Step, cause: str) -> None:
-        """Write that ``step`` failed; the identity stays where it was, with its board, to be tried again."""
+        """Record that ``step`` failed. The identity keeps its state and its board, for another attempt."""
         with self._database.writing() as connection:
             _lock_head(connection)
             row = _begun(connection, record, step)
@@ -166,17 +166,17 @@ class Ledger:
             _append(connection, [self._entry(row.thing, step, "failed", **_where(row), detail=detail)])
 
     def restart(self, thing: str, *, release: bool = False) -> IdentityRecord:
-        """Begin an unproved identity anew; with ``release`` on any board, not only on the one it was given to.
+        """Restart an unproved identity; with ``release`` on any board, instead of only on its own.
 
-        Raises RootletError where its certificate may be trusted already, or could become so on the old board.
+        Raises RootletError where AWS may already trust its certificate, or could trust the one on the old board.
         """
         with self._database.writing() as connection:
             _lock_head(connection)
             row = _row(connection, thing)
             if row.state not in BEFORE_PROOF:
                 raise RootletError(
-                    f"{thing} is {row.state}: there is nothing to begin anew",
-                    hint="if its board is lost: rootlet factory scrap",
+                    f"{thing} is {row.state}: it cannot be restarted",
+                    hint="if its board is lost, run rootlet factory scrap",
                 )
             if (
                 release
@@ -184,8 +184,8 @@ class Ledger:
                 and _was(connection, thing, Step.BURN)
             ):
                 raise RootletError(
-                    f"the old board of {thing} may carry a certificate that AWS would accept on sight (JITP)",
-                    hint=f"rootlet factory scrap {thing}: it is revoked first",
+                    f"the old board of {thing} may have a certificate that AWS would accept on its first connection (JITP)",
+                    hint=f"run rootlet factory scrap {thing}, which revokes the certificate first",
                 )
             state, mac = (State.OPEN, None) if release else (State.ASSIGNED, row.mac)
             fresh = {"certificate_id": None, "certificate_pem": None, "trouble": None, "claim": None}
@@ -194,7 +194,7 @@ class Ledger:
             return _record(connection, thing)
 
     def scrap(self, thing: str, reason: str) -> None:
-        """Take an identity out for good; its board may have another. Raises RootletError for one that AWS may trust.
+        """Scrap an identity permanently; its board may get another. Raises RootletError where AWS may trust its certificate.
 
         A certificate that AWS may already trust must be revoked there first, which the ledger cannot do.
         """
@@ -204,7 +204,7 @@ class Ledger:
             if row.state == State.SCRAPPED:
                 return
             if _needs_revoking(connection, row):
-                raise RootletError(f"{thing} may be active in AWS", hint="revoke its certificate there first")
+                raise RootletError(f"{thing} may be active in AWS", hint="revoke its certificate in AWS first")
             _update(connection, thing, state=State.SCRAPPED, in_progress="", mac=None, trouble=None, claim=None)
             detail = {"reason": reason, "mac": row.mac}
             entry = self._entry(
@@ -213,12 +213,12 @@ class Ledger:
             _append(connection, [entry])
 
     def needs_revoking(self, thing: str) -> bool:
-        """Whether AWS may trust a certificate of ``thing`` now, or come to: then REVOKE goes before ``scrap``."""
+        """Whether AWS may trust a certificate of ``thing`` now or later: then REVOKE comes before ``scrap``."""
         with self._database.reading() as connection:
             return _needs_revoking(connection, _row(connection, thing))
 
     def certificates(self, thing: str) -> list[str]:
-        """The ids of all certificates that were ever issued for ``thing``, the last one last."""
+        """The IDs of all certificates that were issued for ``thing``, the latest last."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 sa.select(ENTRIES.c.certificate_id)
@@ -228,17 +228,17 @@ class Ledger:
             return [str(row.certificate_id) for row in rows]
 
     def plan(self, batch: str) -> BatchPlan:
-        """What the batch's identities share. Raises BadInput where there is no such batch, or it is too old to have it."""
+        """The plan of a batch. Raises BadInput for an unknown batch, or one of an old version without a plan."""
         with self._database.reading() as connection:
             row = connection.execute(sa.select(BATCHES).where(BATCHES.c.name == batch)).mappings().one_or_none()
         if row is None:
-            raise BadInput(f"there is no batch {batch}", hint="open it first: rootlet factory open")
+            raise BadInput(f"there is no batch {batch}", hint="open the batch first: rootlet factory open")
         if not row["board"]:
             raise BadInput(f"batch {batch} was opened without a board type", hint="open a new batch")
         return BatchPlan.from_columns(dict(row))
 
     def record(self, thing: str) -> IdentityRecord:
-        """What the ledger knows of ``thing``. Raises BadInput if it does not know it."""
+        """The record of ``thing``. Raises BadInput for an unknown thing."""
         with self._database.reading() as connection:
             return _record(connection, thing)
 
@@ -298,7 +298,7 @@ def _fresh(batch_id: int, identity: NewIdentity) -> dict[str, Any]:
 
 
 def _lock_head(connection: sa.Connection) -> sa.Row[Any]:
-    # FOR UPDATE on PostgreSQL; SQLite has no such clause and needs none: the transaction began with its write lock.
+    # FOR UPDATE on PostgreSQL. SQLite has no such clause and needs none: the transaction began with the write lock.
     return connection.execute(sa.select(HEAD).with_for_update()).one()
 
 
@@ -320,7 +320,7 @@ def _update(connection: sa.Connection, thing: str, **changes: Any) -> None:
 def _row(connection: sa.Connection, thing: str) -> sa.Row[Any]:
     row = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.thing == thing)).one_or_none()
     if row is None:
-        raise BadInput(f"the ledger does not know {thing}", hint="look for the name in the batch")
+        raise BadInput(f"the ledger has no thing {thing}", hint="look for the name in the batch")
     return row
 
 
@@ -342,7 +342,7 @@ def _begun(connection: sa.Connection, record: IdentityRecord, step: Step) -> sa.
 
 
 def _was(connection: sa.Connection, thing: str, step: Step) -> bool:
-    # Begun is enough: an answer that was lost, or a failure halfway, may have left something behind.
+    # A begun step counts: it may have had an effect, although its answer was lost or it failed halfway.
     begun = sa.select(ENTRIES.c.seq).where(ENTRIES.c.thing == thing, ENTRIES.c.step == step).limit(1)
     return connection.execute(begun).one_or_none() is not None
 
@@ -379,7 +379,7 @@ def _record(connection: sa.Connection, thing: str) -> IdentityRecord:
         .where(IDENTITIES.c.thing == thing)
     ).one_or_none()
     if row is None:
-        raise BadInput(f"the ledger does not know {thing}", hint="look for the name in the batch")
+        raise BadInput(f"the ledger has no thing {thing}", hint="look for the name in the batch")
     return IdentityRecord(
         thing=row.thing,
         batch=row.batch,

@@ -1,4 +1,4 @@
-"""The line of one station: a process a port, the signing desk, and what everybody can see of it."""
+"""The production line of one station: a process for each port, the signing desk, and the tiles."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -40,7 +40,7 @@ class _Port:
 
 @dataclass
 class Summary:
-    """What a run did: how many boards ended in which way, and what went wrong with the others."""
+    """The result of a run: the number of boards by how they ended, and the errors."""
 
     ended: dict[Phase | Step, int] = field(default_factory=dict)
     troubles: list[tuple[str, PortStatus]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Summary:
 class ProductionLine:
     """Runs until ``stop`` is called, or in a ``once`` setup until every port has had its board.
 
-    ``on_status`` is given everything that a port says; it must be quick, since the ports' questions wait meanwhile.
+    ``on_status`` gets every status of a port. It must be quick, since the ports' requests wait meanwhile.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ProductionLine:
         self._desk = desk
         self._floor = floor
         self._on_status = on_status
-        # A server that has the modules loaded and holds no secret forks the workers: starting one costs little.
+        # The workers are forked from a server that has the modules loaded and holds no secret: a start is cheap.
         self._context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
         if sys.platform != "win32":
             self._context.set_forkserver_preload([worker.__name__])
@@ -80,7 +80,7 @@ class ProductionLine:
         self.summary = Summary()
 
     def stop(self) -> None:
-        """No new board begins; those in hand are finished."""
+        """Finish the boards in progress, and begin no others."""
         self._stop.set()
 
     def run(self) -> Summary:
@@ -146,7 +146,7 @@ class ProductionLine:
             return "refused", error.what, error.hint
 
     def _claim(self, port: _Port, mac: str) -> str | None:
-        """None, and the MAC address is this port's; or the port that has it."""
+        """Claim a MAC address for a port: None, or the name of the port that has it already."""
         for other in self._running.values():
             if other is not port and other.mac == mac:
                 return other.name
@@ -163,7 +163,7 @@ class ProductionLine:
         self._on_status(port.name, status, ended)
 
     def _gone(self, port: _Port) -> None:
-        """A worker has ended: at its end, or killed."""
+        """Handle the end of a worker, regular or not."""
         port.process.join()
         port.line.close()
         port.mac = ""
@@ -172,7 +172,7 @@ class ProductionLine:
             return
         if port.process.exitcode != 0:
             status = PortStatus(
-                Phase.HELD, what="the port's process died", hint="it is started again; plug the board in again"
+                Phase.HELD, what="the port's process died", hint="connect the board again: the process restarts by itself"
             )
             self._note(port, status, ended=False)
         del self._running[port.name]

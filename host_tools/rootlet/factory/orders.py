@@ -1,4 +1,4 @@
-"""A batch's file: read and checked whole, so that nothing is entered until every row can be."""
+"""The file of a batch, checked completely before anything is entered."""
 
 import csv
 import re
@@ -13,10 +13,10 @@ from rootlet.pki import names
 from rootlet.pki.subject import Subject, check_thing_name
 
 SHARED = ("board", "ca", "customer", "registration")
-"""Columns that say the same in every row: a batch has one of each."""
+"""Columns with the same value in every row: they belong to the batch."""
 
 ATTRIBUTES = 3
-"""How many attributes a thing without a type may have (AWS IoT Core quotas)."""
+"""The number of attributes that a thing without a type may have (AWS IoT Core quotas)."""
 
 _ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.,@/:#-]{1,128}")
 _ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{1,800}")  # AWS IoT API: AttributePayload
@@ -25,14 +25,14 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """What a batch's file asks for. ``shared`` holds those of SHARED that it names; ``rows`` each identity's row."""
+    """The content of a batch's file. ``shared`` has its columns of SHARED; ``rows`` has each identity's row."""
 
     identities: tuple[NewIdentity, ...]
     rows: tuple[int, ...]
     shared: Mapping[str, str] = field(default_factory=dict)
 
     def refuse_known(self, source: str, known: Collection[str]) -> None:
-        """Raise BadInput, row by row, for things that are in the ledger already."""
+        """Raise BadInput, with rows, for things that are already in the ledger."""
         problems = _Problems(source)
         for identity, row in zip(self.identities, self.rows, strict=True):
             if identity.thing in known:
@@ -41,7 +41,7 @@ class BatchOrder:
 
 
 class _Problems:
-    """Cells that cannot be used, all of them, before anything is done."""
+    """Collects all invalid cells of a file."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -51,7 +51,7 @@ class _Problems:
         self._found.append(f"row {row}, column {column}: {what}")
 
     def check(self, row: int, column: str, rule: Callable[[], object]) -> bool:
-        """Whether ``rule`` passes; what it refuses is noted."""
+        """Whether ``rule`` accepts a cell; an invalid one is collected."""
         try:
             rule()
         except BadInput as error:
@@ -65,10 +65,10 @@ class _Problems:
         shown = self._found[:_SHOWN]
         if len(self._found) > _SHOWN:
             shown.append(f"and {len(self._found) - _SHOWN} more")
-        cells = "1 cell" if len(self._found) == 1 else f"{len(self._found)} cells"
+        cells = "1 cell is" if len(self._found) == 1 else f"{len(self._found)} cells are"
         raise BadInput(
-            "\n  ".join([f"{self._source}: {cells} cannot be used", *shown]),
-            hint="correct them and open the batch again; nothing was entered",
+            "\n  ".join([f"{self._source}: {cells} not valid", *shown]),
+            hint="correct the cells and open the batch again; nothing was entered",
         )
 
 
@@ -79,10 +79,10 @@ def from_pattern(pattern: str, count: int, first: int = 1) -> BatchOrder:
 
 
 def from_csv(path: Path) -> BatchOrder:
-    """Read a batch's file: a header with ``thing`` or ``serial`` (without a ``thing``, the serial number names it), those of
-    SHARED that it likes, and any other column as an attribute. Rows are counted as a spreadsheet counts them.
+    """The order in a CSV file. Its header has ``thing`` or ``serial`` (the serial number is then the thing name), any of
+    SHARED, and any other column as an attribute. Rows are numbered as in a spreadsheet.
 
-    Raises BadInput that lists every cell that cannot be used.
+    Raises BadInput, which lists every invalid cell.
     """
     rows = _rows(path)
     header = [cell.strip() for cell in rows[0]] if rows else []
@@ -94,7 +94,7 @@ def from_csv(path: Path) -> BatchOrder:
             read.row(number, [cell.strip() for cell in cells])
     problems.refuse()
     if not read.identities:
-        raise BadInput(f"{path} names no thing", hint="give it a row for each board")
+        raise BadInput(f"{path} has no rows", hint="add a row for each board")
     return BatchOrder(tuple(read.identities), tuple(read.rows), read.shared)
 
 
@@ -140,7 +140,7 @@ class _Reader:
     def _once(self, number: int, column: str, value: str) -> bool:
         first = self._seen.setdefault((column, value), number)
         if first != number:
-            self._problems.add(number, column, f"{value} stands in row {first} already")
+            self._problems.add(number, column, f"{value} is already in row {first}")
         return first == number
 
     def _share(self, number: int, column: str, value: str | None) -> None:
@@ -148,38 +148,40 @@ class _Reader:
             return
         first, row = self._first.setdefault(column, (value, number))
         if value != first:
-            self._problems.add(number, column, f"{value or 'nothing'}, but row {row} says {first or 'nothing'}: one a batch")
+            self._problems.add(
+                number, column, f"{value or 'nothing'}, but row {row} has {first or 'nothing'}: a batch has one value"
+            )
 
 
 def _rows(path: Path) -> list[list[str]]:
     try:
         text = read_input(path, "batch file").decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8", hint="save it as CSV in UTF-8") from None
+        raise BadInput(f"{path} is not UTF-8", hint="save the file as CSV in UTF-8") from None
     first = text.partition("\n")[0]
-    # A spreadsheet writes semicolons where the comma is the decimal sign.
+    # Spreadsheets write semicolons where the comma is the decimal separator.
     delimiter = ";" if first.count(";") > first.count(",") else ","
     try:
         return list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error as error:
-        raise BadInput(f"{path} is no CSV file: {error}", hint="save it as CSV in UTF-8") from None
+        raise BadInput(f"{path} is not a CSV file: {error}", hint="save the file as CSV in UTF-8") from None
 
 
 def _check_header(path: Path, header: list[str]) -> None:
     problems = _Problems(str(path))
     lower = [name.lower() for name in header]
     if "thing" not in lower and "serial" not in lower:
-        raise BadInput(f"{path}: row 1 names no column thing or serial", hint="begin with a header, as in: thing,serial")
+        raise BadInput(f"{path}: row 1 has no column thing or serial", hint="begin with a header, such as thing,serial")
     for at, name in enumerate(header):
         if not name:
             problems.add(1, str(at + 1), "it has no name")
         elif lower.index(lower[at]) != at:
-            problems.add(1, name, "it comes twice")
+            problems.add(1, name, "it occurs twice")
         elif lower[at] not in ("thing", "serial", *SHARED):
             problems.check(1, name, lambda name=name: _check_attribute(name))  # type: ignore[misc]
     attributes = _attributes(lower)
     if len(attributes) > ATTRIBUTES:
-        what = f"{len(attributes)} attributes ({', '.join(attributes)}), and a thing without a type may have {ATTRIBUTES}"
+        what = f"{len(attributes)} attributes ({', '.join(attributes)}), but a thing without a type may have {ATTRIBUTES}"
         problems.add(1, attributes[ATTRIBUTES], what)
     problems.refuse()
 
@@ -190,9 +192,9 @@ def _attributes(header: Iterable[str]) -> list[str]:
 
 def _check_attribute(name: str) -> None:
     if not _ATTRIBUTE_NAME.fullmatch(name):
-        raise BadInput(f"{name!r} is no attribute's name", hint="AWS takes letters, digits and _.,@/:#-")
+        raise BadInput(f"{name!r} is not an attribute's name", hint="use letters, digits and _.,@/:#-")
 
 
 def _check_value(value: str) -> None:
     if not _ATTRIBUTE_VALUE.fullmatch(value):
-        raise BadInput(f"{value!r} is no attribute's value", hint="AWS takes letters, digits and _.,@/:#=[]-")
+        raise BadInput(f"{value!r} is not an attribute's value", hint="use letters, digits and _.,@/:#=[]-")

@@ -1,4 +1,4 @@
-"""What the identities of a batch share, and the identities themselves, before anything is written."""
+"""The plan of a batch: what its identities share, and the identities."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -11,7 +11,7 @@ from rootlet.pki.subject import Subject
 
 
 class RegistrationMode(StrEnum):
-    """How a batch's certificates come to be trusted by AWS."""
+    """When a batch's certificates are registered in AWS."""
 
     NOW = "now"  # by the station, before the board leaves it
     DEFERRED = "deferred"  # by `rootlet factory register`, later
@@ -20,7 +20,7 @@ class RegistrationMode(StrEnum):
 
 @dataclass(frozen=True)
 class NewIdentity:
-    """A line of a batch: the thing's name, its attributes in AWS, and its product's serial number where it has one."""
+    """A line of a batch: the thing name, the thing's attributes in AWS, and the product's serial number, if any."""
 
     thing: str
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -29,9 +29,9 @@ class NewIdentity:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a batch's identities share. ``board`` is a board's id; ``ca_sha256`` the fingerprint of the issuing CA.
+    """What a batch's identities share. ``board`` is a board's id; ``ca_sha256`` is the fingerprint of the issuing CA.
 
-    ``ca`` is the CA's directory as the batch's opener named it; another station may keep the same CA elsewhere.
+    ``ca`` is the CA's directory on the station that opened the batch; it may be another one on other stations.
     ``application``, ``streams``, ``topics``, ``services``, ``policy`` and ``with_ca`` are as for ``rootlet cloud register``.
     """
 
@@ -56,7 +56,7 @@ class BatchPlan:
         return shared if serial is None else replace(shared, serial_number=serial)
 
     def columns(self) -> dict[str, Any]:
-        """As the ledger keeps it: the first four apart, the rest in ``details``."""
+        """The columns in the ledger: the first four fields each have one, the others are in ``details``."""
         values = asdict(self) | {"registration": str(self.registration), "streams": list(self.streams)}
         values |= {"topics": list(self.topics), "services": list(self.services)}
         apart = {name: values.pop(name) for name in _APART}
@@ -67,7 +67,7 @@ class BatchPlan:
         """What ``columns`` made."""
         details = dict(row["details"])
         details["streams"] = tuple(details["streams"])
-        for name in ("topics", "services"):  # batches of before had none
+        for name in ("topics", "services"):  # older batches have none
             details[name] = tuple(details.get(name, ()))
         return cls(
             **{name: row[name] for name in _APART if name != "registration"},

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 SLOW = 5.0
-"""Seconds after which a failed attempt counts as an outage …"""
+"""Seconds after which a failed attempt counts as an outage of AWS."""
 
 PAUSE = 60.0
-"""… and for how many seconds nobody waits for AWS again."""
+"""Seconds after an outage in which no station waits for AWS."""
 
 RATE = 9.0
-"""Registrations a second: RegisterCertificateWithoutCA and DescribeCertificate allow 10 by default, others may need one."""
+"""Registrations a second: AWS allows 10 calls of each operation by default, and other programs may need one."""
 
 _THREADS = 8
 
 
 class Registrar:
-    """Registers proved identities. Call it with a record; it raises RootletError where AWS did not do it."""
+    """Registers proved identities. Called with a record, it raises RootletError where the registration fails."""
 
     def __init__(self, iot: "IoTClient", plan: BatchPlan, issuers: tuple[x509.Certificate, ...]) -> None:
         self._iot = iot
@@ -47,7 +47,9 @@ class Registrar:
 
     def __call__(self, record: IdentityRecord) -> None:
         if time.monotonic() < self._resume_at:
-            raise RootletError("AWS did not answer a moment ago", hint="register later: rootlet factory register")
+            raise RootletError(
+                "AWS did not respond to the last registration", hint="register later: rootlet factory register"
+            )
         began = time.monotonic()
         try:
             self._register(record)
@@ -75,7 +77,7 @@ class Registrar:
 
 @dataclass
 class Drained:
-    """What a run of ``drain`` did; ``failed`` holds thing and cause."""
+    """The result of ``drain``; ``failed`` has thing and cause."""
 
     registered: int
     failed: list[tuple[str, str]]
@@ -92,9 +94,9 @@ def drain(
     progress: Callable[[int, int], None] = lambda *_: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Drained:
-    """Register what waits in ``batch``, no faster than ``rate`` a second. Interrupted, a second run goes on.
+    """Register the waiting identities of ``batch``, at most ``rate`` a second. A second run resumes an interrupted one.
 
-    ``progress`` is told how many of how many are done. A thing that AWS refuses is told and holds up no other.
+    ``progress`` gets the number done and the number of all. A thing that AWS refuses is reported, and the next one follows.
     """
     waiting = [line.thing for line in views.lines(database, batch, states=(State.WAITING,))]
     drained = Drained(0, [], len(waiting))
@@ -129,7 +131,7 @@ def drain(
             if stop():
                 break
             running[pool.submit(one, thing)] = thing
-            if len(running) >= 2 * _THREADS:  # so that an interruption leaves little to wait for
+            if len(running) >= 2 * _THREADS:  # so that an interruption ends soon
                 done(wait(running, return_when=FIRST_COMPLETED).done)
         done(wait(running).done)
     return drained
@@ -147,9 +149,9 @@ def _register_one(ledger: Ledger, register: Callable[[IdentityRecord], None], th
 
 
 def scrap(ledger: Ledger, iot: Callable[[], "IoTClient"], thing: str, reason: str) -> bool:
-    """Take an identity out for good, revoked in AWS first where AWS may trust it; return whether it was revoked.
+    """Scrap an identity permanently, after revoking it in AWS where AWS may trust it. Returns whether it was revoked.
 
-    ``iot`` makes the client when it is needed. Interrupted at any point, a second run completes.
+    ``iot`` returns a client when one is needed. A second run completes an interrupted one.
     """
     revoked = ledger.needs_revoking(thing)
     if revoked:
@@ -173,7 +175,7 @@ def scrap(ledger: Ledger, iot: Callable[[], "IoTClient"], thing: str, reason: st
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """Where ledger and AWS disagree. ``mend`` says whether ``reconcile`` may write the ledger's side of it itself."""
+    """A difference between the ledger and AWS. ``mend`` says whether ``reconcile`` may correct the ledger."""
 
     thing: str
     what: str
@@ -183,17 +185,17 @@ class Discrepancy:
 def reconcile(
     database: Database, ledger: Ledger, iot: "IoTClient", batch: str, *, mend: bool = False
 ) -> Iterator[Discrepancy]:
-    """Compare every identity of ``batch`` with AWS. ``mend`` enters what AWS did and the ledger has not heard of.
+    """The differences between the identities of ``batch`` and AWS. ``mend`` enters what AWS did without the ledger.
 
-    That is a certificate that AWS provisioned on first connect (JITP), or a registration whose answer was lost. Nothing
-    in AWS is changed.
+    These are certificates that AWS provisioned on the first connection (JITP), and registrations whose answer was lost.
+    Nothing in AWS is changed.
     """
     known = lifecycle.statuses(iot)
     for line in views.lines(database, batch):
         if line.certificate_id is None:
             continue
         if line.state in (State.QUEUED, State.WAITING) and known.get(line.certificate_id) == "ACTIVE":
-            yield Discrepancy(line.thing, "is active in AWS, and the ledger still waits for it", mend=True)
+            yield Discrepancy(line.thing, "is active in AWS, and still waiting in the ledger", mend=True)
             if mend:
                 _register_one(ledger, lambda _: None, line.thing)
             continue
@@ -201,7 +203,7 @@ def reconcile(
             yield Discrepancy(line.thing, what)
     for thing, old in views.superseded(database, batch):
         if known.get(old) == "ACTIVE":
-            yield Discrepancy(thing, f"an earlier certificate of it, {old}, is active in AWS: revoke it")
+            yield Discrepancy(thing, f"its earlier certificate {old} is active in AWS: revoke it")
 
 
 def _disagreement(line: views.IdentityRow, status: str | None) -> str | None:

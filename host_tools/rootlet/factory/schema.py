@@ -15,7 +15,7 @@ BATCHES = sa.Table(
     sa.Column("customer", sa.String(128), nullable=False, server_default=""),
     sa.Column("ca_sha256", sa.String(64), nullable=False, server_default=""),
     sa.Column("registration", sa.String(16), nullable=False, server_default=""),
-    # What else the batch's identities share: see plan.Plan.
+    # The other fields of plan.BatchPlan.
     sa.Column("details", sa.JSON, nullable=False, server_default="{}"),
 )
 
@@ -27,15 +27,15 @@ IDENTITIES = sa.Table(
     sa.Column("thing", sa.String(128), nullable=False, unique=True),
     sa.Column("attributes", sa.JSON, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    # The step that was begun and not yet finished; empty between steps. After a power cut it says what was cut.
+    # The step that was begun and not yet finished; empty between steps. After a power cut it is the interrupted one.
     sa.Column("in_progress", sa.String(16), nullable=False),
     sa.Column("mac", sa.String(23), unique=True),
     sa.Column("certificate_id", sa.String(64), unique=True),
     sa.Column("certificate_pem", sa.Text),
     sa.Column("serial", sa.String(64)),
-    # Why its last step failed; empty again as soon as a step succeeds.
+    # The reason why the last step failed; empty again as soon as a step succeeds.
     sa.Column("trouble", sa.Text),
-    # Who works on it: each take-over writes a new one, and whoever holds an old one can write no more.
+    # The current worker: each take-over writes a new claim, and the holder of an old one can no longer write.
     sa.Column("claim", sa.String(128)),
     sa.Index("identities_by_state", "batch_id", "state", "id"),
 )
@@ -59,7 +59,7 @@ ENTRIES = sa.Table(
     sa.Index("entries_by_certificate", "certificate_id"),
 )
 
-# What each port is doing right now, for the console: overwritten all the time, no part of the books.
+# The current status of each port, for the console: overwritten all the time, and not part of the chain.
 PORTS = sa.Table(
     "ports",
     METADATA,
@@ -67,10 +67,10 @@ PORTS = sa.Table(
     sa.Column("port", sa.String(256), primary_key=True),
     sa.Column("batch", sa.String(128), nullable=False),
     sa.Column("tile", sa.JSON, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),  # Unix seconds of the station's last sign of life
+    sa.Column("at", sa.Float, nullable=False),  # Unix seconds of the station's last heartbeat
 )
 
-# One row: the chain's end. Whoever appends locks it first, which is also what makes an assignment exclusive.
+# One row: the end of the chain. Every writer locks it first, which also makes an assignment exclusive.
 HEAD = sa.Table(
     "head",
     METADATA,
@@ -81,7 +81,7 @@ HEAD = sa.Table(
 
 
 class State(StrEnum):
-    """How far an identity has come."""
+    """The state of an identity."""
 
     OPEN = "open"
     ASSIGNED = "assigned"
@@ -91,9 +91,9 @@ class State(StrEnum):
     PROVED = "proved"
     REGISTERED = "registered"
     QUEUED = "queued"
-    WAITING = "waiting"  # the board has left the station; its registration is still to come (deferred, or JITP)
+    WAITING = "waiting"  # the board has left the station, and is registered later (deferred, or JITP)
     DONE = "done"
-    REVOKED = "revoked"  # its certificate is off in AWS for good: it can be scrapped
+    REVOKED = "revoked"  # its certificate is revoked in AWS: it can be scrapped
     SCRAPPED = "scrapped"
 
 
@@ -102,7 +102,7 @@ AFTER_PROOF = (State.PROVED, State.REGISTERED, State.QUEUED, State.WAITING, Stat
 
 
 class Step(StrEnum):
-    """What a station does to an identity."""
+    """The steps of a station."""
 
     ISSUE = "issue"
     IMAGE = "image"
@@ -115,8 +115,8 @@ class Step(StrEnum):
     REVOKE = "revoke"
 
 
-# step -> {the state it may start from: the state it leads to}. The key lives in a station's memory only, so a station
-# that died before the proof issues anew: every state before PROVED leads back to ISSUE, and none after it does.
+# step -> {the state it may start from: the state it leads to}. The key is in the station's memory only, so after a crash
+# before the proof a new one is issued: every state before PROVED leads back to ISSUE, and no later one does.
 STEPS: dict[Step, dict[State, State]] = {
     Step.ISSUE: dict.fromkeys(BEFORE_PROOF, State.ISSUED),
     Step.IMAGE: {State.ISSUED: State.IMAGED},

@@ -1,7 +1,7 @@
-"""The signing desk: one process of a station holds the CA's key, and its workers ask it for certificates.
+"""The signing desk: one process of a station holds the CA's key, and the workers request certificates from it.
 
-A worker makes the device's key and keeps it; only the public key comes here. So a device's key is in one process's memory,
-the CA's in another's, and a token's session is opened once.
+A worker makes the device's key and sends only the public key. So the device's key and the CA's key are in different
+processes, and a token's session is opened once.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ from rootlet.pki.identity import common_name
 Clock = Callable[[], dt.datetime]
 
 TOLERANCE = dt.timedelta(minutes=5)
-"""By how much a clock may lie behind the ledger's last entry: stations of one line are not synchronized to the second."""
+"""The most that a clock may be behind the ledger's last entry: the stations of a line are not synchronized exactly."""
 
 
 def utc_now() -> dt.datetime:
@@ -38,7 +38,7 @@ class CaView:
 
 
 def check_ca(directory: Path, clock: Clock = utc_now) -> CaView:
-    """Look at a CA's certificate. Raises BadInput where there is none, or it cannot issue today."""
+    """A CA's fingerprint and customer. Raises BadInput where there is no CA, or it cannot issue today."""
     certificate, _ = read_certificates(directory)
     check_validity(certificate, clock())
     organizations = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
@@ -56,23 +56,23 @@ def check_validity(certificate: x509.Certificate, now: dt.datetime) -> None:
         )
     if now < certificate.not_valid_before_utc:
         raise BadInput(
-            f"the CA {name} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on, "
-            f"and this computer says {now:%Y-%m-%d %H:%M}",
+            f"the CA {name} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, "
+            f"and this computer's clock shows {now:%Y-%m-%d %H:%M}",
             hint="set this computer's clock",
         )
 
 
 def check_clock(now: dt.datetime, last_entry: str | None) -> None:
-    """Raise BadInput where this computer's clock is behind what the ledger has seen already."""
+    """Raise BadInput where this computer's clock is behind the ledger's last entry."""
     if last_entry is not None and now < dt.datetime.fromisoformat(last_entry) - TOLERANCE:
         raise BadInput(
-            f"this computer's clock says {now:%Y-%m-%d %H:%M} UTC, and the ledger's last entry is of {last_entry[:16]}",
+            f"this computer's clock shows {now:%Y-%m-%d %H:%M} UTC, but the ledger's last entry is from {last_entry[:16]}",
             hint="set this computer's clock: certificates would begin at the wrong time",
         )
 
 
 class SigningDesk:
-    """Signs what a batch's plan allows. ``opener`` opens the CA, again if need be: a token may go and come back."""
+    """Signs the certificates of a batch's plan. ``opener`` opens the CA, and again after a token was unplugged."""
 
     def __init__(self, opener: Callable[[], Authority], plan: BatchPlan, *, clock: Clock = utc_now) -> None:
         self._opener = opener
@@ -94,7 +94,7 @@ class SigningDesk:
         except BadInput:
             raise
         except RootletError:
-            # A token that was unplugged and put back needs a new session.
+            # A token that was unplugged needs a new session.
             self.close()
             return self._opened().certify(thing, public_key, subject=subject, days=self._plan.days)
 
@@ -115,7 +115,7 @@ class SigningDesk:
             authority.close()
             raise BadInput(
                 f"the CA {common_name(authority.certificate)} is not the one this batch was opened with",
-                hint=f"name that one, which was in {self._plan.ca}: --ca",
+                hint=f"give the batch's CA, which was in {self._plan.ca}: --ca",
             )
         try:
             check_validity(authority.certificate, self._clock())

@@ -1,6 +1,6 @@
 """One board through the station: identify, assign, issue, image, burn, prove, register or queue, connect, label, done.
 
-Where a board begins is what the ledger and the board itself say, so any cut is answered by running it again.
+The ledger and the board say where to begin, so that after any interruption the board is run again.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ from rootlet.pki.external_key import is_pair
 from rootlet.pki.identity import DeviceIdentity, certificate_id
 
 USUAL_CREDENTIALS = 0x800
-"""Bytes that certificate, key and issuer take, where the keys are not RSA."""
+"""The size of certificate, key and issuer in bytes, with EC keys."""
 
 
 class Phase(StrEnum):
@@ -42,12 +42,12 @@ class Phase(StrEnum):
 
 
 class LineTrouble(RootletError):  # noqa: N818 - reads as what it is
-    """The line's trouble and not the board's: the CA cannot sign now. The board waits, and is tried again."""
+    """An error of the line instead of the board: the CA cannot sign now. The board waits, and is tried again."""
 
 
 @dataclass(frozen=True)
 class PortStatus:
-    """What there is to say of a board: ``fraction`` (0 to 1) of a phase, or how it ended and what to do about it."""
+    """The status of a board: ``fraction`` (0 to 1) of a phase, or how the board ended and what to do."""
 
     phase: Phase | Step
     thing: str = ""
@@ -59,11 +59,11 @@ class PortStatus:
 
 @dataclass(frozen=True)
 class Tools:
-    """What a station works with. None of them keeps a key.
+    """The services that a station uses. None of them keeps a key.
 
     ``certify`` asks the signing desk; it returns the certificate and its issuers, or raises LineTrouble.
     ``claim_mac`` returns the port at which a board with this MAC address is being worked on, or None.
-    ``register`` makes AWS trust the certificate, or raises RootletError; None where that comes later.
+    ``register`` registers the certificate in AWS, or raises RootletError; None where it is registered later.
     ``connect`` proves that the board boots and connects; ``label`` prints; ``keep_key`` stores a key, encrypted.
     """
 
@@ -83,7 +83,7 @@ class Tools:
 
 
 class Station:
-    """Takes the board on one port through its steps."""
+    """Runs the board at one port through its steps."""
 
     def __init__(self, port: str, tools: Tools) -> None:
         self._port = port
@@ -91,9 +91,9 @@ class Station:
         self._thing = self._mac = ""
 
     def run(self) -> PortStatus:
-        """Make the board on the port what the ledger says it is to be, and tell how that ended.
+        """Run the steps that the board at the port still needs, and return how it ended.
 
-        Raises LedgerUnavailable and LineTrouble: then the board is to be tried again when the line is well.
+        Raises LedgerUnavailable and LineTrouble: the board is then tried again when the line works.
         """
         self._thing = self._mac = ""
         try:
@@ -106,8 +106,8 @@ class Station:
             self._tools.ledger.refuse(self._mac, refused.what)
             return self._status(Phase.REFUSED, what=refused.what, hint=refused.hint)
         except RootletError as error:
-            # On the floor there is no command to run again; there is a board.
-            hint = error.hint.replace("run the command again", "take the board out and put it in again")
+            # On the factory floor there is a board to connect again, instead of a command to run.
+            hint = error.hint.replace("run the command again", "connect the board again")
             return self._status(Phase.FAILED, what=error.what, hint=hint)
 
     def _run(self) -> PortStatus:
@@ -117,7 +117,7 @@ class Station:
             other = self._tools.claim_mac(chip.mac)
             if other is not None:
                 raise Refused(
-                    f"a board with the MAC address {chip.mac} is at {other} right now",
+                    f"a board with the MAC address {chip.mac} is also at {other}",
                     hint="set both aside: two boards have the same MAC address",
                 )
             if self._tools.image is not None:
@@ -129,31 +129,31 @@ class Station:
                 return self._status(
                     Phase.FINISHED,
                     what=f"batch {self._tools.batch} has no identity left for this board",
-                    hint="put the board back; open another batch",
+                    hint="put the board back, and open another batch",
                 )
             self._thing = record.thing
             record = self._make(chip, record, found)
             queued = record.state is State.WAITING
-            done = "proved; it will be registered later" if queued else "proved and registered"
+            done = "proved, and will be registered later" if queued else "proved and registered"
             return self._status(Phase.DONE, what=f"{record.thing} is {done}", hint="take the next board")
 
     def _make(self, chip: Chip, record: IdentityRecord, found: ConnectedBoard) -> IdentityRecord:
         if record.state in BEFORE_PROOF:
             identity = None
-            # A board that carries the very certificate of the ledger has its key, too, and nobody else has.
+            # A board with the certificate of the ledger has the key, too, and nobody else has it.
             if not found.holds(record.certificate_id):
                 record, identity = self._issue(record)
             if self._tools.image is not None and record.state is State.ISSUED:
                 record = self._do(record, Step.IMAGE, lambda: self._burn_image(chip))
             if record.state in (State.ISSUED, State.IMAGED):
                 record = self._do(record, Step.BURN, lambda: self._burn_identity(chip, identity))
-            identity = None  # from here on the key is on the board and nowhere else
+            identity = None  # from here on the key is on the board only
             certificate = record.certificate
             record = self._do(record, Step.PROVE, lambda: prove(chip, certificate))
         return self._finish(chip, record)
 
     def _finish(self, chip: Chip, record: IdentityRecord) -> IdentityRecord:
-        """What comes after the proof: nothing here touches the board's flash."""
+        """The steps after the proof, which do not touch the board's flash."""
         if record.state in (State.PROVED, State.QUEUED) and self._tools.register is not None:
             record = self._register(record)
         if record.state is State.PROVED:
@@ -165,7 +165,7 @@ class Station:
         return self._do(record, Step.LABEL, lambda: self._tools.label(labelled))
 
     def _register(self, record: IdentityRecord) -> IdentityRecord:
-        """Registered, or as it was: AWS that does not answer holds up no board."""
+        """The record after registration, or the same one: an unreachable AWS does not delay a board."""
         register = self._tools.register
         assert register is not None
         try:
@@ -177,7 +177,7 @@ class Station:
             return record
 
     def _issue(self, record: IdentityRecord) -> tuple[IdentityRecord, DeviceIdentity]:
-        """A key that exists in this process alone, and its certificate."""
+        """A new key, which exists in this process only, and its certificate."""
         made: list[DeviceIdentity] = []
 
         def act() -> x509.Certificate:
@@ -208,7 +208,7 @@ class Station:
             flasher.write_identity(chip, identity)
 
     def _do(self, record: IdentityRecord, step: Step, act: Callable[[], x509.Certificate | None]) -> IdentityRecord:
-        """One step, written before and after it acts; a failure is written, too."""
+        """Run one step, recorded before and after it acts; a failure is recorded, too."""
         self._tools.ledger.begin(record, step)
         self._say(step)
         try:
@@ -220,7 +220,7 @@ class Station:
             raise
         except OSError as error:  # a full disk, a printer that is off
             self._tools.ledger.fail(record, step, str(error))
-            raise RootletError(f"{step}: {error}", hint="see to it, and plug the board in again") from None
+            raise RootletError(f"{step}: {error}", hint="correct the cause, then connect the board again") from None
         return self._tools.ledger.finish(record, step, certificate=certificate)
 
     def _say(self, phase: Phase | Step, *, fraction: float = 0.0, what: str = "") -> None:
@@ -231,29 +231,29 @@ class Station:
 
 
 def prove(chip: Chip, certificate: x509.Certificate) -> None:
-    """Read the credentials back; the board must hold ``certificate``, and the key there must sign for it.
+    """Read the credentials back and check that the board has ``certificate`` and its key.
 
     Raises RootletError where it does not.
     """
     place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
     found = secure_cert.to_identity(_credentials(chip, place))
     if found.certificate != certificate:
-        raise RootletError(f"the board carries another certificate of {found.thing} than the ledger has", hint=flasher.AGAIN)
+        raise RootletError(f"the board has a certificate of {found.thing} that is not the ledger's", hint=flasher.AGAIN)
     if not is_pair(found.key, supported_public_key(certificate.public_key())):
-        raise RootletError("the key on the board does not sign for its certificate", hint=flasher.AGAIN)
+        raise RootletError("the key on the board does not match its certificate", hint=flasher.AGAIN)
 
 
 def registers_now(plan: BatchPlan) -> bool:
-    """Whether the station itself registers."""
+    """Whether the station registers the batch's identities itself."""
     return plan.registration is RegistrationMode.NOW
 
 
 def recognize(chip: Chip) -> ConnectedBoard:
-    """Who the board is: its MAC address, and what its credential partition holds. Raises RootletError for a lost board."""
+    """The board's MAC address, and the content of its credential partition. Raises RootletError for a lost board."""
     try:
         place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
     except BadInput:
-        return ConnectedBoard(chip.mac)  # no table, or no place for credentials: fresh from its maker
+        return ConnectedBoard(chip.mac)  # no partition table, or none with a place for credentials: a new board
     if chip.md5(place.offset, place.size) == flasher.erased_md5(place.size):
         return ConnectedBoard(chip.mac)
     data = _credentials(chip, place)
@@ -270,18 +270,20 @@ def recognize(chip: Chip) -> ConnectedBoard:
 
 
 def _credentials(chip: Chip, place: partitions.Partition) -> bytes:
-    """The credential partition up to where it is erased: less to read than all of it."""
+    """The credential partition up to its erased part, which is faster than reading all of it."""
     data = chip.read(place.offset, USUAL_CREDENTIALS)
-    if data.endswith(flasher.ERASED * 16):  # an entry's length at least: nothing follows
+    if data.endswith(flasher.ERASED * 16):  # as long as an entry's header: nothing follows
         return data
     return chip.read(place.offset, place.size)
 
 
 def until_connected(lines: Iterable[str], port: str) -> None:
-    """Follow a booting board's log until the cloud acknowledged its first message. Raises RootletError for its fault."""
+    """Follow a booting board's log until the cloud acknowledges its first message. Raises RootletError for a fault."""
     for line in lines:
         if "mqtt: first puback" in line:
             return
         if " fault: " in f" {line}":
-            raise RootletError(f"the board on {port} booted and reports {line.strip()}", hint="see its log: rootlet monitor")
-    raise RootletError(f"the board on {port} did not connect", hint="see its log: rootlet monitor")
+            raise RootletError(
+                f"the board on {port} booted and reports {line.strip()}", hint="read its log: rootlet monitor"
+            )
+    raise RootletError(f"the board on {port} did not connect", hint="read its log: rootlet monitor")

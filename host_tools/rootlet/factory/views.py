@@ -1,4 +1,4 @@
-"""What the ledger can be asked: batches, identities by state or by a word, one board's past. Nothing here writes."""
+"""Queries of the ledger: batches, identities by state or word, the history of one board. Nothing here writes."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True)
 class IdentityRow:
-    """An identity, as lists and exports show it."""
+    """An identity in a list or an export."""
 
     thing: str
     serial: str | None
@@ -31,7 +31,7 @@ class IdentityRow:
 
 @dataclass(frozen=True)
 class BatchView:
-    """A batch and how many identities are in each state; ``troubled`` counts those whose last step failed."""
+    """A batch with the number of identities in each state; ``troubled`` counts those whose last step failed."""
 
     name: str
     board: str
@@ -82,7 +82,7 @@ def lines(
     limit: int | None = None,
     offset: int = 0,
 ) -> Iterator[IdentityRow]:
-    """Identities of ``batch``, in order; ``begun`` are those with a step that was not finished.
+    """Identities of ``batch``, in order. ``begun`` selects those with an unfinished step.
 
     ``word`` is part of a name, serial number, MAC address or certificate id.
     """
@@ -139,7 +139,7 @@ def by_certificate(database: Database, certificate_id: str) -> IdentityRow | Non
 
 
 def superseded(database: Database, batch: str) -> list[tuple[str, str]]:
-    """Thing and id of every certificate of ``batch`` that was issued and replaced: no board should carry it."""
+    """Thing and ID of every replaced certificate of ``batch``, which no board should have."""
     query = (
         sa.select(ENTRIES.c.thing, ENTRIES.c.certificate_id)
         .join(IDENTITIES, IDENTITIES.c.thing == ENTRIES.c.thing)
@@ -153,7 +153,7 @@ def superseded(database: Database, batch: str) -> list[tuple[str, str]]:
 
 
 def last_entry_at(database: Database) -> str | None:
-    """When the last entry was written (ISO 8601, UTC); None in an empty ledger."""
+    """The time of the last entry (ISO 8601, UTC); None in an empty ledger."""
     with database.reading() as connection:
         return connection.scalar(sa.select(ENTRIES.c.at).order_by(ENTRIES.c.seq.desc()).limit(1))
 

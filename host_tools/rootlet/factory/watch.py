@@ -1,4 +1,4 @@
-"""Which ports there are, and whether a board is at one."""
+"""Finds serial ports, and boards at them."""
 
 import glob
 import socket
@@ -20,14 +20,12 @@ class Ports:
 
     def __init__(self, patterns: Sequence[str], *, every: bool = False) -> None:
         if not patterns and not every:
-            raise BadInput(
-                "which ports?", hint="name them (--port, repeatable, or a pattern in quotes), or give --all-ports"
-            )
+            raise BadInput("no port is given", hint="give --port (repeatable, or a pattern in quotes) or --all-ports")
         self._patterns = patterns
         self._every = every
 
     def now(self) -> list[str]:
-        """The ports that are there now; those named in full always are."""
+        """The ports that exist now, and all ports without a pattern."""
         found: dict[str, None] = {}
         for pattern in self._patterns:
             if "://" not in pattern and glob.has_magic(pattern):
@@ -40,9 +38,9 @@ class Ports:
 
 
 def presence(port: str) -> object:
-    """What tells one plugging-in from the next: None where nothing is there, and another value after each time.
+    """A value that changes each time a device is plugged in; None where there is none.
 
-    A device file is made anew each time; of a socket all there is to see is that it accepts.
+    A device file is created anew each time; a socket only shows whether it accepts connections.
     """
     address = urlsplit(port)
     if address.scheme in ("socket", "rfc2217"):
@@ -59,7 +57,7 @@ def presence(port: str) -> object:
 
 
 def mac_at(port: str, baud: int) -> str | None:
-    """The MAC address of the chip that answers at a jig's port, which stays when its board goes; None for no answer."""
+    """The MAC address of the chip at a jig's port, which exists without a board, too; None for no answer."""
     try:
         with Chip(port, baud=baud, attempts=1) as chip:
             return chip.mac

@@ -1,6 +1,6 @@
-"""A port's process: board after board through the station, whatever happens at the other ports.
+"""A port's process: it runs one board after the other through the station, independently of other ports.
 
-It makes the device's keys and asks the line, through a pipe, for what only the line has: signatures, and who else is there.
+It makes the devices' keys. Through a pipe it requests signatures from the line, and claims MAC addresses.
 """
 
 import contextlib
@@ -39,15 +39,15 @@ from rootlet.processes import end_with_parent
 LOG_BAUD = 115_200
 _LOOK = 0.3  # seconds between two looks at an empty port
 _JIG_LOOK = 2.0  # at a jig each look resets the board
-_HELD = 3.0  # seconds before a board is tried again that waits for the line
-_TOLD = 0.1  # seconds between two messages about one phase's progress
+_HELD = 3.0  # seconds before a board that waits for the line is tried again
+_REPORTED = 0.1  # seconds between two messages about one phase's progress
 
 _log = logging.getLogger("rootlet.factory")
 
 
 @dataclass(frozen=True)
 class LabelPlan:
-    """Where labels go and what stands on them; see ``labels``."""
+    """The destination and the template of labels; see ``labels``."""
 
     place: str
     kind: str = "png"
@@ -58,7 +58,7 @@ class LabelPlan:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker needs to know; it crosses a pipe, so it is plain data. ``issuers`` are DER.
+    """The settings of a worker, as plain data, since they cross a pipe. ``issuers`` are DER.
 
     ``once``: one board a port, then the end. ``patience``: for how many seconds a board then waits for the line.
     ``jig``: the port stays when its board goes. ``connect``: for how many seconds a registered board may take to connect.
@@ -86,12 +86,12 @@ def main(setup: Setup, port: str, line: Connection, stop: Event) -> None:
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the line decides
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash writes no key to disk
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the line is gone, and so are we
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the line has ended
         Worker(setup, port, line, stop).run()
 
 
 class Worker:
-    """The loop of one port."""
+    """Runs the boards of one port."""
 
     def __init__(self, setup: Setup, port: str, line: Connection, stop: Event) -> None:
         self._setup = setup
@@ -100,7 +100,7 @@ class Worker:
         self._stop = stop
         self._station: Station | None = None
         self._database: Database | None = None
-        self._told: tuple[Phase | Step | None, float] = (None, 0.0)
+        self._reported: tuple[Phase | Step | None, float] = (None, 0.0)
 
     def run(self) -> None:
         while not self._stop.is_set():
@@ -115,7 +115,7 @@ class Worker:
                 self._wait_until(functools.partial(self._changed, here))
 
     def _board(self) -> PortStatus:
-        """One board, to its end; again and again while it waits for the line."""
+        """Run one board to its end, repeatedly while it waits for the line."""
         give_up = time.monotonic() + self._setup.patience
         while True:
             status = self._try()
@@ -140,17 +140,18 @@ class Worker:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:
-            # One bad board never holds up the others, whatever it did to us. The log has the place; a traceback
-            # holds no values, and so no key.
+            # One bad board must not stop the others. The log gets the traceback, which has no values and so no key.
             _log.exception("port %s", self._port)
             what = f"unforeseen {type(error).__name__}: {error}"
-            return PortStatus(Phase.FAILED, what=what, hint="set the board aside, and report this with the station's log")
+            return PortStatus(
+                Phase.FAILED, what=what, hint="set the board aside, and report the error with the station's log"
+            )
 
     def _changed(self, here: object) -> bool:
         return self._here() != here
 
     def _here(self) -> object:
-        """What tells the board that is there now from the next one; None where there is none."""
+        """A value that changes with the board at the port; None where there is no board."""
         if self._setup.jig:
             return mac_at(self._port, self._setup.baud)
         return presence(self._port)
@@ -199,7 +200,7 @@ class Worker:
 
     def _connect(self, chip: Chip) -> None:
         if not chip.restart():
-            raise RootletError(f"{self._port} has no line to the board's reset", hint="run without --wait-online")
+            raise RootletError(f"{self._port} has no reset line to the board", hint="run the command without --wait-online")
         chip.close()
         until_connected(console.lines(self._port, LOG_BAUD, seconds=self._setup.connect), self._port)
 
@@ -222,7 +223,7 @@ class Worker:
             raise LineTrouble(answer[1], hint=answer[2])
         certificate = x509.load_der_x509_certificate(answer[1])
         if certificate.public_key() != public_key:
-            raise LineTrouble(f"the certificate of {thing} is not for its key", hint="start the station again")
+            raise LineTrouble(f"the certificate of {thing} does not match its key", hint="start the station again")
         return certificate, self._issuers()
 
     def _claim_mac(self, mac: str) -> str | None:
@@ -234,11 +235,11 @@ class Worker:
         return self._line.recv()
 
     def _tell(self, status: PortStatus) -> None:
-        phase, at = self._told
+        phase, at = self._reported
         now = time.monotonic()
-        if status.phase is phase and now - at < _TOLD:
+        if status.phase is phase and now - at < _REPORTED:
             return
-        self._told = (status.phase, now)
+        self._reported = (status.phase, now)
         self._send(status, "status")
 
     def _send(self, status: PortStatus, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a fleet's certificates, or soon will be: found by looking at all of them together."""
+"""Audits a fleet's certificates: expiry, weak keys and signatures, and keys or serial numbers that repeat."""
 
 import datetime as dt
 import itertools
@@ -28,7 +28,7 @@ _STRONG_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 @dataclass(frozen=True)
 class Found:
-    """A certificate, and the first place it was found in."""
+    """A certificate, and the first file that it was found in."""
 
     certificate: x509.Certificate
     where: Path
@@ -36,7 +36,7 @@ class Found:
 
 @dataclass(frozen=True)
 class CertificateFinding:
-    """One fault: which kind, whose certificate, where it lies, and what exactly."""
+    """One fault: its kind, the certificate's subject, the file, and the detail."""
 
     kind: Kind
     subject: str
@@ -46,17 +46,17 @@ class CertificateFinding:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """How many different certificates were looked at, and what was found."""
+    """The number of different certificates, and the findings about them."""
 
     certificates: int
     findings: tuple[CertificateFinding, ...]
 
 
 def audit(paths: Sequence[Path], *, within: int, now: dt.datetime | None = None) -> AuditReport:
-    """Look at every certificate in ``paths`` (files, or directories and all below them; batches too).
+    """The findings about every certificate in ``paths`` (files, and directories with all below them; batches too).
 
-    ``within`` is how many days ahead an expiry counts as a finding. A file that claims to hold certificates and does
-    not is a finding; a path that does not exist raises BadInput.
+    A certificate that expires in the next ``within`` days is a finding, and so is a file with a certificate's suffix and
+    no certificate in it. Raises BadInput for a path that does not exist.
     """
     now = now or dt.datetime.now(dt.UTC)
     found: dict[bytes, Found] = {}
@@ -82,7 +82,7 @@ def _files(path: Path) -> Iterator[Path]:
     elif path.exists():
         yield path
     else:
-        raise BadInput(f"nothing to audit at {path}", hint="check the path")
+        raise BadInput(f"nothing to audit at {path}", hint="give a file, or a directory with certificates")
 
 
 def _certificates(file: Path) -> Iterable[x509.Certificate]:
@@ -92,7 +92,7 @@ def _certificates(file: Path) -> Iterable[x509.Certificate]:
     if b"-----BEGIN" not in data:
         return [whole(x509.load_der_x509_certificate(data))]
     if b"-----BEGIN CERTIFICATE-----" not in data and file.suffix == ".pem":
-        return []  # a key or a request: not ours to judge
+        return []  # a key or a request: no certificate to audit
     return list(map(whole, x509.load_pem_x509_certificates(data)))
 
 
@@ -114,7 +114,7 @@ def _weakness(certificate: x509.Certificate) -> str | None:
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        return "of a kind that cannot be read"
+        return "unsupported kind of key"
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < 2048:
             return f"RSA of {key.key_size} bits"
@@ -122,7 +122,7 @@ def _weakness(certificate: x509.Certificate) -> str | None:
         return f"RSA with exponent {exponent}" if exponent < 65537 else None
     if isinstance(key, ec.EllipticCurvePublicKey):
         return None if isinstance(key.curve, _STRONG_CURVES) else f"curve {key.curve.name}"
-    return f"{key_name(key)}: AWS IoT takes EC and RSA only"
+    return f"{key_name(key)}: AWS IoT accepts EC and RSA only"
 
 
 def _signature_hash(certificate: x509.Certificate) -> str:

@@ -1,8 +1,8 @@
-"""Many identities at once: made on all cores, kept in one directory, resumed where an earlier run stopped.
+"""Batches of identities: issued on all cores into one directory, resumed where an earlier run stopped.
 
 A batch is a directory (0700) with ``batch.json`` (what was ordered), ``issuer.crt`` (the CA's chain) and parts
 ``part-00000.jsonl`` … (0600), each a few hundred devices, one a line: ``{"thing", "certificate", "key"}`` with DER in
-base64. A part appears whole or not at all, so whatever is there is good, and whatever is missing is made by the next run.
+base64. A part is written whole or not at all: a part that exists is complete, and the next run issues the missing ones.
 """
 
 import base64
@@ -38,7 +38,7 @@ from rootlet.processes import end_with_parent
 
 ORDER = "batch.json"
 FORMAT = 1
-_PART_SIZES = {"ec": 500, "rsa": 25}  # devices: about the work of a second at most, lost when a run is killed
+_PART_SIZES = {"ec": 500, "rsa": 25}  # devices: what a killed run loses, about a second's work
 
 Entry = tuple[str, str | None]
 """A thing's name, and its product's serial number where it has one."""
@@ -46,7 +46,7 @@ Entry = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What is to be issued. Raises BadInput for a name that cannot be used or comes twice."""
+    """The devices to issue, and what they share. Raises BadInput for an invalid or repeated name."""
 
     entries: Sequence[Entry]
     subject: Subject = field(default_factory=Subject)
@@ -55,7 +55,7 @@ class BatchRequest:
 
     def __post_init__(self) -> None:
         if not self.entries:
-            raise BadInput("the batch has no devices", hint="name at least one")
+            raise BadInput("the batch has no devices", hint="name at least one device")
         seen = set()
         for thing, serial in self.entries:
             check_thing_name(thing)
@@ -73,7 +73,7 @@ class BatchRequest:
         return [self.entries[at : at + self.part_size] for at in range(0, len(self.entries), self.part_size)]
 
     def record(self, issuer: x509.Certificate) -> dict[str, Any]:
-        """What ``batch.json`` says; a run resumes only where it is the same."""
+        """The content of ``batch.json``. A run resumes a directory only where the content is the same."""
         names = hashlib.sha256(json.dumps(list(self.entries)).encode()).hexdigest()
         return {
             "format": FORMAT,
@@ -89,7 +89,7 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How many devices this run issued, and how many an earlier one had."""
+    """The number of devices that this run issued, and that earlier runs had issued."""
 
     issued: int
     kept: int
@@ -103,10 +103,10 @@ def issue(
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> BatchResult:
-    """Issue what is ordered into ``directory``, on all cores unless ``workers`` says otherwise; resume what is there.
+    """Issue the devices of a request into ``directory``, with ``workers`` processes (default: one a core), or resume there.
 
     ``progress`` is called with the number of devices done so far. A key that a token or a service holds signs in this
-    process alone: there it is the holder that sets the pace. Raises BadInput where the directory holds another order.
+    process alone, since the holder sets the pace. Raises BadInput where the directory holds another batch.
     """
     _begin(authority, directory, order)
     with _alone(directory):
@@ -127,7 +127,7 @@ def issue(
 
 
 def read(directory: Path) -> Iterator[DeviceIdentity]:
-    """The identities in a batch, in the order they were named. Raises BadInput where there is none or it is unfinished."""
+    """The identities of a batch, in the order of the request. Raises BadInput for no batch, or an incomplete one."""
     issuers = _issuers(directory)
     for number in range(_finished_parts(directory)):
         for line in _lines(_part(directory, number)):
@@ -135,17 +135,17 @@ def read(directory: Path) -> Iterator[DeviceIdentity]:
 
 
 def find(directory: Path, thing: str) -> DeviceIdentity:
-    """One device of a batch. Raises BadInput where it is not in there."""
+    """One device of a batch. Raises BadInput where the batch does not have it."""
     issuers = _issuers(directory)
     for path in sorted(directory.glob("part-*.jsonl")):
         for line in _lines(path):
             if line["thing"] == thing:
                 return _identity(line, issuers)
-    raise BadInput(f"{thing} is not in {directory}", hint="check its name")
+    raise BadInput(f"{thing} is not in {directory}", hint="check the thing name")
 
 
 def certificates_in(part: Path) -> Iterator[x509.Certificate]:
-    """The certificates in one part of a batch; its keys are not looked at."""
+    """The certificates in one part of a batch. The keys are not read."""
     for line in _lines(part):
         yield x509.load_der_x509_certificate(base64.b64decode(line["certificate"]))
 
@@ -158,7 +158,7 @@ def _begin(authority: Authority, directory: Path, order: BatchRequest) -> None:
         if different:
             raise BadInput(
                 f"{directory} holds another batch ({', '.join(different).replace('_', ' ')} differ)",
-                hint="choose another directory, or repeat the command that began it",
+                hint="choose another directory, or repeat the command that began the batch",
             )
         return
     check_vacant(directory, "a batch")
@@ -169,12 +169,12 @@ def _begin(authority: Authority, directory: Path, order: BatchRequest) -> None:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Keep a second run out: it would make other keys for the same devices."""
+    """Lock the directory: a second run would make other keys for the same devices."""
     with (directory / ORDER).open() as order:
         try:
             fcntl.flock(order, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(f"another run is at work in {directory}", hint="wait for it to end") from None
+            raise BadInput(f"another run is issuing into {directory}", hint="wait for it to end") from None
         yield
 
 
@@ -196,10 +196,10 @@ def _in_processes(
     missing: Sequence[tuple[int, Sequence[Entry]]],
     workers: int,
 ) -> Iterator[int]:
-    """Processes and not threads: `cryptography` is slower in two threads than in one."""
+    """Issue the missing parts in processes: `cryptography` is slower in two threads than in one."""
     if not missing:
         return
-    # Forked children inherit the CA's key in memory; elsewhere it goes to them through a pipe. It is never in a file.
+    # A forked child inherits the CA's key in memory; other children get it through a pipe. The key is never in a file.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     parcel = (
         authority.certificate.public_bytes(Encoding.DER),
@@ -212,11 +212,9 @@ def _in_processes(
         for future in as_completed(waiting):
             yield future.result()
     except BrokenProcessPool:
-        raise RootletError(
-            "a worker process died (out of memory?)", hint="repeat the command: it goes on where it stopped"
-        ) from None
+        raise RootletError("a worker process died", hint="free some memory, then repeat the command: it resumes") from None
     finally:
-        # After Ctrl-C only the parts in hand are finished.
+        # After Ctrl-C only the parts already begun are finished.
         pool.shutdown(cancel_futures=True)
 
 
@@ -257,7 +255,7 @@ def _issue_part(issuer: Issuer, order: BatchRequest, path: Path, part: Sequence[
         write_secret(path, data)
     except OSError as error:
         raise RootletError(
-            f"cannot write {path}: {error.strerror}", hint="make room, then repeat the command: it goes on"
+            f"cannot write {path}: {error.strerror}", hint="free some space, then repeat the command: it resumes"
         ) from None
     return len(part)
 
@@ -265,13 +263,13 @@ def _issue_part(issuer: Issuer, order: BatchRequest, path: Path, part: Sequence[
 def _read_order(directory: Path) -> dict[str, Any]:
     path = directory / ORDER
     if not path.exists():
-        raise BadInput(f"no batch in {directory}", hint="make one: rootlet device issue-batch")
+        raise BadInput(f"no batch in {directory}", hint="issue one: rootlet device issue-batch")
     try:
         record = json.loads(read_input(path, "batch.json"))
         if record["format"] != FORMAT:
-            raise BadInput(f"{path} is of format {record['format']}", hint="use the Rootlet that wrote it")
+            raise BadInput(f"{path} has the unknown format {record['format']}", hint="use the Rootlet that wrote it")
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{path} cannot be read", hint="restore it from a backup") from None
+        raise BadInput(f"{path} is not a valid record of a batch", hint="restore it from a backup") from None
     return dict(record)
 
 
@@ -281,8 +279,8 @@ def _finished_parts(directory: Path) -> int:
     missing = sum(not _part(directory, number).exists() for number in range(count))
     if missing:
         raise BadInput(
-            f"{directory} is not finished: {missing} of {count} parts are missing",
-            hint="repeat the command that began it: it goes on where it stopped",
+            f"the batch in {directory} is incomplete: {missing} of {count} parts are missing",
+            hint="repeat the command that began the batch: it resumes",
         )
     return count
 
@@ -297,7 +295,7 @@ def _lines(path: Path) -> Iterator[dict[str, str]]:
         for line in read_input(path, "part of a batch").splitlines():
             yield json.loads(line)
     except ValueError:
-        raise BadInput(f"{path} is damaged", hint="remove it, and repeat the command that made it") from None
+        raise BadInput(f"{path} is damaged", hint="remove the file, then repeat the command that wrote it") from None
 
 
 def _identity(line: dict[str, str], issuers: tuple[x509.Certificate, ...]) -> DeviceIdentity:

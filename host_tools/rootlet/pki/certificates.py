@@ -1,4 +1,4 @@
-"""The certificates that Rootlet issues: four profiles, each RFC 5280 to the letter.
+"""The certificates that Rootlet issues: four profiles, each as RFC 5280 requires.
 
 Root and intermediate CAs, TLS servers (the sandbox's), and devices (AWS IoT: a client certificate whose common name is
 the thing's name).
@@ -29,27 +29,27 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What cryptography raises for bytes that are no sound certificate, at once or when a part of it is asked for."""
+"""The exceptions that cryptography raises for a damaged certificate, on loading it or on reading a field."""
 
 BACKDATE = dt.timedelta(hours=24)
-"""How far notBefore lies in the past: a device's clock may be slow."""
+"""How far in the past notBefore is: a device's clock may be slow."""
 
 LONGEST = 36_525  # days
 
 SERIAL_BYTES = 20
-"""RFC 5280 §4.1.2.2: at most 20 octets; all of them random here but for the sign and one bit that keeps the length."""
+"""RFC 5280 §4.1.2.2: at most 20 octets. All bits are random but two: the sign, and one that fixes the length."""
 
 
 @dataclass(frozen=True)
 class Issuer:
-    """Who signs: a CA's certificate and its private key."""
+    """A CA's certificate and its private key."""
 
     certificate: x509.Certificate
     key: PrivateKey
 
 
 def whole(certificate: x509.Certificate) -> x509.Certificate:
-    """The certificate, read to its end: cryptography finds most damage only in what it is asked for. Raises UNREADABLE."""
+    """The certificate, with every field read: cryptography parses most of them only when asked. Raises UNREADABLE."""
     certificate.public_key(), certificate.subject, certificate.issuer, certificate.extensions
     return certificate
 
@@ -73,14 +73,14 @@ def intermediate(
 ) -> x509.Certificate:
     """A CA certificate signed by ``issuer``; with ``path_length`` 0 it signs end entities only.
 
-    Raises BadInput where the issuer's own path length leaves no room for it (RFC 5280 §4.2.1.9).
+    Raises BadInput where the issuer's path length does not allow such a CA (RFC 5280 §4.2.1.9).
     """
     room = _constraints(issuer.certificate).path_length
     if room is not None and path_length >= room:
         name = show_name(issuer.certificate.subject)
         raise BadInput(
             f"{name} has path length {room}: it cannot issue a CA with path length {path_length}",
-            hint=f"use --path-length {room - 1}" if room else "use a CA above it: this one signs devices only",
+            hint=f"use --path-length {room - 1}" if room else "use a CA above this one, which signs devices only",
         )
     template = _as_authority(_below(issuer, days, now), path_length)
     return _finish(template, subject, public_key, issuer.key)
@@ -104,14 +104,14 @@ def device(
     days: int,
     now: dt.datetime | None = None,
 ) -> x509.Certificate:
-    """A device's certificate: TLS client, no CA. notAfter never passes the issuer's."""
+    """A device's certificate, for TLS clients only. Its notAfter is never later than the issuer's."""
     return Devices(issuer, days=days, now=now).certificate(subject, public_key)
 
 
 class Devices:
-    """The device profile for one certificate after another, faster than ``device``: what they share is set once.
+    """The device profile for many certificates, faster than ``device``: the fields that they share are built once.
 
-    That includes notBefore and notAfter, so it is for a run and not for a day.
+    notBefore and notAfter are among these fields: use an object for one run, not for a day.
     """
 
     def __init__(self, issuer: Issuer, *, days: int, now: dt.datetime | None = None) -> None:
@@ -123,16 +123,16 @@ class Devices:
 
 
 def verification(code: str, public_key: PublicKey, issuer: Issuer, *, now: dt.datetime | None = None) -> x509.Certificate:
-    """What AWS IoT asks of whoever registers a CA: the registration code as common name, signed by that CA.
+    """The certificate that AWS IoT requires for registering a CA: its common name is the registration code.
 
-    Valid for 30 days: it is looked at once.
+    The CA signs it. It is valid for 30 days, since AWS IoT reads it once.
     """
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, code)])
     return device(subject, public_key, issuer, days=30, now=now)
 
 
 def serial_number() -> int:
-    """20 random bytes, positive and never shortened by DER: the first byte lies in 0x40..0x7F."""
+    """A random number of 20 bytes, positive and never shortened by DER: the first byte is in 0x40..0x7F."""
     value = int.from_bytes(secrets.token_bytes(SERIAL_BYTES), "big")
     top = 8 * SERIAL_BYTES - 1
     return (value & ~(1 << top)) | (1 << (top - 1))
@@ -150,7 +150,7 @@ def _below(issuer: Issuer, days: int, now: dt.datetime | None) -> x509.Certifica
 def _finish(
     template: x509.CertificateBuilder, subject: x509.Name, public_key: PublicKey, key: PrivateKey
 ) -> x509.Certificate:
-    """Put in what is one certificate's own, and sign."""
+    """Add the fields of this one certificate, and sign."""
     return (
         template.subject_name(subject)
         .public_key(public_key)
@@ -162,9 +162,11 @@ def _finish(
 
 def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:
     if days < 1:
-        raise BadInput(f"a certificate cannot be valid for {days} days", hint="give a number from 1 on")
+        raise BadInput(f"a certificate cannot be valid for {days} days", hint="give 1 day or more")
     if days > LONGEST:
-        raise BadInput(f"{days} days are more than a century", hint=f"give a number up to {LONGEST}")
+        raise BadInput(
+            f"a certificate cannot be valid for {days} days: that is over a century", hint=f"give {LONGEST} days or fewer"
+        )
     now = (now or dt.datetime.now(dt.UTC)).replace(microsecond=0)
     start, end = now - BACKDATE, now + dt.timedelta(days=days)
     if issuer is not None:
@@ -194,16 +196,16 @@ def _as_end_entity(template: x509.CertificateBuilder, purpose: x509.ObjectIdenti
 def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     try:
         ski = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:  # a CA that was not minted here
+    except x509.ExtensionNotFound:  # a CA that Rootlet did not create
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(supported_public_key(issuer.public_key()))
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
 
 
 def check_authority(certificate: x509.Certificate) -> None:
-    """Raise BadInput where ``certificate`` is not a CA's."""
+    """Raise BadInput unless ``certificate`` is a CA's."""
     supported_public_key(certificate.public_key())
     if not _constraints(certificate).ca:
-        raise BadInput(f"{show_name(certificate.subject)} is no CA", hint="use a directory made by rootlet ca create")
+        raise BadInput(f"{show_name(certificate.subject)} is not a CA", hint="use a directory made by rootlet ca create")
 
 
 def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
@@ -214,7 +216,7 @@ def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
 
 
 def _key_usage(*, certificates: bool) -> x509.KeyUsage:
-    # The suites that devices use are all (EC)DHE: the certificate's key signs and never encrypts.
+    # All cipher suites of the device are (EC)DHE: the certificate's key signs and never encrypts.
     return x509.KeyUsage(
         digital_signature=not certificates,
         content_commitment=False,
@@ -243,7 +245,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def supported_public_key(key: object) -> PublicKey:
-    """Return ``key`` where AWS IoT and the device can use it: EC P-256 or P-384, RSA of 2048 bits or more."""
+    """``key``, where AWS IoT and the device support it: EC P-256 or P-384, RSA of 2048 bits or more. Raises BadInput."""
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
         return key
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048:
@@ -255,7 +257,7 @@ _NIST_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"
 
 
 def key_name(key: object) -> str:
-    """A public key's kind, as users see it: ``EC P-256``, ``RSA 2048``, ``Ed25519``."""
+    """A public key's kind, as shown to users: ``EC P-256``, ``RSA 2048``, ``Ed25519``."""
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {_NIST_CURVES.get(key.curve.name, key.curve.name)}"
     if isinstance(key, rsa.RSAPublicKey):

@@ -1,7 +1,7 @@
-"""Private keys that somebody else holds: a token or a key management service signs; the key itself is never here.
+"""Private keys that a token or a key management service holds: it signs, and the key never leaves it.
 
 `cryptography` builds certificates with any key that implements its abstract classes ("Cloud KMS and HSM Asymmetric
-Keys" in its documentation); these two do, around a function that signs.
+Keys" in its documentation). The two classes here implement them around a function that signs.
 """
 
 import secrets
@@ -18,7 +18,7 @@ from rootlet.errors import BadInput
 from rootlet.pki.certificates import PrivateKey, PublicKey, digest_for
 
 FILE, TOKEN, KMS = "file", "pkcs11", "aws-kms"
-"""Who holds a CA's key, as its ca.json says."""
+"""The values of ``holder`` in a CA's ca.json."""
 
 Hash = hashes.SHA256 | hashes.SHA384
 Sign = Callable[[bytes, Hash], bytes]
@@ -27,24 +27,24 @@ Sign = Callable[[bytes, Hash], bytes]
 
 @dataclass(frozen=True)
 class ExternalKey:
-    """A key in somebody's keeping: ``record`` is what a CA's directory notes down to find it again."""
+    """A key outside this process. A CA's directory keeps ``record``, to find the key again."""
 
     key: PrivateKey = field(repr=False)
     record: dict[str, str]
     close: Callable[[], None] = field(repr=False, default=lambda: None)
     discard: Callable[[], None] = field(repr=False, default=lambda: None)
-    """Remove the key again, where this run created it."""
+    """Remove the key from its holder, where this run created it."""
 
 
 def key_with_signer(public_key: PublicKey, sign: Sign) -> PrivateKey:
-    """A private key that has ``sign`` do its signing."""
+    """A private key object that signs by calling ``sign``."""
     if isinstance(public_key, ec.EllipticCurvePublicKey):
         return _ExternalEllipticCurveKey(public_key, sign)
     return _ExternalRsaKey(public_key, sign)
 
 
 def is_pair(key: PrivateKey, public_key: PublicKey) -> bool:
-    """Sign something nobody has signed before, and verify it with ``public_key``."""
+    """Whether ``public_key`` verifies a signature of random bytes by ``key``."""
     message = secrets.token_bytes(32)
     algorithm = digest_for(key)
     try:
@@ -60,21 +60,21 @@ def is_pair(key: PrivateKey, public_key: PublicKey) -> bool:
 
 
 def check_pair(key: PrivateKey, public_key: PublicKey, where: str) -> None:
-    """Raise BadInput where ``key`` does not sign for ``public_key``."""
+    """Raise BadInput unless ``key`` is the private half of ``public_key``."""
     if not is_pair(key, public_key):
-        raise BadInput(f"{where} is not the key of the CA's certificate", hint="name the right key")
+        raise BadInput(f"{where} is not the key of the CA's certificate", hint="give the key that the CA was created with")
 
 
 class _NeverExported:
-    """What both kinds share: the key cannot leave."""
+    """What both kinds share: the key cannot be exported."""
 
     _sign: Sign
 
     def private_numbers(self) -> NoReturn:
-        raise TypeError("this key never leaves its holder")
+        raise TypeError("an external key cannot be exported")
 
     def private_bytes(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("this key never leaves its holder")
+        raise TypeError("an external key cannot be exported")
 
     def __copy__(self) -> Any:
         return self
@@ -100,7 +100,7 @@ class _ExternalEllipticCurveKey(_NeverExported, ec.EllipticCurvePrivateKey):
         return self._public_key
 
     def exchange(self, *_: Any) -> NoReturn:
-        raise TypeError("a CA's key signs and does nothing else")
+        raise TypeError("an external key supports signing only")
 
     def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
         return self._sign(bytes(data), _offered(signature_algorithm.algorithm))
@@ -119,16 +119,16 @@ class _ExternalRsaKey(_NeverExported, rsa.RSAPrivateKey):
         return self._public_key
 
     def decrypt(self, *_: Any) -> NoReturn:
-        raise TypeError("a CA's key signs and does nothing else")
+        raise TypeError("an external key supports signing only")
 
     def sign(self, data: Any, padding: AsymmetricPadding, algorithm: Any) -> bytes:
         if not isinstance(padding, PKCS1v15):
-            raise TypeError("only RSASSA-PKCS1-v1_5 is offered")
+            raise TypeError("an external RSA key supports RSASSA-PKCS1-v1_5 only")
         return self._sign(bytes(data), _offered(algorithm))
 
 
 def digest(message: bytes, algorithm: Hash) -> bytes:
-    """The message's hash, for holders that sign a hash."""
+    """The hash of a message, for holders that sign hashes."""
     running = hashes.Hash(algorithm)
     running.update(message)
     return running.finalize()
@@ -136,5 +136,5 @@ def digest(message: bytes, algorithm: Hash) -> bytes:
 
 def _offered(algorithm: object) -> Hash:
     if not isinstance(algorithm, hashes.SHA256 | hashes.SHA384):
-        raise TypeError("only SHA-256 and SHA-384 are offered")
+        raise TypeError("an external key supports SHA-256 and SHA-384 only")
     return algorithm

@@ -1,4 +1,4 @@
-"""A device's identity: the certificate that names the thing, its private key, and who issued it."""
+"""A device's identity: its certificate, which names the thing, its private key, and its issuers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ CERTIFICATE, KEY, ISSUERS = "device.crt", "device.key", "issuer.crt"
 
 @dataclass(frozen=True)
 class DeviceIdentity:
-    """What makes a board this thing and no other. ``issuers`` runs from the device's issuer towards the root."""
+    """A device's credentials. ``issuers`` is the chain above the certificate, from the device's issuer towards the root."""
 
     thing: str
     certificate: x509.Certificate
@@ -36,13 +36,13 @@ class DeviceIdentity:
 
     @property
     def certificate_id(self) -> str:
-        """What AWS IoT calls the certificate."""
+        """AWS IoT's certificate ID."""
         return certificate_id(self.certificate)
 
     def save(self, directory: Path) -> None:
         """Write certificate, key (0600) and issuers into ``directory`` (0700): all of them or none.
 
-        Raises BadInput where something lies there already: a key is never overwritten.
+        Raises BadInput where ``directory`` is not empty: a key is never overwritten.
         """
         write_directory(
             directory,
@@ -53,13 +53,13 @@ class DeviceIdentity:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read what ``save`` wrote. Raises BadInput for missing files and for a key that is not the certificate's."""
+        """The identity that ``save`` wrote. Raises BadInput for a missing file, or a key that does not match."""
         certificate = load_certificates(directory / CERTIFICATE)[0]
         key = keys.load(directory / KEY)
         if key.public_key() != certificate.public_key():
             raise BadInput(
                 f"{directory / KEY} is not the key of {directory / CERTIFICATE}",
-                hint="put back the pair that was issued together",
+                hint="restore the two files that were issued together",
             )
         issuers = tuple(load_certificates(directory / ISSUERS)) if (directory / ISSUERS).exists() else ()
         return cls(common_name(certificate), certificate, key, issuers)
@@ -67,7 +67,7 @@ class DeviceIdentity:
 
 @dataclass(frozen=True)
 class PublicIdentity:
-    """The public half of a device: of one whose key is elsewhere, or was never ours."""
+    """A device's identity without its private key."""
 
     thing: str
     certificate: x509.Certificate
@@ -80,12 +80,12 @@ class PublicIdentity:
 
 
 def certificate_id(certificate: x509.Certificate) -> str:
-    """The id that AWS IoT gives a certificate: SHA-256 of its DER, in hexadecimal (seen in emulators)."""
+    """AWS IoT's certificate ID: SHA-256 of the DER, in hexadecimal (observed in emulators)."""
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def certificate_files(certificate: x509.Certificate, issuers: Sequence[x509.Certificate]) -> dict[str, bytes]:
-    """What a device directory holds besides the key."""
+    """The files of a device's directory besides the key."""
     files = {CERTIFICATE: certificate.public_bytes(Encoding.PEM)}
     if issuers:
         files[ISSUERS] = b"".join(issuer.public_bytes(Encoding.PEM) for issuer in issuers)
@@ -93,17 +93,21 @@ def certificate_files(certificate: x509.Certificate, issuers: Sequence[x509.Cert
 
 
 def load_certificates(path: Path) -> list[x509.Certificate]:
-    """Read one or more PEM certificates. Raises BadInput."""
+    """The PEM certificates in a file, one or more. Raises BadInput."""
     data = read_input(path, "certificate")
     try:
         return list(map(whole, x509.load_pem_x509_certificates(data)))
     except UNREADABLE:
-        raise BadInput(f"{path} holds no PEM certificate", hint="check the path, or convert it from DER") from None
+        raise BadInput(
+            f"{path} holds no PEM certificate", hint="check the path, or convert the file: openssl x509 -inform DER"
+        ) from None
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """The subject's common name: the thing's name. Raises BadInput where there is none."""
+    """The subject's common name, which is the thing name. Raises BadInput where there is none."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not names:
-        raise BadInput("the certificate's subject has no common name", hint="issue it with rootlet device issue")
+        raise BadInput(
+            "the certificate's subject has no common name", hint="issue the certificate with rootlet device issue"
+        )
     return str(names[0].value)

@@ -1,4 +1,4 @@
-"""Private keys: making them, and keeping them in files that only their owner can read."""
+"""Private keys: generation, and storage in files that only their owner can read."""
 
 import secrets
 from pathlib import Path
@@ -25,11 +25,11 @@ KINDS = (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)
 MINIMUM_PASSPHRASE = 8  # characters
 
 ROUNDS = 600_000
-"""OWASP's password storage guide for PBKDF2-HMAC-SHA256; every tool that reads PKCS#8 reads it."""
+"""PBKDF2-HMAC-SHA256 iterations, by OWASP's password storage guide; every PKCS#8 reader accepts them."""
 
 
 def generate(key_type: KeyType = "ec-p256") -> PrivateKey:
-    """Make a private key."""
+    """A new private key."""
     if key_type == "ec-p256":
         return ec.generate_private_key(ec.SECP256R1())
     if key_type == "ec-p384":
@@ -38,19 +38,19 @@ def generate(key_type: KeyType = "ec-p256") -> PrivateKey:
 
 
 def pem(key: PrivateKey) -> bytes:
-    """PKCS#8 PEM, not encrypted: for a device's key on its way to the device."""
+    """Unencrypted PKCS#8 PEM, for a device's key before it is on the device."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def der(key: PrivateKey) -> bytes:
-    """PKCS#8 DER, not encrypted: what lies in the credential partition."""
+    """Unencrypted PKCS#8 DER, the format of the credential partition."""
     return key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def encrypted_pem(key: PrivateKey, passphrase: bytes) -> bytes:
     """PKCS#8 PEM, encrypted with AES-256-CBC under PBKDF2-HMAC-SHA256 (RFC 5958, RFC 8018).
 
-    `cryptography` itself writes 2,048 rounds and offers no more, which a stolen file would not resist for long.
+    `cryptography` itself writes 2,048 iterations and has no parameter for more: too few for a file that is stolen.
     Raises BadInput for a short passphrase.
     """
     check_passphrase(passphrase)
@@ -82,24 +82,24 @@ def encrypted_pem(key: PrivateKey, passphrase: bytes) -> bytes:
 
 
 def check_passphrase(passphrase: bytes) -> None:
-    """Raise BadInput where ``passphrase`` is too short to protect anything."""
+    """Raise BadInput where ``passphrase`` is too short."""
     if len(passphrase) < MINIMUM_PASSPHRASE:
         raise BadInput("the passphrase is too short", hint=f"use {MINIMUM_PASSPHRASE} characters or more")
 
 
 def load(path: Path, passphrase: bytes | None = None) -> PrivateKey:
-    """Read a PEM private key. Raises BadInput for a wrong passphrase or a kind of key that cannot be used."""
+    """The PEM private key in a file. Raises BadInput for a wrong passphrase or an unsupported kind of key."""
     data = read_input(path, "private key")
     try:
         key = serialization.load_pem_private_key(data, passphrase)
     except TypeError:
         if passphrase is None:
-            raise BadInput(f"{path} is encrypted", hint="give its passphrase") from None
+            raise BadInput(f"{path} is encrypted", hint="give the passphrase of the key") from None
         raise BadInput(
-            f"{path} is not encrypted, though a passphrase was given", hint="encrypt it: openssl pkcs8 -topk8"
+            f"{path} is not encrypted, though a passphrase was given", hint="encrypt the key: openssl pkcs8 -topk8"
         ) from None
     except ValueError:
-        # The library's own words could quote the file; ours name it.
+        # The library's message could quote the file's content.
         reason = "the passphrase is wrong, or the file is damaged" if passphrase else "not a PEM private key"
         raise BadInput(f"cannot read {path}: {reason}", hint="check the passphrase and the path") from None
     supported_public_key(key.public_key())

@@ -1,4 +1,4 @@
-"""CA keys in AWS KMS: made there, used there, never seen here. Plain boto3, with the usual credentials and region."""
+"""CA keys in AWS KMS: KMS creates and uses them, and never exports them. boto3 finds credentials and region as usual."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +34,7 @@ _SCHEMES: "dict[tuple[bool, str], SigningAlgorithmSpecType]" = {
 
 
 def create_key(name: str, key_type: KeyType) -> ExternalKey:
-    """Make a key for signing, described as the CA ``name``. It costs money until it is deleted."""
+    """A new signing key in KMS, with the CA's ``name`` as its description. AWS charges for it until it is deleted."""
     client = _client()
     with _refusals("create a key"):
         made = client.create_key(KeySpec=_SPECS[key_type], KeyUsage="SIGN_VERIFY", Description=f"Rootlet CA {name}")[
@@ -42,7 +42,7 @@ def create_key(name: str, key_type: KeyType) -> ExternalKey:
         ]
 
     def discard() -> None:
-        # KMS deletes no key at once; 7 days is its shortest wait.
+        # KMS deletes a key after 7 days at the earliest.
         with suppress(BotoCoreError, ClientError):
             client.schedule_key_deletion(KeyId=made["Arn"], PendingWindowInDays=7)
 
@@ -57,7 +57,7 @@ def create_key(name: str, key_type: KeyType) -> ExternalKey:
 
 
 def use_key(key: str) -> ExternalKey:
-    """A key that is in KMS already, by key id, ARN or alias (``alias/…``)."""
+    """An existing key in KMS, by key id, ARN or alias (``alias/…``)."""
     client = _client()
     with _refusals(f"describe {key}"):
         arn = client.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
@@ -66,7 +66,7 @@ def use_key(key: str) -> ExternalKey:
 
 
 def open_key(record: dict[str, str], public_key: PublicKey) -> ExternalKey:
-    """The key that ``record`` (from a CA's ca.json) names; its public half comes from the CA's certificate."""
+    """The key that ``record`` (from a CA's ca.json) names. ``public_key`` is that of the CA's certificate."""
     try:
         arn, region = record["key"], record["region"]
     except KeyError as error:
@@ -92,7 +92,7 @@ def _signer(client: "KMSClient", key: str, public_key: PublicKey) -> Sign:
     is_ec = isinstance(public_key, ec.EllipticCurvePublicKey)
 
     def sign(message: bytes, algorithm: Hash) -> bytes:
-        # The hash and not the message: KMS takes messages of at most 4096 bytes.
+        # The hash instead of the message: KMS accepts messages of at most 4096 bytes.
         scheme = _SCHEMES[is_ec, algorithm.name]
         with _refusals(f"sign with {key}"):
             hashed = digest(message, algorithm)

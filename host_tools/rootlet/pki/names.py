@@ -1,4 +1,4 @@
-"""The names of a batch's devices: from a file, or numbered."""
+"""The thing names of a batch: from a file, or numbered."""
 
 import csv
 import re
@@ -11,10 +11,12 @@ from rootlet.pki.subject import check_thing_name
 
 
 def from_pattern(pattern: str, count: int, first: int = 1) -> list[Entry]:
-    """``count`` names in which the run of # in ``pattern`` becomes a number, zero-padded. Raises BadInput."""
+    """``count`` names made of ``pattern``: its run of # becomes a zero-padded number. Raises BadInput."""
     runs = re.findall("#+", pattern)
     if len(runs) != 1:
-        raise BadInput(f"{pattern!r} is no pattern", hint="put one run of # where the number goes, as in 'sensor-#####'")
+        raise BadInput(
+            f"{pattern!r} is not a pattern for names", hint="put one run of # where the number goes, as in 'sensor-#####'"
+        )
     width, last = len(runs[0]), first + count - 1
     if len(str(last)) > width:
         raise BadInput(f"{last} does not fit into {runs[0]!r}", hint=f"use {'#' * len(str(last))!r}")
@@ -24,11 +26,11 @@ def from_pattern(pattern: str, count: int, first: int = 1) -> list[Entry]:
 
 
 def from_file(path: Path) -> list[Entry]:
-    """One thing a line, or CSV with the columns thing and (where products have one) serial. Raises BadInput."""
+    """The names in a file: one a line, or CSV with the columns thing and, optionally, serial. Raises BadInput."""
     try:
         text = read_input(path, "list of names").decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not text", hint="save it as UTF-8") from None
+        raise BadInput(f"{path} is not text", hint="save the file as UTF-8") from None
     rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     columns = {"thing": 0}

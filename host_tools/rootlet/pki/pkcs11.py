@@ -1,4 +1,4 @@
-"""CA keys in a PKCS#11 token (an HSM, a smart card, SoftHSM): made there, used there, never seen here."""
+"""CA keys in a PKCS#11 token (an HSM, a smart card, SoftHSM): the token creates and uses them, and never exports them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,14 +18,14 @@ _CURVES = {"ec-p256": "secp256r1", "ec-p384": "secp384r1"}
 
 
 def create_key(module: Path, token: str, label: str, pin: bytes, key_type: KeyType) -> ExternalKey:
-    """Make a key pair in the token: sensitive, and not extractable. Raises BadInput where the label is taken."""
+    """A new key pair in the token, sensitive and not extractable. Raises BadInput where the label is in use."""
     p11 = _binding()
     session = _open(module, token, pin, write=True)
     try:
         with _refusals(token):
             if _find(session, p11.ObjectClass.PRIVATE_KEY, label):
                 raise BadInput(
-                    f"token {token!r} has a key {label!r} already", hint="choose another --key-label, or --use-key it"
+                    f"token {token!r} already has a key {label!r}", hint="choose another --key-label, or add --use-key"
                 )
             private = {p11.Attribute.SENSITIVE: True, p11.Attribute.EXTRACTABLE: False}
             shape: dict[str, Any] = {"label": label, "store": True, "private_template": private}
@@ -50,7 +50,7 @@ def create_key(module: Path, token: str, label: str, pin: bytes, key_type: KeyTy
 
 
 def use_key(module: Path, token: str, label: str, pin: bytes) -> ExternalKey:
-    """A key pair that is in the token already. Raises BadInput where it is not, or is of a kind that cannot be used."""
+    """An existing key pair of the token. Raises BadInput where it does not exist, or its kind is unsupported."""
     p11 = _binding()
     session = _open(module, token, pin)
     try:
@@ -65,7 +65,7 @@ def use_key(module: Path, token: str, label: str, pin: bytes) -> ExternalKey:
 
 
 def open_key(record: dict[str, str], public_key: PublicKey, pin: bytes) -> ExternalKey:
-    """The key that ``record`` (from a CA's ca.json) names; its public half comes from the CA's certificate."""
+    """The key that ``record`` (from a CA's ca.json) names. ``public_key`` is that of the CA's certificate."""
     p11 = _binding()
     try:
         module, token, label = Path(record["module"]), record["token"], record["label"]
@@ -95,7 +95,7 @@ def _binding() -> Any:
 
 
 _LOST = ("GeneralError", "DeviceError", "DeviceRemoved", "TokenNotPresent", "SessionHandleInvalid", "CryptokiNotInitialized")
-"""How a module speaks of a token that was unplugged and is back: only after C_Initialize does it see it again."""
+"""The errors of a module for a token that was unplugged and plugged in again, until the module is initialised again."""
 
 
 def _open(module: Path, token: str, pin: bytes, *, write: bool = False, afresh: bool = False) -> Any:
@@ -109,20 +109,20 @@ def _open(module: Path, token: str, pin: bytes, *, write: bool = False, afresh: 
         library = p11.lib(str(module.resolve()))
         if afresh:
             library.reinitialize()
-        # Tokens that appeared since the library was loaded are seen only after this (PKCS#11 v2.40 §5.5, C_GetSlotList).
+        # A token plugged in after the library was loaded appears only after this call (PKCS#11 v2.40 §5.5).
         library.get_slots()
         found = library.get_token(token_label=token)
         try:
             return found.open(rw=write, user_pin=pin.decode())
         except p11.UserAlreadyLoggedIn:
-            # A login counts for the whole process (PKCS#11 v2.40 §5.6): parent and child may live in one token.
+            # A login is valid for the whole process (PKCS#11 v2.40 §5.6): parent and child CA may be in one token.
             return found.open(rw=write)
     except p11.NoSuchToken:
-        raise BadInput(f"no token {token!r} in {module}", hint="list them: pkcs11-tool --list-slots") from None
+        raise BadInput(f"{module} has no token {token!r}", hint="list the tokens: pkcs11-tool --list-slots") from None
     except p11.MultipleTokensReturned:
-        raise BadInput(f"several tokens are labelled {token!r}", hint="label them apart, or unplug one") from None
+        raise BadInput(f"several tokens are labelled {token!r}", hint="give each its own label, or unplug one") from None
     except UnicodeDecodeError:
-        raise BadInput("the PIN is not UTF-8", hint="check where it comes from") from None
+        raise BadInput("the PIN is not UTF-8", hint="check the file or the variable that holds the PIN") from None
     except p11.PKCS11Error as error:
         if not afresh and type(error).__name__ in _LOST:
             return _open(module, token, pin, write=write, afresh=True)
@@ -138,17 +138,17 @@ def _refusals(token: str) -> Iterator[None]:
 
 
 def _refusal(token: str, error: Exception) -> RootletError:
-    """What the user is told. The library's text is left out: only the kind of error is known to hold no secret."""
+    """The error to report. The library's message is left out: only the error's kind is known to contain no secret."""
     kind = type(error).__name__
     known = {
-        "PinIncorrect": ("the PIN is wrong", "check it; a token locks after a few wrong ones"),
-        "PinLenRange": ("the PIN is wrong", "check it; a token locks after a few wrong ones"),
-        "PinInvalid": ("the PIN is wrong", "check it; a token locks after a few wrong ones"),
+        "PinIncorrect": ("the PIN is wrong", "check the PIN; a token locks after a few wrong ones"),
+        "PinLenRange": ("the PIN is wrong", "check the PIN; a token locks after a few wrong ones"),
+        "PinInvalid": ("the PIN is wrong", "check the PIN; a token locks after a few wrong ones"),
         "PinLocked": ("the PIN is locked", "unlock it with the security officer's PIN"),
         "UserPinNotInitialized": ("no PIN is set", "initialise the token"),
-        "TokenWriteProtected": ("it is write-protected", "make the key with the vendor's tool, then --use-key it"),
+        "TokenWriteProtected": ("the token is write-protected", "create the key with the vendor's tool, then add --use-key"),
     }
-    what, hint = known.get(kind, (f"it refused ({kind})", "see the token's own log"))
+    what, hint = known.get(kind, (f"the token refused ({kind})", "see the token's own log"))
     return RootletError(f"token {token!r}: {what}", hint=hint)
 
 
@@ -163,7 +163,7 @@ def _one(session: Any, kind: Any, label: str, token: str) -> Any:
         count = f"{len(found)} keys" if found else "no key"
         half = kind.name.lower().replace("_", " ")
         raise BadInput(
-            f"token {token!r} has {count} labelled {label!r} ({half})", hint="list them: pkcs11-tool --list-objects"
+            f"token {token!r} has {count} labelled {label!r} ({half})", hint="list the keys: pkcs11-tool --list-objects"
         )
     return found[0]
 
@@ -175,7 +175,7 @@ def _public_key(key: Any) -> PublicKey:
     elif key.key_type == p11.KeyType.RSA:
         der = p11.util.rsa.encode_rsa_public_key(key)
     else:
-        raise BadInput(f"the token's key is of kind {key.key_type.name}", hint="use an EC or RSA key")
+        raise BadInput(f"the token's key is of the unsupported kind {key.key_type.name}", hint="use an EC or RSA key")
     return supported_public_key(load_der_public_key(der))
 
 
@@ -183,7 +183,7 @@ def _signer(key: Any, public_key: PublicKey, token: str) -> Sign:
     p11 = _binding()
 
     def sign_ecdsa(message: bytes, algorithm: Hash) -> bytes:
-        # Raw ECDSA over a hash that we made: every token has it, while CKM_ECDSA_SHA256 is missing in many.
+        # Raw ECDSA over a hash: every token supports it, while many lack CKM_ECDSA_SHA256.
         with _refusals(token):
             raw: bytes = key.sign(digest(message, algorithm), mechanism=p11.Mechanism.ECDSA)
         signature: bytes = p11.util.ec.encode_ecdsa_signature(raw)

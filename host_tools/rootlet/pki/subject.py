@@ -1,4 +1,4 @@
-"""Who a certificate is about: the thing's name, and what its batch shares."""
+"""The subject of a device's certificate: the thing name, and the parts that a batch shares."""
 
 import re
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 COMMON_NAME_LIMIT = 64  # characters, RFC 5280 upper bound ub-common-name
 
 _LIMITS = {"organization": 64, "organizational_unit": 64, "state": 128, "dn_qualifier": 64, "serial_number": 64}
-"""Characters, RFC 5280 appendix A.1; of the qualifier, which has no bound there, what the others have."""
+"""Characters, by RFC 5280 appendix A.1. dn_qualifier has no bound there, and gets that of the others."""
 
 _PRINTABLE = re.compile(r"[A-Za-z0-9 '()+,./:=?-]+")  # PrintableString, X.680 §41.4
 
@@ -37,29 +37,31 @@ class Subject:
         for attribute in fields(self):
             value = getattr(self, attribute.name)
             if value is not None and not value.strip():
-                raise BadInput(f"the subject's {_words(attribute.name)} is empty", hint="leave it out, or fill it in")
+                raise BadInput(f"the subject's {_words(attribute.name)} is empty", hint="give it a value, or leave it out")
             if value is not None and len(value) > _LIMITS.get(attribute.name, 2):
                 raise BadInput(
                     f"the subject's {_words(attribute.name)} is {len(value)} characters long",
                     hint=f"use {_LIMITS.get(attribute.name, 2)} or fewer (RFC 5280)",
                 )
         if self.country is not None and not re.fullmatch("[A-Z]{2}", self.country):
-            raise BadInput(f"{self.country!r} is no country", hint="use the two capital letters of ISO 3166, as in CH")
+            raise BadInput(
+                f"{self.country!r} is not a country code", hint="use the two capital letters of ISO 3166, as in CH"
+            )
         for name in ("serial_number", "dn_qualifier"):
             value = getattr(self, name)
-            # RFC 5280 appendix A.1: these two are PrintableString.
+            # RFC 5280 appendix A.1: serialNumber and dnQualifier are PrintableString.
             if value is not None and not _PRINTABLE.fullmatch(value):
                 raise BadInput(
-                    f"the subject's {_words(name)} {value!r} cannot be used",
+                    f"the subject's {_words(name)} {value!r} has characters that X.509 does not allow",
                     hint="use letters, digits, space and '()+,-./:=? (X.509 PrintableString)",
                 )
 
     def name(self, common: str) -> x509.Name:
-        """The distinguished name with ``common`` as its common name. Raises BadInput for what X.509 does not take."""
+        """The distinguished name with ``common`` as its common name. Raises BadInput where X.509 forbids it."""
         try:
             return x509.Name([*self._shared, x509.NameAttribute(NameOID.COMMON_NAME, common)])
         except ValueError as error:
-            raise BadInput(f"the subject's name cannot be used: {error}", hint="shorten or correct it") from None
+            raise BadInput(f"the subject's name is not valid: {error}", hint="shorten or correct the name") from None
 
     @cached_property
     def _shared(self) -> list[x509.NameAttribute[str]]:
@@ -79,16 +81,16 @@ class Subject:
 
 
 def show_name(name: x509.Name) -> str:
-    """A distinguished name for people (RFC 4514), with words where the library would show numbers."""
+    """A distinguished name as text (RFC 4514), with attribute names where the library would show numbers."""
     return name.rfc4514_string({NameOID.SERIAL_NUMBER: "serialNumber", NameOID.DN_QUALIFIER: "dnQualifier"})
 
 
 def check_thing_name(name: str) -> str:
-    """Return ``name`` where AWS IoT takes it as a thing's name and X.509 as a common name. Raises BadInput."""
+    """``name``, where AWS IoT allows it as a thing name and X.509 as a common name. Raises BadInput."""
     if not _THING.fullmatch(name):
         raise BadInput(
-            f"{name!r} is no thing name",
-            hint="use 1 to 128 letters, digits, colons, underscores and hyphens (AWS IoT's rule)",
+            f"{name!r} is not a thing name",
+            hint="use 1 to 128 letters, digits, colons, underscores and hyphens (AWS IoT)",
         )
     if len(name) > COMMON_NAME_LIMIT:
         raise BadInput(

@@ -1,1 +1,1 @@
-"""AWS IoT Core policies: what a document says, and what it decides. Pure functions, for cloud and sandbox."""
+"""AWS IoT Core policies: rendering, checking and evaluating documents. Pure functions, for cloud and sandbox."""

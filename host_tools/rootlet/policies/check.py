@@ -1,7 +1,7 @@
-"""What is too wide in a device's policy, as AWS IoT Device Advisor and Device Defender warn, and what cannot work.
+"""Findings about a device's policy: what is too permissive, and what cannot work.
 
-Device Advisor's case Security Device Policies and Device Defender's audit "IoT policy overly permissive" look for
-wildcards. The rest are mistakes that AWS accepts without a word, and that show on a device in the field.
+Device Advisor's case Security Device Policies and Device Defender's audit "IoT policy overly permissive" report wildcards.
+The other findings are mistakes that AWS accepts, and that first appear on a device in the field.
 """
 
 import re
@@ -19,7 +19,7 @@ DATA_PLANE = {
     "receive": "topic",
     "subscribe": "topicfilter",
 }
-"""What a device's MQTT session does, and the type of resource that it does it to (AWS IoT: policy resources)."""
+"""The actions of a device's MQTT session, and each one's type of resource (AWS IoT: policy resources)."""
 
 SERVICES = {
     *("getthingshadow", "updatethingshadow", "deletethingshadow", "listnamedshadowsforthing"),
@@ -32,28 +32,28 @@ _OWN = ("iot:connection.thing.thingname", "iot:clientid", "iot:certificate.subje
 _ARN = re.compile(r"arn:[\w-]+:iot:(?P<region>[^:]*):(?P<account>[^:]*):(?P<type>[^/]*)/(?P<name>.*)", re.DOTALL)
 
 _JOB = re.compile(re.escape(f"$aws/things/{variables.THING_NAME}/jobs/") + r"[*+](/[a-z]+)+")
-"""Topics of the thing's own jobs: their ids are nobody's to name beforehand."""
+"""Topics of the thing's own jobs, whose ids are not known beforehand."""
 
 
 @dataclass(frozen=True)
 class PolicyFinding:
-    """``level``: error is what lets a device do too much, or what never works; warning is what deserves a look."""
+    """``level``: an error allows a device too much, or never works; a warning deserves a look."""
 
     level: Literal["error", "warning"]
     statement: str
     what: str
     hint: str
     wildcard: bool = False
-    """Of those that Device Advisor and Device Defender look for."""
+    """Whether Device Advisor and Device Defender report it, too."""
 
 
 def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
-    """The findings about a policy; none is well. Raises BadInput where it is malformed."""
+    """The findings about a policy; empty where it has no fault. Raises BadInput where it is malformed."""
     policy = document.parse(name, given)
     found = [finding for statement in policy.statements for finding in _statement(statement)]
     size = document.characters(given if isinstance(given, Mapping) else document.load(name, given))
     if size > document.MAX_CHARACTERS:
-        what = f"{size} characters without white space; AWS IoT takes {document.MAX_CHARACTERS}"
+        what = f"{size} characters without white space; AWS IoT accepts {document.MAX_CHARACTERS}"
         found.append(PolicyFinding("error", "the document", what, "use policy variables instead of names, or split it"))
     return found
 
@@ -61,11 +61,11 @@ def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
 def _statement(statement: Statement) -> Iterator[PolicyFinding]:
     yield from _unknown_variables(statement)
     if statement.effect == "Deny":
-        return  # what a Deny names too widely keeps out, and lets nobody in
+        return  # a Deny that is too wide allows nothing
     for what, inverted in (("NotAction", statement.not_actions), ("NotResource", statement.not_resources)):
         if inverted:
-            told = f"it allows all but what {what} names"
-            yield PolicyFinding("error", statement.title, told, f"name what is allowed, not {what}", wildcard=True)
+            found = f"it allows everything but what {what} names"
+            yield PolicyFinding("error", statement.title, found, f"name what is allowed, not {what}", wildcard=True)
     if not statement.not_actions:
         yield from _actions(statement)
     if not statement.not_resources:
@@ -82,36 +82,38 @@ def _actions(statement: Statement) -> Iterator[PolicyFinding]:
             )
         elif service != "iot" or verb not in {*DATA_PLANE, *SERVICES}:
             yield PolicyFinding(
-                "warning", statement.title, f"{action} is nothing that a device does", "leave it to roles of the back end"
+                "warning", statement.title, f"a device does not use {action}", "move it to the back end's role"
             )
 
 
 def _resource(statement: Statement, resource: str) -> Iterator[PolicyFinding]:
     if resource == "*":
         hint = "name topics, with a policy variable for the thing"
-        yield PolicyFinding("error", statement.title, "the resource * is everything", hint, wildcard=True)
+        yield PolicyFinding("error", statement.title, "the resource * matches everything", hint, wildcard=True)
         return
     parts = _ARN.fullmatch(resource)
     if parts is None:
         yield PolicyFinding(
-            "error", statement.title, f"{resource} is no ARN of AWS IoT", "arn:aws:iot:REGION:ACCOUNT:topic/…"
+            "error", statement.title, f"{resource} is not an ARN of AWS IoT", "arn:aws:iot:REGION:ACCOUNT:topic/…"
         )
         return
     if "*" in parts["region"] + parts["account"]:
-        yield PolicyFinding("warning", statement.title, f"{resource} is any region or account", "name both")
+        yield PolicyFinding(
+            "warning", statement.title, f"{resource} matches any region or account", "name region and account"
+        )
     yield from _wrong_type(statement, parts["type"], resource)
     yield from _name(statement, parts["type"], parts["name"], resource)
 
 
 def _wrong_type(statement: Statement, kind: str, resource: str) -> Iterator[PolicyFinding]:
-    """A resource that none of the statement's actions is about."""
+    """The finding about a resource whose type none of the statement's actions has."""
     verbs = [action.lower().removeprefix("iot:") for action in statement.actions]
     if statement.not_actions or not all(verb in DATA_PLANE for verb in verbs):
         return
     types = sorted({DATA_PLANE[verb] for verb in verbs})
     if kind not in types:
         yield PolicyFinding(
-            "error", statement.title, f"{resource} is never asked about by {', '.join(statement.actions)}", _types(types)
+            "error", statement.title, f"{resource} never applies to {', '.join(statement.actions)}", _types(types)
         )
 
 
@@ -127,8 +129,8 @@ def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator
     plain = patterns.VARIABLE.sub("", name)
     if "*" in plain or "?" in plain:
         level: Literal["error", "warning"] = "warning" if own else "error"
-        whose = "more topics of the device than it needs" if own else "what belongs to other devices"
-        what = f"{resource} has a wildcard, and so reaches {whose}"
+        whose = "more topics of the device than it needs" if own else "topics of other devices"
+        what = f"{resource} has a wildcard, which matches {whose}"
         yield PolicyFinding(level, statement.title, what, "name each topic", wildcard=True)
     elif not own and kind in ("topic", "client"):
         yield PolicyFinding(
@@ -142,7 +144,10 @@ def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator
         yield PolicyFinding("warning", statement.title, f"{resource} subscribes to many topics at once", "name each topic")
     elif mqtt:
         yield PolicyFinding(
-            "error", statement.title, f"+ and # are no wildcards in {resource}", "name the topic; AWS IoT's wildcard is *"
+            "error",
+            statement.title,
+            f"+ and # are not wildcards in {resource}",
+            "name the topic; the wildcard of a policy is *",
         )
     if kind == "client" and [variable.lower() for variable in used] == ["iot:clientid"]:
         yield PolicyFinding(

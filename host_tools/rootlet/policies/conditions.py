@@ -90,7 +90,7 @@ def is_operator(name: str) -> bool:
 
 
 def unmet(conditions: Mapping[str, Mapping[str, Sequence[str]]], variables: Variables) -> str:
-    """The first condition that does not hold, in words; nothing where all hold."""
+    """The first condition that does not hold, as text; empty where all hold."""
     for name, keys in conditions.items():
         for key, expected in keys.items():
             actual = variables.get(key)
@@ -120,7 +120,7 @@ def _holds(name: str, expected: Sequence[str], actual: Sequence[str], variables:
 
 
 def _parts(name: str) -> tuple[str, str, bool]:
-    """The quantifier or nothing, the operator, whether it ends with IfExists; all in lower case."""
+    """The quantifier (or empty), the operator, and whether it ends with IfExists; all in lower case."""
     quantity, _, plain = name.lower().rpartition(":")
     if quantity not in ("", "forallvalues", "foranyvalue"):
         return "", "", False

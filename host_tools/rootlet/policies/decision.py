@@ -1,4 +1,4 @@
-"""What policies decide: an explicit Deny, else an explicit Allow, else denied (IAM: policy evaluation logic)."""
+"""Policy evaluation: an explicit Deny wins, then an explicit Allow, else the action is denied (IAM: evaluation logic)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _NOTHING = Variables()
 
 @dataclass(frozen=True)
 class Considered:
-    """A statement that names the action. ``why_not`` is empty where it applies; ``resource`` is what matched, resolved."""
+    """A statement that names the action. ``why_not`` is empty where it applies; ``resource`` is the one that matched."""
 
     policy: str
     statement: Statement
@@ -26,7 +26,7 @@ class Considered:
 
 @dataclass(frozen=True)
 class Decision:
-    """``by`` is the statement that decided; None: nothing allows it. ``values`` are the variables that were asked for."""
+    """``by`` is the statement that decided; None where no statement allows it. ``values`` are the variables used."""
 
     allowed: bool
     by: Considered | None
@@ -58,7 +58,9 @@ def _consider(policy: str, statement: Statement, resource: str, variables: Varia
     matched = next((pattern for pattern in statement.resources if patterns.matches(pattern, resource, variables)), None)
     if (matched is None) != statement.not_resources:
         named = ", ".join(patterns.resolved(pattern, variables) for pattern in statement.resources)
-        return Considered(policy, statement, why_not=f"it is about {'all but ' if statement.not_resources else ''}{named}")
+        return Considered(
+            policy, statement, why_not=f"its resources are {'all but ' if statement.not_resources else ''}{named}"
+        )
     shown = patterns.resolved(matched, variables) if matched is not None else resource
     return Considered(policy, statement, shown, conditions.unmet(statement.conditions, variables))
 

@@ -1,4 +1,4 @@
-"""A policy document, read and checked for form (IAM: grammar of the JSON policy language; AWS IoT takes a part of it)."""
+"""A policy document, parsed and checked (IAM: grammar of the JSON policy language, of which AWS IoT supports a part)."""
 
 import json
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from rootlet.errors import BadInput
 from rootlet.policies import conditions
 
 MAX_CHARACTERS = 2048
-"""Of one document, white space not counted (AWS IoT Core: device management limits)."""
+"""The longest document, white space not counted (AWS IoT Core: device management limits)."""
 
 _KEYS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 
 
 @dataclass(frozen=True)
 class Statement:
-    """``number`` counts from 1; ``actions`` and ``resources`` are those that it names, or (``not_…``) all but them."""
+    """One statement. ``number`` counts from 1. ``actions`` and ``resources`` apply, or (``not_…``) all others do."""
 
     number: int
     sid: str
@@ -39,13 +39,13 @@ class Policy:
 
 
 def parse(name: str, document: str | Mapping[str, Any]) -> Policy:
-    """The policy ``name``. Raises BadInput for what AWS would refuse as malformed."""
+    """The policy ``name``, parsed. Raises BadInput where AWS would refuse it as malformed."""
     if isinstance(document, str):
         document = load(name, document)
     if not isinstance(document, Mapping) or "Statement" not in document:
-        raise _malformed(name, "has no Statement")
+        raise _malformed(f"policy {name} has no Statement")
     if document.get("Version", "2012-10-17") not in ("2012-10-17", "2008-10-17"):
-        raise _malformed(name, f"has the unknown Version {document['Version']!r}")
+        raise _malformed(f"policy {name} has the unknown Version {document['Version']!r}")
     given = document["Statement"]
     statements = given if isinstance(given, list) else [given]
     return Policy(name, tuple(_statement(name, number, entry) for number, entry in enumerate(statements, 1)))
@@ -56,26 +56,29 @@ def load(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise BadInput(f"policy {name} is nested too deeply", hint="correct it") from None
-    except ValueError as error:
-        raise BadInput(f"policy {name} is no JSON: {error}", hint="correct it") from None
+        raise BadInput(f"policy {name} is nested too deeply", hint="correct the document") from None
+    except json.JSONDecodeError as error:
+        raise BadInput(
+            f"policy {name} is not valid JSON: {error.msg}, line {error.lineno}, column {error.colno}",
+            hint="correct the document",
+        ) from None
 
 
 def characters(document: Mapping[str, Any]) -> int:
-    """The document's size as AWS IoT counts it."""
+    """The document's size, as AWS IoT counts it."""
     return len("".join(json.dumps(document, ensure_ascii=False, separators=(",", ":")).split()))
 
 
 def _statement(name: str, number: int, entry: Any) -> Statement:
-    where = f"in statement {number} has"
+    where = f"policy {name}, statement {number}"
     if not isinstance(entry, Mapping):
-        raise _malformed(name, f"{where} no object")
+        raise _malformed(f"{where} is not an object")
     if unknown := set(entry) - _KEYS:
-        raise _malformed(name, f"{where} the unknown element {min(unknown)!r}")
+        raise _malformed(f"{where} has the unknown element {min(unknown)!r}")
     if entry.get("Effect") not in ("Allow", "Deny"):
-        raise _malformed(name, f"{where} no Effect that is Allow or Deny")
-    actions, not_actions = _one_of(name, where, entry, "Action")
-    resources, not_resources = _one_of(name, where, entry, "Resource")
+        raise _malformed(f"{where} has no Effect that is Allow or Deny")
+    actions, not_actions = _one_of(where, entry, "Action")
+    resources, not_resources = _one_of(where, entry, "Resource")
     return Statement(
         number,
         str(entry.get("Sid", "")),
@@ -84,27 +87,27 @@ def _statement(name: str, number: int, entry: Any) -> Statement:
         resources,
         not_actions,
         not_resources,
-        _conditions(name, where, entry.get("Condition", {})),
+        _conditions(where, entry.get("Condition", {})),
     )
 
 
-def _one_of(name: str, where: str, entry: Mapping[str, Any], key: str) -> tuple[tuple[str, ...], bool]:
+def _one_of(where: str, entry: Mapping[str, Any], key: str) -> tuple[tuple[str, ...], bool]:
     if (key in entry) == (f"Not{key}" in entry):
-        raise _malformed(name, f"{where} not exactly one of {key} and Not{key}")
+        raise _malformed(f"{where} does not have exactly one of {key} and Not{key}")
     values = entry.get(key, entry.get(f"Not{key}"))
     values = [values] if isinstance(values, str) else values
     if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
-        raise _malformed(name, f"{where} no text in {key}")
+        raise _malformed(f"{where} has no text in {key}")
     return tuple(values), key not in entry
 
 
-def _conditions(name: str, where: str, given: Any) -> dict[str, dict[str, tuple[str, ...]]]:
+def _conditions(where: str, given: Any) -> dict[str, dict[str, tuple[str, ...]]]:
     if not isinstance(given, Mapping):
-        raise _malformed(name, f"{where} a Condition that is no object")
+        raise _malformed(f"{where} has a Condition that is not an object")
     result: dict[str, dict[str, tuple[str, ...]]] = {}
     for operator, keys in given.items():
         if not conditions.is_operator(operator) or not isinstance(keys, Mapping):
-            raise _malformed(name, f"{where} the unknown condition operator {operator!r}")
+            raise _malformed(f"{where} has the unknown condition operator {operator!r}")
         result[operator] = {key: _values(value) for key, value in keys.items()}
     return result
 
@@ -114,5 +117,5 @@ def _values(given: Any) -> tuple[str, ...]:
     return tuple(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
-def _malformed(name: str, what: str) -> BadInput:
-    return BadInput(f"policy {name} {what}", hint="see AWS IoT Core policies in AWS's developer guide")
+def _malformed(what: str) -> BadInput:
+    return BadInput(what, hint="see AWS IoT Core policies in AWS's developer guide")

@@ -1,4 +1,4 @@
-"""Texts of a policy with variables and wildcards in them."""
+"""Variables and wildcards in the texts of a policy."""
 
 import re
 from functools import lru_cache
@@ -16,12 +16,12 @@ def names(text: str) -> list[str]:
 
 
 def resolved(text: str, variables: Variables) -> str:
-    """``text`` with values in it. A variable without a value stays as it is, as AWS IoT leaves it."""
+    """``text`` with variables replaced. A variable without a value stays as it is, as in AWS IoT."""
     return VARIABLE.sub(lambda match: _value(match, variables), text)
 
 
 def matches(pattern: str, value: str, variables: Variables) -> bool:
-    """Whether ``value`` fits ``pattern``: * any characters, ? any one. In a variable's value neither is a wildcard."""
+    """Whether ``value`` matches ``pattern``: * any characters, ? any one. Neither is a wildcard in a variable's value."""
     pieces, end = [""], 0
     for match in VARIABLE.finditer(pattern):
         _extend(pieces, pattern[end : match.start()])
@@ -47,7 +47,7 @@ def _value(match: re.Match[str], variables: Variables) -> str:
 
 @lru_cache(maxsize=4096)
 def _compiled(pieces: tuple[str, ...]) -> re.Pattern[str]:
-    """What lies between asterisks. Each is taken where it first fits, and never reconsidered: many asterisks take no age."""
+    """Whether the texts between asterisks occur in order. Each is taken at its first match: this runs in linear time."""
     first, *middle = pieces
     last = f".*{middle.pop()}" if middle else ""
     return re.compile(first + "".join(f"(?>.*?{piece})" for piece in middle) + last, re.DOTALL)

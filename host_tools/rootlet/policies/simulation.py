@@ -25,7 +25,7 @@ _PREFIX = re.compile(r"arn:[\w-]+:iot:[\w-]+:\d{12}")
 
 @dataclass(frozen=True)
 class SimulatedConnection:
-    """A connection that might be. ``thing`` is the one that the client id names, where the certificate is attached to it."""
+    """A connection to evaluate. ``thing`` is the one that the client ID names, where the certificate is attached to it."""
 
     certificate: x509.Certificate
     client_id: str
@@ -42,7 +42,7 @@ class SimulatedConnection:
 
 @dataclass(frozen=True)
 class Simulation:
-    """``hindrances`` keep the device out whatever the decision says: it cannot connect at all."""
+    """What policies decide about one action. ``hindrances`` keep the device from connecting at all."""
 
     action: str
     resource: str
@@ -71,13 +71,13 @@ class Simulation:
 
 
 def simulate(device: SimulatedConnection, action: str, target: str) -> Simulation:
-    """``action`` as in ``iot:Publish`` or ``publish``; ``target`` a topic, a topic filter, a client id, or an ARN.
+    """The decision about ``action`` (``iot:Publish`` or ``publish``) on ``target``, a topic, topic filter, client ID or ARN.
 
-    Raises BadInput for an action that is none of an MQTT session's.
+    Raises BadInput for an action that is not of an MQTT session.
     """
     verb = action.lower().removeprefix("iot:")
     if verb not in _ACTIONS:
-        raise BadInput(f"{action!r} is no action of an MQTT session", hint=f"use one of {', '.join(_ACTIONS)}")
+        raise BadInput(f"{action!r} is not an action of an MQTT session", hint=f"use one of {', '.join(_ACTIONS)}")
     resource = target if target.startswith("arn:") else f"{device.prefix}:{DATA_PLANE[verb]}/{target}"
     hindrances = [] if device.status == "ACTIVE" else [f"the certificate is {device.status}"]
     if verb != "connect":
@@ -99,7 +99,7 @@ def from_files(
 ) -> SimulatedConnection:
     """The connection that files describe: the thing is named ``thing``, or by the certificate's common name.
 
-    ``prefix`` is taken from the policies where none is given. Raises BadInput.
+    ``prefix`` is that of the policies unless given. Raises BadInput.
     """
     leaf = read_certificate(certificate)
     parsed = tuple(document.parse(path.name, read_input(path, "policy").decode(errors="replace")) for path in policies)
@@ -119,7 +119,7 @@ def arn_prefix(policies: Sequence[Policy]) -> str:
     """The region and account that policies are about, as in ``arn:aws:iot:REGION:ACCOUNT``. Raises BadInput for none."""
     found = next(iter(_prefixes(policies)), None)
     if found is None:
-        raise BadInput("the policies name no region and account", hint="--arn-prefix arn:aws:iot:REGION:ACCOUNT")
+        raise BadInput("the policies name no region and account", hint="give --arn-prefix arn:aws:iot:REGION:ACCOUNT")
     return found
 
 

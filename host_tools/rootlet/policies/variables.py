@@ -1,4 +1,4 @@
-"""What a connection gives the variables of a policy: client id, thing, certificate (AWS IoT: policy variables)."""
+"""The policy variables of a connection: client ID, thing, certificate (AWS IoT: policy variables)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ ATTRIBUTES = {
     "Pseudonym": NameOID.PSEUDONYM,
     "GenerationQualifier": NameOID.GENERATION_QUALIFIER,
 }
-"""Of subject and issuer: the last part of the variable's name, and the attribute that it stands for."""
+"""The last part of the variables of subject and issuer, and the attribute that each stands for."""
 
 ALTERNATIVE = {
     "RFC822Name": x509.RFC822Name,
@@ -59,7 +59,7 @@ _ESCAPED = str.maketrans({character: f"\\{character}" for character in ',"\\+=<>
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing in the registry, as far as policies can ask about it."""
+    """A thing in the registry: the fields that policies can use."""
 
     name: str
     type: str | None = None
@@ -67,13 +67,13 @@ class Thing:
 
 
 class Variables:
-    """The values of a connection's variables. Names are compared without case, as in IAM; a thing's attributes with it."""
+    """The values of a connection's variables. Names ignore case, as in IAM, except those of a thing's attributes."""
 
     def __init__(self, values: Mapping[str, Iterable[str]] | None = None) -> None:
         self._values = {_folded(name): (name, tuple(given)) for name, given in (values or {}).items()}
 
     def get(self, name: str) -> tuple[str, ...]:
-        """All values, nothing where the variable has none."""
+        """All values of a variable; empty where it has none."""
         return self._values.get(_folded(name), (name, ()))[1]
 
     def first(self, name: str) -> str | None:
@@ -89,8 +89,8 @@ def of_connection(
 ) -> Variables:
     """The variables of a connection.
 
-    ``thing`` is the one that the client id names, where the connection's certificate is attached to it, else None: AWS
-    IoT takes the thing's name from the client id (AWS IoT: thing policy variables).
+    ``thing`` is the one that the client ID names, where the connection's certificate is attached to it, else None: AWS
+    IoT takes the thing name from the client ID (AWS IoT: thing policy variables).
     """
     values: dict[str, tuple[str, ...]] = {
         "iot:ClientId": (client_id,),
@@ -111,8 +111,8 @@ def of_connection(
 def of_certificate(certificate: x509.Certificate) -> dict[str, tuple[str, ...]]:
     """The variables of a certificate, by name (AWS IoT: X.509 certificate policy variables).
 
-    A value with a wildcard character, or longer than 1024 characters, is left out, and so is all after the fifth. What
-    a distinguished name escapes (RFC 4514) has a backslash before it, as AWS IoT documents it.
+    Values with a wildcard character, values longer than 1024 characters, and all values after the fifth are left out.
+    Characters that a distinguished name escapes (RFC 4514) follow a backslash, as AWS IoT documents.
     """
     found: dict[str, list[str]] = {"iot:Certificate.SerialNumber": [str(certificate.serial_number)]}
     for owner, name in (("Issuer", certificate.issuer), ("Subject", certificate.subject)):
@@ -134,12 +134,12 @@ def of_certificate(certificate: x509.Certificate) -> dict[str, tuple[str, ...]]:
 
 
 def escaped(value: str) -> str:
-    """An attribute's value as AWS IoT puts it into a policy."""
+    """An attribute's value, as AWS IoT inserts it into a policy."""
     return value.translate(_ESCAPED)
 
 
 def can_replace(value: str) -> bool:
-    """Whether AWS IoT replaces a certificate's variable by this value; it leaves the variable's text where it does not."""
+    """Whether AWS IoT replaces a certificate's variable by this value. Where not, the variable's text stays."""
     return len(value) <= MAX_CHARACTERS and not _WILDCARDS & set(value)
 
 
@@ -174,7 +174,7 @@ def _folded(name: str) -> str:
 
 
 def _base(name: str) -> str:
-    """The name without the index, or ``.List``, that asks for other values than the first."""
+    """The name without its index or ``.List``, which select other values than the first."""
     before, _, last = _folded(name).rpartition(".")
     return before if last == "list" or last.isdigit() else ""
 

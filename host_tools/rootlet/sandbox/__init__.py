@@ -1,1 +1,1 @@
-"""The local IoT Core: ministack in a process of ours, with what it lacks."""
+"""The local IoT Core: ministack in a process of ours, with the features that it lacks."""

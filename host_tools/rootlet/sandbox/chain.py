@@ -15,13 +15,13 @@ from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import load_certificates
 
 ROOT, CHAIN, KEY = "root.crt", "server-chain.crt", "server.key"
-DAYS = 397  # what browsers and Amazon allow a server certificate; the root above it lives as long here
+DAYS = 397  # the lifetime that browsers and Amazon allow; the sandbox's root has the same
 RENEW_BEFORE = dt.timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class ServerChain:
-    """PEM: ``sent`` is server certificate and intermediate, as a server sends them; ``root`` is what clients trust."""
+    """PEM: ``sent`` is server certificate and intermediate, as a server sends them; clients trust ``root``."""
 
     root: bytes
     sent: bytes
@@ -29,9 +29,9 @@ class ServerChain:
 
 
 def mint(region: str, domain: str) -> ServerChain:
-    """Make a chain for every AWS-shaped endpoint of ``region`` under ``domain``, and for loopback.
+    """A new chain for every AWS-shaped endpoint of ``region`` under ``domain``, and for loopback.
 
-    The keys of root and intermediate are dropped: nobody can ever sign with them again.
+    The keys of root and intermediate are discarded: nobody can sign with them again.
     """
     root_key, intermediate_key, key = keys.generate(), keys.generate(), keys.generate()
     root = certificates.root(_name("Rootlet Sandbox Root CA"), root_key, days=DAYS)
@@ -45,7 +45,7 @@ def mint(region: str, domain: str) -> ServerChain:
 
 
 def load_or_mint(directory: Path, region: str, domain: str) -> ServerChain:
-    """The chain kept in ``directory``, so that images built against it stay good; a new one where it is missing or old."""
+    """The chain in ``directory``, so that images built with it stay valid; a new one where it is missing or expires soon."""
     if (directory / KEY).exists() and (directory / CHAIN).exists() and (directory / ROOT).exists():
         server = load_certificates(directory / CHAIN)[0]
         alternative = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -60,7 +60,7 @@ def load_or_mint(directory: Path, region: str, domain: str) -> ServerChain:
 
 
 def in_memory_file(data: bytes) -> tuple[int, str]:
-    """An open descriptor of a file that exists in memory only, and a path to it: OpenSSL loads keys from paths alone."""
+    """The open descriptor and the path of a file in memory: OpenSSL loads keys from paths only."""
     descriptor = os.memfd_create("rootlet", os.MFD_CLOEXEC)
     os.write(descriptor, data)
     return descriptor, f"/proc/self/fd/{descriptor}"

@@ -25,12 +25,12 @@ from rootlet.sandbox.running import Facts
 
 LOOPBACK = "127.0.0.1"
 DOMAIN = "localhost"
-"""RFC 6761: a name under it never leaves the machine."""
+"""The sandbox's domain: a name below localhost never leaves the machine (RFC 6761)."""
 
 
 @dataclass(frozen=True)
 class SandboxSettings:
-    """Ports: 0 takes any free one. ``state`` keeps registry and chain across restarts."""
+    """The settings of a sandbox. Port 0 is any free port. ``state`` keeps registry and chain across restarts."""
 
     region: str = "us-east-1"
     api_port: int = 0
@@ -60,7 +60,7 @@ def serve(settings: SandboxSettings, ready: Callable[[Facts], None]) -> None:
             settings.region, DOMAIN, api_port, mqtt_port, str(state / "ministack") if state else None
         )
         os.environ.update(variables)
-        os.umask(0o077)  # whatever ministack writes holds keys
+        os.umask(0o077)  # all files that ministack writes contain keys
         public = Path(state or scratch)
         write_atomic(public / server_chain.ROOT, chain.root)
         write_atomic(public / server_chain.CHAIN, chain.sent)
@@ -77,7 +77,7 @@ def _listen(port: int, option: str) -> socket.socket:
         listener.close()
         raise BadInput(
             f"cannot listen on {LOOPBACK}:{port}: {error.strerror}",
-            hint=f"stop what uses that port, or choose another with {option} (0: any free one)",
+            hint=f"stop the program that uses the port, or choose another with {option} (0: any free port)",
         ) from None
     listener.listen(256)
     return listener
@@ -114,7 +114,7 @@ async def _serve(
 
     stop, listening = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: its terminal was closed; state is saved yet
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed; the state is saved, too
         loop.add_signal_handler(number, stop.set)
     application = ministack_patch.apply(chain, mqtt_socket, listening.set)
     config = Config()

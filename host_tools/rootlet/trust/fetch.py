@@ -1,4 +1,4 @@
-"""What a server shows in its handshake, before anybody verifies anything."""
+"""The certificates that a server sends in its TLS handshake, unverified."""
 
 import ipaddress
 import select
@@ -24,7 +24,7 @@ DEVICE_SUITES = {
     "ecdsa": ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"),
     "rsa": ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384"),
 }
-"""The suites that ``leaf`` offers (firmware/leaf/tls.py), by the key type of the chain that they ask for. TLS 1.2 only."""
+"""The TLS 1.2 cipher suites that ``leaf`` offers (firmware/leaf/tls.py), by the key type of the chain that they select."""
 
 _SIGNATURES = {
     "ecdsa": "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512",
@@ -35,7 +35,7 @@ _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 @dataclass(frozen=True)
 class Offer:
-    """What a client offers. ``key_types`` choose the chain; ``ciphers``, an OpenSSL cipher string, replaces the suites."""
+    """A client's offer. ``key_types`` select the chain; ``ciphers``, an OpenSSL cipher string, replaces the suites."""
 
     key_types: Sequence[KeyType] = ("ecdsa", "rsa")
     version: str = "1.2"
@@ -46,7 +46,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Served:
-    """What came. ``chain`` is in the order sent; ``failure`` says why the handshake did not finish, or is empty."""
+    """A server's answer. ``chain`` is in the order sent; ``failure`` says why the handshake failed, or is empty."""
 
     host: str
     port: int
@@ -61,7 +61,7 @@ class Served:
 
 
 def parse_target(text: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
-    """``HOST[:PORT]``; an IPv6 address with a port stands in brackets. Raises BadInput."""
+    """Host and port of ``HOST[:PORT]``; an IPv6 address with a port has brackets. Raises BadInput."""
     host, port = text, ""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
@@ -69,22 +69,26 @@ def parse_target(text: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not host or "/" in host or any(character.isspace() for character in host):
-        raise BadInput(f"{text!r} is no HOST[:PORT]", hint="for example example-ats.iot.eu-west-1.amazonaws.com:8883")
+        raise BadInput(
+            f"{text!r} is not HOST[:PORT]", hint="give, for example, example-ats.iot.eu-west-1.amazonaws.com:8883"
+        )
     _check_name(host)
     if not port:
         return host, default_port
     if not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise BadInput(f"{text!r}: {port!r} is no port", hint="a port is a number from 1 to 65535")
+        raise BadInput(f"{text!r}: {port!r} is not a port", hint="give a port from 1 to 65535")
     return host, int(port)
 
 
 def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to: str | None = None) -> Served:
-    """Connect and return what the server shows. ``connect_to`` is an address that stands in for DNS.
+    """The certificates that a server sends. ``connect_to`` is the address to connect to, instead of DNS.
 
-    Raises RootletError where there is no server, or no TLS, or no answer in ``timeout`` seconds; BadInput for a bad offer.
+    Raises RootletError for no server, no TLS or no answer in ``timeout`` seconds; BadInput for an invalid offer.
     """
     if not 0 < timeout <= LONGEST_WAIT:
-        raise BadInput(f"{timeout:g} s is no time to wait", hint=f"give seconds: more than 0, {LONGEST_WAIT:g} at the most")
+        raise BadInput(
+            f"a timeout of {timeout:g} s is not possible", hint=f"give more than 0 and at most {LONGEST_WAIT:g} seconds"
+        )
     if connect_to is not None:
         _check_name(connect_to)
     context = _context(offer)
@@ -93,13 +97,13 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
         plain = socket.create_connection((connect_to or host, port), timeout)
     except socket.gaierror as error:
         raise RootletError(
-            f"{host} has no address ({error.strerror})", hint="check the name: rootlet cloud endpoint"
+            f"{host} has no address ({error.strerror})", hint="check the host name: rootlet cloud endpoint"
         ) from None
     except OSError as error:
         reason = error.strerror or "no answer"
         raise RootletError(
-            f"{host} port {port} does not let us connect: {reason}",
-            hint="check port and firewall: MQTT over TLS is on 8883",
+            f"{host} port {port} does not accept the connection: {reason}",
+            hint="check the port and the firewall: MQTT over TLS uses port 8883",
         ) from None
     with plain:
         plain.setblocking(False)
@@ -108,11 +112,11 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
             connection.set_tlsext_host_name(host.encode("idna"))
         connection.set_connect_state()
         failure = _handshake(connection, plain, deadline, f"{host} port {port}", timeout)
-        # Not as cryptography's objects: one that it cannot read would hide all the others.
+        # As pyOpenSSL's objects: with cryptography's, one unreadable certificate would hide all others.
         sent = connection.get_peer_cert_chain() or []
         ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in sent]
         if failure and not ders:
-            raise RootletError(f"{host} port {port} showed no certificate: {failure}", hint=_hint(offer))
+            raise RootletError(f"{host} port {port} sent no certificate: {failure}", hint=_hint(offer))
         chain = readable(ders)
         return Served(
             host,
@@ -129,35 +133,35 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
 
 def _context(offer: Offer) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_verify(SSL.VERIFY_NONE)  # to see a chain that does not verify is what this is for; nothing is sent
+    context.set_verify(SSL.VERIFY_NONE)  # a chain that does not verify must be read, too; no data is sent
     context.set_min_proto_version(_VERSIONS["1.2"] if offer.version == "any" else _VERSIONS[offer.version])
     context.set_max_proto_version(_VERSIONS["1.3"] if offer.version == "any" else _VERSIONS[offer.version])
     suites = offer.ciphers or ":".join(suite for kind in offer.key_types for suite in DEVICE_SUITES[kind])
     try:
-        # Level 0: a chain with SHA-1 or a short key must be seen to be judged.
+        # Level 0: a chain with SHA-1 or a short key must be read, too.
         context.set_cipher_list(f"{suites}:@SECLEVEL=0".encode())
     except SSL.Error:
-        raise BadInput(f"OpenSSL knows no cipher in {suites!r}", hint="see: openssl ciphers -v") from None
+        raise BadInput(f"OpenSSL has none of the ciphers {suites!r}", hint="list the ciphers: openssl ciphers -v") from None
     if not offer.ciphers:
-        # TLS 1.3 chooses the chain by the signature algorithms; pyOpenSSL has no call for them, the library below has.
+        # TLS 1.3 selects the chain by the signature algorithms, for which pyOpenSSL has no function; OpenSSL has one.
         names = ":".join(_SIGNATURES[kind] for kind in offer.key_types)
         SSL._lib.SSL_CTX_set1_sigalgs_list(context._context, names.encode())  # type: ignore[attr-defined]
     if offer.certificate and offer.key:
         try:
             context.use_certificate_chain_file(str(offer.certificate))
-            # Not by its file's name: OpenSSL would ask on the terminal for the passphrase of an encrypted one.
+            # The key as bytes: given the file's name, OpenSSL would prompt for the passphrase of an encrypted key.
             context.use_privatekey(load_pem_private_key(offer.key.read_bytes(), None))  # type: ignore[arg-type]
             context.check_privatekey()
         except (SSL.Error, OSError, ValueError, TypeError, UnsupportedAlgorithm):
             raise BadInput(
-                f"{offer.certificate} and {offer.key} are no certificate and key that belong together",
-                hint="give device.crt and device.key of one device, in PEM, the key not encrypted",
+                f"{offer.certificate} and {offer.key} are not a certificate and its key",
+                hint="give device.crt and device.key of one device, in PEM, with the key unencrypted",
             ) from None
     return context
 
 
 def _handshake(connection: SSL.Connection, plain: socket.socket, deadline: float, where: str, timeout: float) -> str:
-    # Returns why it did not finish, or ''.
+    # Returns why the handshake failed, or ''.
     while True:
         try:
             connection.do_handshake()
@@ -166,9 +170,10 @@ def _handshake(connection: SSL.Connection, plain: socket.socket, deadline: float
             writing = [plain] if isinstance(want, SSL.WantWriteError) else []
             if not any(select.select([plain], writing, [], max(0.0, deadline - time.monotonic()))):
                 if connection.get_peer_cert_chain():
-                    return f"the server went silent after its certificates ({timeout:g} s)"
+                    return f"the server did not answer after its certificates ({timeout:g} s)"
                 raise RootletError(
-                    f"{where} did not answer the handshake in {timeout:g} s", hint="check that TLS is spoken on this port"
+                    f"{where} did not answer the handshake in {timeout:g} s",
+                    hint="check that the server speaks TLS on this port",
                 ) from None
         except SSL.ZeroReturnError:
             return "the server ended TLS before the handshake was over"
@@ -182,21 +187,23 @@ def _reason(error: SSL.Error) -> str:
     reasons = [entry[2] for entry in error.args[0]] if error.args and error.args[0] else []
     text = reasons[0] if reasons else "unknown"
     if "wrong version number" in text or "http request" in text or "packet length too long" in text:
-        return f"it does not speak TLS ({text})"
+        return f"the server does not speak TLS ({text})"
     return text
 
 
 def _hint(offer: Offer) -> str:
     if len(offer.key_types) == 1 and not offer.ciphers:
-        return f"it may have no {offer.key_types[0].upper()} chain: try --algorithm both, or another --tls"
-    return "check host and port; MQTT over TLS is on 8883"
+        return f"the server may have no {offer.key_types[0].upper()} chain: try --algorithm both, or another --tls"
+    return "check host and port; MQTT over TLS uses port 8883"
 
 
 def _check_name(host: str) -> None:
     try:
         host.encode("idna")
     except UnicodeError:
-        raise BadInput(f"{host!r} is no host name", hint="its parts have 1 to 63 characters, between dots") from None
+        raise BadInput(
+            f"{host!r} is not a host name", hint="give labels of 1 to 63 characters, with dots between them"
+        ) from None
 
 
 def _is_address(host: str) -> bool:

@@ -1,7 +1,7 @@
-"""Whether a device would connect: mbedTLS's rules (3.6, as MicroPython sets it up) applied to what a server showed.
+"""Whether a device would connect: the rules of mbedTLS (3.6, as configured by MicroPython), applied to a server's chain.
 
-The tests hold every verdict against a real mbedTLS, the Unix port's, and against OpenSSL. Where the two libraries differ,
-the device's is the one that counts here; docs/trust.md says where and why.
+The tests compare every verdict with a real mbedTLS, the Unix port's, and with OpenSSL. Where the two libraries differ, the
+verdict is that of mbedTLS; docs/trust.md says where and why.
 """
 
 import datetime as dt
@@ -15,8 +15,10 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from rootlet.trust.model import Certificate
 
-MAX_CHAIN = 10  # certificates that mbedTLS follows: 8 intermediates and both ends (MBEDTLS_X509_MAX_INTERMEDIATE_CA)
-MAX_MESSAGE = 16384  # bytes of a handshake message: it must fit the input buffer (MBEDTLS_SSL_IN_CONTENT_LEN)
+MAX_CHAIN = (
+    10  # certificates in a path that mbedTLS accepts: 8 intermediates and both ends (MBEDTLS_X509_MAX_INTERMEDIATE_CA)
+)
+MAX_MESSAGE = 16384  # bytes of a handshake message, which must fit into the input buffer (MBEDTLS_SSL_IN_CONTENT_LEN)
 _HASHES = ("sha256", "sha384", "sha512")  # mbedtls_x509_crt_profile_default
 _CURVES = ("secp256r1", "secp384r1", "secp521r1", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1")
 _RSA_BITS = 2048
@@ -35,7 +37,7 @@ _ANY_POLICY = "2.5.29.32.0"
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """One question and its answer. ``word`` is the fault that the device would name where ``ok`` is false."""
+    """One check and its result. ``word`` is the fault that the device would report where ``ok`` is false."""
 
     name: str
     ok: bool
@@ -45,7 +47,7 @@ class ChainCheck:
 
 @dataclass(frozen=True)
 class ChainVerdict:
-    """``path`` is how the device would climb; ``anchor`` the embedded root it ends at, or None."""
+    """``path`` is the one that the device builds; ``anchor`` is the embedded root at its end, or None."""
 
     rules: tuple[ChainCheck, ...]
     path: tuple[Certificate, ...]
@@ -53,7 +55,7 @@ class ChainVerdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the device would go on and connect."""
+        """Whether the device would connect."""
         return all(rule.ok for rule in self.rules)
 
     @property
@@ -69,14 +71,14 @@ def judge(
     size: int = 0,
     unreadable: int = 0,
 ) -> ChainVerdict:
-    """Judge the certificates in the order sent. ``host`` None: not asked; ``size`` is that of the TLS message, in bytes.
+    """The verdict on certificates in the order sent. ``host`` None skips the name; ``size`` is the TLS message's, in bytes.
 
-    ``unreadable`` others were sent, which no parser here reads: then no verdict can be a good one.
+    ``unreadable`` is the number of certificates that could not be parsed: with any, the verdict is never ok.
     """
     if unreadable and not sent:
         return ChainVerdict((_parses(sent, unreadable),), (), None)
     if not sent:
-        return ChainVerdict((ChainCheck("chain", False, "no certificate was shown", "tls-no-tls"),), (), None)
+        return ChainVerdict((ChainCheck("chain", False, "no certificate was sent", "tls-no-tls"),), (), None)
     path, anchor, why = _climb(sent, roots, at)
     whole = [*path, anchor] if anchor and anchor not in path else [*path]
     rules = [
@@ -100,11 +102,11 @@ def judge(
 def _climb(
     sent: Sequence[Certificate], roots: Sequence[Certificate], at: dt.datetime
 ) -> tuple[list[Certificate], Certificate | None, str]:
-    # As mbedTLS: an embedded root first, else a certificate that was sent later than the child; no second thoughts.
+    # As mbedTLS: an embedded root first, else a certificate sent after the child; the choice is final.
     path = [sent[0]]
     while True:
         child = path[-1]
-        if child in roots and (child.self_issued or len(path) > 1):  # an embedded leaf counts only if it signed itself
+        if child in roots and (child.self_issued or len(path) > 1):  # an embedded leaf is accepted only if it is self-signed
             return path, child, f"ends at the embedded {child.common_name}"
         if (parent := _parent(child, roots, path, at, embedded=True)) is not None:
             return path, parent, f"ends at the embedded {parent.common_name}"
@@ -139,12 +141,12 @@ def _parent(
 
 def _may_sign(candidate: Certificate, embedded: bool) -> bool:
     if embedded and candidate.parsed.version == x509.Version.v1:
-        return True  # it cannot say that it is a CA; that somebody embedded it says so
+        return True  # X.509 v1 has no field for a CA; embedding it declares it one
     return candidate.is_authority and (not candidate.key_usage or "key cert sign" in candidate.key_usage)
 
 
 def _long_enough(candidate: Certificate, path: Sequence[Certificate]) -> bool:
-    # RFC 5280 section 4.2.1.9: intermediates below it, those that issued themselves not counted.
+    # RFC 5280 section 4.2.1.9: intermediates below it, without the self-issued ones.
     if candidate.path_length is None:
         return True
     below = [certificate for certificate in path[1:] if not certificate.self_issued]
@@ -162,29 +164,29 @@ def _why_not(
         if candidate in path:
             continue
         if not _may_sign(candidate, candidate in roots):
-            return f"{candidate.common_name}, which signed {child.common_name}, is no CA that may sign certificates"
+            return f"{candidate.common_name}, which signed {child.common_name}, is not a CA that may sign certificates"
         if not _long_enough(candidate, path):
             return f"{candidate.common_name} allows a path of {candidate.path_length} CAs below it; there are more"
         return (
-            f"{candidate.common_name} was sent before {child.common_name}, which it signed: the device looks behind it only"
+            f"{candidate.common_name}, which signed {child.common_name}, was sent before it: the device looks below it only"
         )
     if child.self_issued:
-        return f"{child.common_name} " + ("signed itself" if len(path) == 1 else "is a root that is not embedded")
-    return f"{child.issuer}, the issuer of {child.common_name}, was not sent and is no embedded root"
+        return f"{child.common_name} " + ("is self-signed" if len(path) == 1 else "is a root that is not embedded")
+    return f"{child.issuer}, the issuer of {child.common_name}, was not sent and is not an embedded root"
 
 
 def _parses(sent: Sequence[Certificate], unreadable: int) -> ChainCheck:
     if unreadable:
-        return ChainCheck("extensions", False, f"{unreadable} certificates cannot be read: they are no X.509", "tls-failed")
+        return ChainCheck("extensions", False, f"{unreadable} certificates are not valid X.509", "tls-failed")
     for certificate in sent:
         for extension in certificate.critical_extensions:
             if extension not in _UNDERSTOOD:
-                text = f"{certificate.common_name} has a critical {extension}, which the device does not know"
+                text = f"{certificate.common_name} has a critical {extension}, which the device does not support"
                 return ChainCheck("extensions", False, text, "tls-failed")
         if "certificatePolicies" in certificate.critical_extensions and set(certificate.policies) - {_ANY_POLICY}:
-            text = f"{certificate.common_name} has a critical certificate policy, which the device does not know"
+            text = f"{certificate.common_name} has a critical certificate policy, which the device does not support"
             return ChainCheck("extensions", False, text, "tls-failed")
-    return ChainCheck("extensions", True, "nothing critical that the device does not know")
+    return ChainCheck("extensions", True, "no critical extension that the device does not support")
 
 
 def _dates(whole: Sequence[Certificate], at: dt.datetime) -> list[ChainCheck]:
@@ -197,19 +199,19 @@ def _dates(whole: Sequence[Certificate], at: dt.datetime) -> list[ChainCheck]:
             return [ChainCheck("dates", False, text, "tls-not-yet-valid")]
     first = min(whole, key=lambda certificate: certificate.not_after)
     days = first.days_left(at)
-    return [ChainCheck("dates", True, f"valid; the first to end is {first.common_name}, in {days} days")]
+    return [ChainCheck("dates", True, f"valid; the first to expire is {first.common_name}, in {days} days")]
 
 
 def _host(server: Certificate, host: str) -> ChainCheck:
     names = server.names if server.has_names else server.common_names
     if any(_matches(name, host) for name in names):
         return ChainCheck("host", True, f"{host} is one of: {', '.join(names)}")
-    return ChainCheck("host", False, f"{host} is none of: {', '.join(names) or '(no name at all)'}", "tls-hostname")
+    return ChainCheck("host", False, f"{host} is none of: {', '.join(names) or '(it has no name)'}", "tls-hostname")
 
 
 def _matches(name: str, host: str) -> bool:
-    # As mbedTLS: a wildcard stands for one whole label, the first, and may stand right below a top level. A dot at the end
-    # is part of the name.
+    # As mbedTLS: a wildcard matches exactly one label, the first, even below a top-level domain. A trailing dot belongs to
+    # the name.
     try:
         return ipaddress.ip_address(host) == ipaddress.ip_address(name)
     except ValueError:
@@ -224,7 +226,7 @@ def _matches(name: str, host: str) -> bool:
 def _strength(path: Sequence[Certificate], anchor: Certificate | None) -> ChainCheck:
     for certificate in path:
         if certificate == anchor:
-            continue  # a root's own signature proves nothing, and is not looked at
+            continue  # a root's own signature proves nothing and is not checked
         if certificate.parsed.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS:
             text = f"{certificate.common_name} is signed with RSASSA-PSS, which MicroPython's Mbed TLS is built without"
             return ChainCheck("strength", False, text, "tls-failed")

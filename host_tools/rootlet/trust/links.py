@@ -1,23 +1,23 @@
-"""How certificates hang together: each authority key identifier pointing at a subject key identifier, up to a root."""
+"""The paths between certificates: each authority key identifier names a subject key identifier, up to a root."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rootlet.trust.model import Certificate
 
-MAX_DEPTH = 24  # certificates in a path; deeper is no chain, it is an attack
+MAX_DEPTH = 24  # certificates in a path; a longer one is an attack
 
 
 @dataclass(frozen=True)
 class Path:
-    """A way up from the server's certificate, link by link. ``anchor`` is the trusted root at its end, or None."""
+    """A path up from the server's certificate. ``anchor`` is the trusted root at its end, or None."""
 
     certificates: tuple[Certificate, ...]
     anchor: Certificate | None
 
     @property
     def whole(self) -> tuple[Certificate, ...]:
-        """The certificates, and the root above them where it was not sent."""
+        """The certificates, with the root above them where it was not sent."""
         if self.anchor is None or self.anchor in self.certificates:
             return self.certificates
         return (*self.certificates, self.anchor)
@@ -25,7 +25,7 @@ class Path:
 
 @dataclass(frozen=True)
 class LinkFinding:
-    """Something about the links worth a line. ``kind``: missing, broken, reordered, superfluous, repeated, cross-signed."""
+    """A remark about the links. ``kind``: missing, broken, reordered, superfluous, repeated, cross-signed."""
 
     kind: str
     text: str
@@ -33,7 +33,7 @@ class LinkFinding:
 
 @dataclass(frozen=True)
 class Links:
-    """``paths`` are all ways up, those that end at a root first, then the longer; ``findings`` what is odd about them."""
+    """All paths up, those that end at a root first, then the longer ones; and ``findings`` about them."""
 
     paths: tuple[Path, ...]
     findings: tuple[LinkFinding, ...]
@@ -44,9 +44,9 @@ class Links:
 
 
 def link(sent: Sequence[Certificate], roots: Sequence[Certificate]) -> Links:
-    """Connect what was sent (the server's own certificate first) with each other and with the trusted roots."""
+    """The links between the certificates sent (the server's own first) and the trusted roots."""
     if not sent:
-        return Links((Path((), None),), (LinkFinding("missing", "no certificate that could be read was sent"),))
+        return Links((Path((), None),), (LinkFinding("missing", "no readable certificate was sent"),))
     distinct = list(dict.fromkeys(sent))
     paths = sorted(_climb([distinct[0]], distinct[1:], roots), key=lambda p: (p.anchor is None, len(p.whole)))
     best = paths[0]
@@ -54,7 +54,7 @@ def link(sent: Sequence[Certificate], roots: Sequence[Certificate]) -> Links:
     anchored = [path for path in paths if path.anchor is not None]
     if len(anchored) > 1:
         ends = ", ".join(dict.fromkeys(path.anchor.common_name for path in anchored if path.anchor))
-        findings.append(LinkFinding("cross-signed", f"{len(anchored)} ways lead up to embedded roots: {ends}"))
+        findings.append(LinkFinding("cross-signed", f"{len(anchored)} paths lead to embedded roots: {ends}"))
     return Links(tuple(paths), tuple(findings))
 
 
@@ -65,7 +65,7 @@ def _climb(below: list[Certificate], others: Sequence[Certificate], roots: Seque
         if last == root:
             return [Path(tuple(below), root)]
         if root.key_bytes == last.key_bytes and root.parsed.subject == last.parsed.subject:
-            continue  # its cross-signed twin: the certificate below reaches the root itself
+            continue  # the root's cross-signed twin: the certificate below reaches the root directly
         if root.signed(last):
             found.append(Path(tuple(below), root))
     if last.self_issued and last.signed(last):
@@ -82,18 +82,18 @@ def _top(best: Path, sent: Sequence[Certificate], roots: Sequence[Certificate]) 
     if best.anchor is not None:
         return []
     if last.self_issued and last.signed(last):
-        what = "signed itself" if len(best.certificates) == 1 else "is a root that is not embedded"
+        what = "is self-signed" if len(best.certificates) == 1 else "is a root that is not embedded"
         return [LinkFinding("missing", f"{last.common_name} {what}")]
     same_name = [other for other in (*sent, *roots) if other != last and other.parsed.subject == last.parsed.issuer]
     if same_name:
         other = same_name[0]
         if last.aki and other.ski and last.aki != other.ski:
-            why = f"its AKI is {last.aki}, the SKI of the one at hand {other.ski}"
+            why = f"its AKI is {last.aki}, and the issuer's SKI is {other.ski}"
         else:
-            why = "the key of the one at hand did not make its signature"
+            why = "the issuer's key did not make its signature"
         return [LinkFinding("broken", f"{last.common_name} names {other.common_name} as its issuer, but {why}")]
     aki = f" (AKI {last.aki})" if last.aki else ""
-    text = f"{last.issuer}{aki}, the issuer of {last.common_name}, was not sent and is no embedded root"
+    text = f"{last.issuer}{aki}, the issuer of {last.common_name}, was not sent and is not an embedded root"
     return [LinkFinding("missing", text)]
 
 
@@ -114,9 +114,9 @@ def _extras(distinct: Sequence[Certificate], paths: Sequence[Path]) -> list[Link
     for certificate in distinct:
         if certificate not in used:
             findings.append(
-                LinkFinding("superfluous", f"{certificate.common_name} leads nowhere from the server's certificate")
+                LinkFinding("superfluous", f"{certificate.common_name} is on no path from the server's certificate")
             )
         elif certificate.self_issued and certificate != distinct[0] and certificate.signed(certificate):
-            text = f"{certificate.common_name} is a root: who trusts it has it, who does not learns nothing"
+            text = f"{certificate.common_name} is a root: a client that trusts it has it already"
             findings.append(LinkFinding("superfluous", text))
     return findings

@@ -1,4 +1,4 @@
-"""What a certificate says, field by field, ready to be shown, compared and judged. It verifies nothing."""
+"""A certificate's fields, ready to be shown, compared and judged. Nothing is verified."""
 
 import contextlib
 import datetime as dt
@@ -36,7 +36,7 @@ _USAGES = (
 
 @dataclass(frozen=True)
 class Certificate:
-    """One certificate. An absent field is an empty text or list; identifiers are hexadecimal with colons."""
+    """One certificate. An absent field is an empty string or list; identifiers are hexadecimal with colons."""
 
     der: bytes
 
@@ -86,7 +86,7 @@ class Certificate:
 
     @property
     def signature(self) -> str:
-        """Such as ``ecdsa-with-SHA256``; ``SHA1`` in it means SHA-1."""
+        """The signature algorithm, such as ``ecdsa-with-SHA256``. It contains ``SHA1`` where the hash is SHA-1."""
         return _oid_name(self.parsed.signature_algorithm_oid)
 
     @property
@@ -94,13 +94,13 @@ class Certificate:
         """The signature's hash, such as ``sha256``; empty for Ed25519."""
         try:
             algorithm = self.parsed.signature_hash_algorithm
-        except Exception:  # an algorithm that cryptography does not know
+        except Exception:  # an algorithm that cryptography does not support
             return "unknown"
         return algorithm.name if algorithm else ""
 
     @property
     def key(self) -> str:
-        """Such as ``EC P-256`` or ``RSA 2048``."""
+        """The kind of key, such as ``EC P-256`` or ``RSA 2048``."""
         return key_name(self.parsed.public_key())
 
     @property
@@ -142,7 +142,7 @@ class Certificate:
 
     @property
     def has_names(self) -> bool:
-        """Whether there is a subject alternative name at all, be it an e-mail address: then no common name counts."""
+        """Whether there is a subject alternative name of any kind: then the common name is not used."""
         return self._extension(x509.SubjectAlternativeName) is not None
 
     @property
@@ -201,7 +201,7 @@ class Certificate:
                 _verify_sha1(self.parsed.public_key(), other.parsed)
             else:
                 other.parsed.verify_directly_issued_by(self.parsed)
-        except Exception:  # cryptography has one error a way of failing
+        except Exception:  # cryptography raises a different exception for each reason
             return False
         return True
 
@@ -220,7 +220,7 @@ class Certificate:
 
 
 def _verify_sha1(key: object, child: x509.Certificate) -> None:
-    # cryptography verifies no certificate with SHA-1 any more; to say that SHA-1 is what is wrong, the link must be seen.
+    # cryptography no longer verifies SHA-1; to report SHA-1 as the fault, the link must still be found.
     digest = hashlib.sha1(child.tbs_certificate_bytes, usedforsecurity=False).digest()
     prehashed = utils.Prehashed(hashes.SHA1())  # noqa: S303
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -228,7 +228,7 @@ def _verify_sha1(key: object, child: x509.Certificate) -> None:
     elif isinstance(key, rsa.RSAPublicKey):
         key.verify(child.signature, digest, padding.PKCS1v15(), prehashed)
     else:
-        raise ValueError("no key that signs with SHA-1")
+        raise ValueError("not a key that signs with SHA-1")
 
 
 def _oid_name(oid: x509.ObjectIdentifier) -> str:
@@ -237,12 +237,15 @@ def _oid_name(oid: x509.ObjectIdentifier) -> str:
     return oid.dotted_string if oid._name == "Unknown OID" else oid._name
 
 
-_OIDS = {"2.5.29.37.0": "anyExtendedKeyUsage", "2.16.840.1.113730.1.1": "nsCertType"}  # which cryptography does not name
+_OIDS = {
+    "2.5.29.37.0": "anyExtendedKeyUsage",
+    "2.16.840.1.113730.1.1": "nsCertType",
+}  # an object identifier that cryptography has no name for
 
 
 @contextlib.contextmanager
 def _unwarned() -> Iterator[None]:
-    # Starfield's root has the serial number 0. Its users cannot help it, so the parser's warning is not for them.
+    # Starfield's root has the serial number 0, which users cannot change: the parser's warning is suppressed.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         yield
@@ -254,13 +257,13 @@ def _load(der: bytes) -> x509.Certificate:
 
 
 def parse(data: bytes, where: str) -> list[Certificate]:
-    """Every certificate in PEM or DER ``data``, in its order. Raises BadInput, naming ``where``, for none."""
+    """Every certificate in PEM or DER ``data``, in order. Raises BadInput, which names ``where``, for none."""
     try:
         if found := _PEM.findall(data):
             return [checked(ssl.PEM_cert_to_DER_cert(_plain(block))) for block in found]
         return [checked(data)]
     except ValueError:
-        raise BadInput(f"{where}: no X.509 certificate in PEM or DER", hint="give one, or a chain of them") from None
+        raise BadInput(f"{where} has no X.509 certificate in PEM or DER", hint="give a certificate or a chain") from None
 
 
 def _plain(block: bytes) -> str:
@@ -268,7 +271,7 @@ def _plain(block: bytes) -> str:
 
 
 def checked(der: bytes) -> Certificate:
-    """A certificate that can be read whole. Raises ValueError."""
+    """The certificate, with every field parsed. Raises ValueError."""
     certificate = Certificate(der)
     try:
         _ = certificate.parsed.extensions, certificate.key_bytes, certificate.serial
@@ -278,7 +281,7 @@ def checked(der: bytes) -> Certificate:
 
 
 def readable(ders: Iterable[bytes]) -> list[Certificate]:
-    """Those of ``ders`` that can be read (Starfield's root has the serial number 0, which parsers begin to refuse)."""
+    """Those of ``ders`` that can be parsed (Starfield's root has the serial number 0, which newer parsers refuse)."""
     found = []
     for der in ders:
         try:
@@ -293,7 +296,7 @@ def name_text(name: x509.Name) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` without what would steer a terminal: who made the certificate chose every character of it."""
+    """``text`` without control characters: whoever made the certificate chose every character of it."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 

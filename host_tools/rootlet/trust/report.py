@@ -1,4 +1,4 @@
-"""Both ends of a connection, for whoever shows them: what came, how it hangs together, what a device makes of it."""
+"""The report about both ends of a connection: the chains, the links in them, and the verdict of a device."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from rootlet.trust.stores import whereabouts
 
 @dataclass(frozen=True)
 class End:
-    """One chain: the server's or the device's. ``facts`` are (what, value); ``verdict`` is None where none was asked."""
+    """One chain, the server's or the device's. ``facts`` are (name, value); ``verdict`` is None where nothing was judged."""
 
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -26,7 +26,7 @@ class End:
 
     @property
     def drawn(self) -> list[Certificate]:
-        """From the top down: the root, where there is one, then each certificate that leads to the last."""
+        """From the top down: the root, where there is one, then each certificate down to the end entity."""
         path = self.verdict.path if self.verdict else self.links.best.certificates
         whole = [*path, *([self.anchor] if self.anchor and self.anchor not in path else [])]
         return whole[::-1]
@@ -34,7 +34,7 @@ class End:
 
 @dataclass
 class ChainReport:
-    """What ``rootlet chain`` found. ``ok``: a device with these roots would connect; None: nothing was judged."""
+    """The report of ``rootlet chain``. ``ok`` says whether a device with these roots would connect; None: not judged."""
 
     target: str
     at: dt.datetime
@@ -45,7 +45,7 @@ class ChainReport:
 
 
 def key_types(roots: Sequence[Certificate]) -> tuple[KeyType, ...]:
-    """What a device with these roots offers: suites only for chains that can end at one of them (firmware/leaf/tls.py)."""
+    """The offer of a device with these roots: suites only for chains that can end at one of them (firmware/leaf/tls.py)."""
     kinds: list[KeyType] = []
     if any(root.key.startswith("EC") for root in roots):
         kinds.append("ecdsa")
@@ -55,12 +55,12 @@ def key_types(roots: Sequence[Certificate]) -> tuple[KeyType, ...]:
 
 
 def server_end(title: str, served: Served, roots: Sequence[Certificate], at: dt.datetime) -> End:
-    """The chain that a server showed, judged by ``roots`` at ``at`` under the host name that was asked for."""
+    """The report on a server's chain, judged with ``roots`` at ``at`` under the requested host name."""
     facts = [("TLS", f"{served.version} {served.cipher}".strip())]
     if served.failure:
-        facts.append(("handshake", f"not finished: {served.failure}"))
+        facts.append(("handshake", f"failed: {served.failure}"))
     if served.unreadable:
-        facts.append(("unreadable", f"{served.unreadable} certificates could not be read"))
+        facts.append(("unreadable", f"{served.unreadable} certificates could not be parsed"))
     verdict = judge(served.chain, roots, served.host, at, served.message_size, served.unreadable)
     return _end(title, tuple(facts), served.chain, roots, verdict)
 
@@ -68,7 +68,7 @@ def server_end(title: str, served: Served, roots: Sequence[Certificate], at: dt.
 def chain_end(
     title: str, chain: Sequence[Certificate], roots: Sequence[Certificate], verdict: ChainVerdict | None = None
 ) -> End:
-    """A chain from a file, an image or a board."""
+    """The report on a chain from a file, an image or a board."""
     return _end(title, (), tuple(chain), roots, verdict)
 
 
@@ -80,7 +80,7 @@ def _end(
     verdict: ChainVerdict | None,
 ) -> End:
     links = link(sent, roots)
-    if verdict is None:  # a device's own store, or a file: there a root is where it belongs
+    if verdict is None:  # in a device's own store, or a file, a root is in its place
         links = Links(links.paths, tuple(finding for finding in links.findings if finding.kind != "superfluous"))
     if verdict and not verdict.anchor and links.best.anchor and not any(f.kind == "reordered" for f in links.findings):
         links = Links(links.paths, (*links.findings, _other_way(links)))
@@ -92,12 +92,12 @@ def _end(
 
 def _other_way(links: Links) -> LinkFinding:
     names = " → ".join(certificate.common_name for certificate in links.best.whole)
-    text = f"a way up is there ({names}), but the device does not take it; it follows the first fitting issuer and no other"
+    text = f"a path exists ({names}), but the device does not use it: it follows the first matching issuer only"
     return LinkFinding("cross-signed", text)
 
 
 def as_json(report: ChainReport) -> dict[str, Any]:
-    """The report for machines."""
+    """The report as JSON values."""
     return {
         "target": report.target,
         "at": report.at.isoformat(),
@@ -128,7 +128,7 @@ def verdict_json(verdict: ChainVerdict | None) -> dict[str, Any] | None:
 
 
 def certificate_json(certificate: Certificate, at: dt.datetime) -> dict[str, Any]:
-    """Every field by its name."""
+    """All fields, by name."""
     return {
         "subject": certificate.subject,
         "issuer": certificate.issuer,
@@ -152,7 +152,7 @@ def certificate_json(certificate: Certificate, at: dt.datetime) -> dict[str, Any
 
 
 def fields(certificate: Certificate, at: dt.datetime) -> list[tuple[str, str]]:
-    """The fields for people, absent ones left out."""
+    """The fields to show, without absent ones."""
     days = certificate.days_left(at)
     left = f"{days} days left" if days >= 0 else f"{-days} days ago"
     rows = [

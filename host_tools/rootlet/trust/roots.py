@@ -29,11 +29,11 @@ class PinnedRoot:
 
     def der(self) -> bytes:
         """The certificate's DER, as a device embeds it. Raises RootletError where the file differs from its pin."""
-        # Not through an X.509 parser: Starfield's root has the serial number 0, which parsers begin to refuse.
+        # Without an X.509 parser: Starfield's root has the serial number 0, which newer parsers refuse.
         try:
             der = ssl.PEM_cert_to_DER_cert(read_input(self.path, "root certificate").decode())
         except ValueError:
-            raise RootletError(f"{self.path} is no PEM certificate", hint=self._hint) from None
+            raise RootletError(f"{self.path} is not a PEM certificate", hint=self._hint) from None
         digest = hashlib.sha256(der).hexdigest()
         if digest != self.sha256:
             raise RootletError(
@@ -44,12 +44,12 @@ class PinnedRoot:
 
     @property
     def _hint(self) -> str:
-        return "restore the file from git, or reinstall rootlet; never build with a root that nobody vouches for"
+        return "restore the file from git, or reinstall rootlet"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All the pinned roots, in the manifest's order."""
+    """All pinned roots, in the manifest's order."""
 
     roots: tuple[PinnedRoot, ...]
 
@@ -58,7 +58,7 @@ class Manifest:
         return tuple(root for root in self.roots if root.default)
 
     def select(self, names: Iterable[str]) -> tuple[PinnedRoot, ...]:
-        """The roots of these names. Raises BadInput for an unknown one."""
+        """The roots with these names. Raises BadInput for an unknown one."""
         known = {root.name: root for root in self.roots}
         chosen = []
         for name in names:
@@ -73,7 +73,7 @@ class Manifest:
 
 
 def load_manifest(directory: Path | None = None) -> Manifest:
-    """Read the manifest, by default the one that ships with Rootlet. The certificates are read when they are used."""
+    """The manifest, by default the one that ships with Rootlet. Certificates are read when they are used."""
     directory = directory or resources.CERTS
     document = tomllib.loads(read_input(directory / MANIFEST, "manifest of roots").decode())
     return Manifest(

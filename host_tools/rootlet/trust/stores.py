@@ -1,4 +1,4 @@
-"""Where a root may be known: in the pinned manifest, in certifi, in this machine's own trust store."""
+"""The stores that may hold a root: the pinned manifest, certifi, and this machine's own trust store."""
 
 import datetime as dt
 import hashlib
@@ -18,7 +18,7 @@ BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/
 
 
 def pinned(manifest: Manifest | None = None) -> dict[str, Certificate]:
-    """Every pinned root that a parser reads, by its name in the manifest."""
+    """Every pinned root that can be parsed, by its name in the manifest."""
     found = {}
     for root in (manifest or load_manifest()).roots:
         if read := readable([root.der()]):
@@ -36,7 +36,7 @@ def certifi_roots() -> Mapping[str, bytes]:
 
 @cache
 def system_roots() -> Mapping[str, bytes] | None:
-    """This machine's trust store (p11-kit's, or else ca-certificates' bundle): DER by SHA-256; None where there is none."""
+    """This machine's trust store (p11-kit's, else the bundle of ca-certificates): DER by SHA-256; None without one."""
     data = _p11_kit() or next((bundle.read_bytes() for bundle in BUNDLES if bundle.is_file()), None)
     return _by_digest(data) if data else None
 
@@ -62,7 +62,7 @@ END = "-----END CERTIFICATE-----"
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """Which stores hold a root. ``manifest`` is its name there, ``system`` is None where the machine has no store."""
+    """The stores that hold a root. ``manifest`` is its name there; ``system`` is None where the machine has no store."""
 
     embedded: bool
     manifest: str | None
@@ -79,7 +79,7 @@ class Whereabouts:
 
 
 def whereabouts(root: Certificate, embedded: Sequence[Certificate]) -> Whereabouts:
-    """Look the root up by its fingerprint."""
+    """The stores that hold a root, which is found by its fingerprint."""
     names = {certificate.fingerprint: name for name, certificate in pinned().items()}
     system = system_roots()
     return Whereabouts(
@@ -92,7 +92,7 @@ def whereabouts(root: Certificate, embedded: Sequence[Certificate]) -> Whereabou
 
 @dataclass(frozen=True)
 class Check:
-    """One pinned root against the world. ``problems`` is empty where all is well; ``notes`` are no problems."""
+    """One pinned root, compared with other stores. ``notes`` are not problems."""
 
     name: str
     days_left: int
@@ -101,7 +101,7 @@ class Check:
 
 
 def check(manifest: Manifest, at: dt.datetime, warn_days: int) -> list[Check]:
-    """Compare each pinned root with its file, certifi and the system's store. A changed file is a problem, not an error."""
+    """Each pinned root, compared with its file, certifi and the system's store. A changed file is a problem."""
     found = []
     for root in manifest.roots:
         problems, notes = [], []
@@ -115,7 +115,7 @@ def check(manifest: Manifest, at: dt.datetime, warn_days: int) -> list[Check]:
         elif days < warn_days:
             problems.append(f"expires in {days} days")
         if root.sha256 not in certifi_roots():
-            problems.append("not in certifi: withdrawn, or certifi is old")
+            problems.append("not in certifi: the root was withdrawn, or certifi is old")
         system = system_roots()
         if system is None:
             notes.append("this machine has no trust store to compare with")
@@ -126,7 +126,7 @@ def check(manifest: Manifest, at: dt.datetime, warn_days: int) -> list[Check]:
 
 
 def missing_amazon_roots(manifest: Manifest) -> list[Certificate]:
-    """Amazon's roots that certifi has and the manifest has not."""
+    """Amazon's roots that certifi has and the manifest lacks."""
     known = {root.sha256 for root in manifest.roots}
     others = readable(der for digest, der in certifi_roots().items() if digest not in known)
     return [root for root in others if root.subject.find("O=Amazon") >= 0 or "Starfield Services" in root.subject]

@@ -78,22 +78,22 @@ def test_a_device_that_keeps_them_all_passes_with_a_word_on_each() -> None:
     verdict = long.all_requirements(life())
     assert verdict.result is Result.PASS, verdict.evidence
     assert verdict.evidence.count("; ") == 7
-    assert "publish retry: again after 10.0 s" in verdict.evidence
+    assert "publish retry: resent after 10.0 s" in verdict.evidence
 
 
 @pytest.mark.parametrize(
     ("timeline", "words"),
     [
-        (life("no second Subscribe"), "subscribe retry: SUBSCRIBE 1 to t never came again"),
-        (life("no second Publish"), "publish retry: PUBLISH 2 to t, QoS 1, 1 bytes never came again"),
-        (life(retry=20), "publish retry: again after 20.0 s"),
+        (life("no second Subscribe"), "subscribe retry: SUBSCRIBE 1 to t was never resent"),
+        (life("no second Publish"), "publish retry: PUBLISH 2 to t, QoS 1, 1 bytes was never resent"),
+        (life(retry=20), "publish retry: resent after 20.0 s"),
         (life(f"no PUBACK of {long.LARGE_MESSAGE}"), "PUBACK of a large payload: no PUBACK"),
         (life(f"no PUBACK of {MESSAGE}"), "persistent session: no PUBACK"),
-        (life("subscribes again"), "persistent session: it subscribed again, though session-present was 1"),
-        (life("silent"), "keep-alive: not a word"),
-        (life("stays away"), "intermittent connectivity: came back 2 times"),
+        (life("subscribes again"), "persistent session: the device subscribed again, though session-present was 1"),
+        (life("silent"), "keep-alive: the device sent nothing"),
+        (life("stays away"), "intermittent connectivity: reconnected 2 times"),
         (life(waits=CONSTANT), "reconnect backoff: constant"),
-        (life("lost for good"), "long disconnect: came back 0 times"),
+        (life("lost for good"), "long disconnect: reconnected 0 times"),
         (Timeline(lambda: 0.0), "no connection"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -103,4 +103,4 @@ def test_a_devices_certificate_is_no_ca(aws: IoTClient, ca: Path, tmp_path: Path
     device.save(tmp_path / "device")
     error = run("register-ca", tmp_path / "device" / "device.crt", "--sni-only").exception
     assert isinstance(error, RootletError)
-    assert "is no CA certificate" in error.what
+    assert "is not a CA certificate" in error.what

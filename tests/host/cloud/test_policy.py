@@ -113,7 +113,7 @@ def test_a_service_that_no_device_has_is_refused_by_its_name(run: Run, service: 
     ("customers", "about"),
     [
         ({"Ac*me": "acme"}, "cannot stand in a policy"),
-        ({"Acme": "ac/me"}, "no application"),
+        ({"Acme": "ac/me"}, "not an application"),
         ({"Acme": "a", "Globex": "a"}, "same application"),
         ({f"Customer {number}": f"c{number}" for number in range(9)}, "characters"),
     ],
@@ -135,19 +135,19 @@ def test_render_asks_aws_for_region_and_account(run: Run, aws: IoTClient) -> Non
     ("statement", "level", "about"),
     [
         ({"Action": "iot:*"}, "error", "wildcard"),
-        ({"Resource": "*"}, "error", "everything"),
+        ({"Resource": "*"}, "error", "matches everything"),
         ({"Resource": f"{PREFIX}:topic/dt/*"}, "error", "other devices"),
         ({"Resource": f"{PREFIX}:topic/dt/{THING}/*"}, "warning", "more topics"),
         ({"Resource": f"{PREFIX}:topic/alarm"}, "warning", "same for every device"),
-        ({"Resource": f"{PREFIX}:topicfilter/{THING}"}, "error", "never asked about"),
-        ({"Resource": f"{PREFIX}:topic/{THING}/#"}, "error", "no wildcards"),
+        ({"Resource": f"{PREFIX}:topicfilter/{THING}"}, "error", "never applies to"),
+        ({"Resource": f"{PREFIX}:topic/{THING}/#"}, "error", "not wildcards"),
         ({"Resource": f"arn:aws:iot:*:*:topic/{THING}"}, "warning", "any region"),
         ({"Resource": f"{PREFIX}:topic/${{iot:Connection.Thing.Name}}"}, "error", "no variable"),
         ({"Condition": {"StringEquals": {"iot:Certificate.Issuer.Organisation": "x"}}}, "error", "no variable"),
         ({"Action": "iot:Connect", "Resource": f"{PREFIX}:client/${{iot:ClientId}}"}, "error", "any client"),
         ({"Action": "iot:Subscribe", "Resource": f"{PREFIX}:topicfilter/{THING}/#"}, "warning", "many topics"),
-        ({"Action": "iot:DeleteThing", "Resource": f"{PREFIX}:thing/{THING}"}, "warning", "nothing that a device does"),
-        ({"Resource": "topic/x"}, "error", "no ARN"),
+        ({"Action": "iot:DeleteThing", "Resource": f"{PREFIX}:thing/{THING}"}, "warning", "a device does not use"),
+        ({"Resource": "topic/x"}, "error", "not an ARN"),
     ],
 )
 def test_what_is_too_wide_or_cannot_work_is_found(statement: dict[str, Any], level: str, about: str) -> None:
@@ -252,7 +252,7 @@ def test_simulate_asks_aws_for_policies_thing_and_groups(
 @pytest.mark.parametrize(
     ("arguments", "about"),
     [
-        (("fly", "x"), "no action"),
+        (("fly", "x"), "not an action"),
         (("publish", "x", "--thing", "y"), "go with --policy-file"),
         (("publish", "x", "--policy-file", "nowhere.json"), "policy not found"),
         (("publish", "x", "--attribute", "y"), "--attribute y: not NAME=VALUE"),

@@ -81,12 +81,12 @@ def test_a_count_and_a_pattern_do_without_a_file(run: Run, tmp_path: Path, autho
 def test_every_bad_cell_is_named_by_row_and_column_and_nothing_is_entered(run: Run, tmp_path: Path) -> None:
     text = "thing,serial,line\ngood,S1,a\nbad name,S2,b\ngood,S1,c d\n\nlast,S*,e\nx,1,2,3\n"
     what = refusal(tmp_path, text)
-    assert what.splitlines()[0].endswith("6 cells cannot be used")
+    assert what.splitlines()[0].endswith("6 cells are not valid")
     for part in (
-        "row 3, column thing: 'bad name' is no thing name",
-        "row 4, column serial: S1 stands in row 2 already",
-        "row 4, column thing: good stands in row 2 already",
-        "row 4, column line: 'c d' is no attribute's value",
+        "row 3, column thing: 'bad name' is not a thing name",
+        "row 4, column serial: S1 is already in row 2",
+        "row 4, column thing: good is already in row 2",
+        "row 4, column line: 'c d' is not an attribute's value",
         "row 6, column serial:",
         "row 7, column 4: the header has no such column",
     ):
@@ -99,14 +99,14 @@ def test_every_bad_cell_is_named_by_row_and_column_and_nothing_is_entered(run: R
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "row 1 names no column thing or serial"),
-        ("name\nx\n", "row 1 names no column thing or serial"),
-        ("thing\n", "names no thing"),
+        ("", "row 1 has no column thing or serial"),
+        ("name\nx\n", "row 1 has no column thing or serial"),
+        ("thing\n", "has no rows"),
         ("thing,a,b,c,d\nx,1,2,3,4\n", "4 attributes"),
-        ("thing,a,a\nx,1,2\n", "row 1, column a: it comes twice"),
+        ("thing,a,a\nx,1,2\n", "row 1, column a: it occurs twice"),
         ("thing,,b\nx,1,2\n", "row 1, column 2: it has no name"),
-        ("thing,board\nx,esp32_generic\ny,esp32_generic_s3\n", "row 3, column board: esp32_generic_s3, but row 2 says"),
-        ('thing\n"x\n', "is no CSV file"),
+        ("thing,board\nx,esp32_generic\ny,esp32_generic_s3\n", "row 3, column board: esp32_generic_s3, but row 2 has"),
+        ('thing\n"x\n', "is not a CSV file"),
     ],
 )
 def test_a_file_that_is_no_batch_is_refused_with_the_place(tmp_path: Path, text: str, told: str) -> None:

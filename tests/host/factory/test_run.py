@@ -203,7 +203,7 @@ def test_the_station_refuses_what_is_not_set_up(
     Authority.create(other, PASSPHRASE.encode(), name="Other CA", subject=Subject())
     monkeypatch.setenv("ROOTLET_CA_PASSPHRASE", PASSPHRASE)
     for arguments, told in (
-        (["monday"], "which ports?"),
+        (["monday"], "no port is given"),
         (["tuesday", "--all-ports"], "there is no batch tuesday"),
         (["monday", "--all-ports", "--ca", str(other)], "is not the one this batch was opened with"),
         (["monday", "--all-ports", "--image", str(tmp_path / "golden.bin")], "holds no MicroPython"),

@@ -72,7 +72,7 @@ def test_an_identity_comes_back_as_it_was_saved(authority: Authority, tmp_path: 
 def test_an_identity_is_never_written_over_another(authority: Authority, tmp_path: Path) -> None:
     first = authority.issue("sensor-1")
     first.save(tmp_path / "sensor-1")
-    with pytest.raises(BadInput, match="exists already"):
+    with pytest.raises(BadInput, match="already exists"):
         authority.issue("sensor-1").save(tmp_path / "sensor-1")
     assert DeviceIdentity.load(tmp_path / "sensor-1").certificate == first.certificate
 
@@ -143,7 +143,7 @@ def test_an_intermediates_devices_carry_the_chain_up_to_the_root(
 def test_an_existing_ca_is_left_alone(rootlet: Rootlet, authority: Authority, passphrase: str) -> None:
     before = (authority.directory / "ca.key").read_bytes()
     refused = rootlet("ca", "create", authority.directory)
-    assert refused.code == 2 and "exists already" in refused.err
+    assert refused.code == 2 and "already exists" in refused.err
     assert (authority.directory / "ca.key").read_bytes() == before
 
 
@@ -181,7 +181,7 @@ def test_a_devices_certificate_is_no_ca(rootlet: Rootlet, authority: Authority, 
     (tmp_path / "sensor-1/device.crt").rename(tmp_path / "sensor-1/ca.crt")
     (tmp_path / "sensor-1/device.key").rename(tmp_path / "sensor-1/ca.key")
     refused = rootlet("device", "issue", "sensor-2", "--ca", tmp_path / "sensor-1", "--output", tmp_path)
-    assert refused.code == 2 and "is no CA" in refused.err
+    assert refused.code == 2 and "is not a CA" in refused.err
 
 
 def test_prove_possession_writes_what_aws_asks_for(
@@ -194,7 +194,7 @@ def test_prove_possession_writes_what_aws_asks_for(
     certificate.verify_directly_issued_by(authority.certificate)
     assert certificate.subject.rfc4514_string() == f"CN={'66' * 32}"
     refused = rootlet("ca", "prove-possession", "67" * 32, "--ca", authority.directory, "-o", target)
-    assert refused.code == 2 and "exists already" in refused.err
+    assert refused.code == 2 and "already exists" in refused.err
     assert x509.load_pem_x509_certificate(target.read_bytes()) == certificate
 
 

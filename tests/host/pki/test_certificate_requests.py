@@ -99,7 +99,7 @@ def test_the_thing_is_the_common_name_or_is_named() -> None:
         (make(SENSOR), "sensor-2", "is for 'sensor-1'"),
         (make(), None, "no common name"),
         (make(SENSOR, (NameOID.COMMON_NAME, "sensor-2")), None, "several common names"),
-        (make((NameOID.COMMON_NAME, "not a thing")), None, "no thing name"),
+        (make((NameOID.COMMON_NAME, "not a thing")), None, "not a thing name"),
     ):
         with pytest.raises(BadInput, match=problem):
             csr.check(request, thing)
@@ -114,5 +114,5 @@ def test_a_key_that_cannot_be_used_is_refused() -> None:
 
 def test_what_is_no_request_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.csr").write_bytes(b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n")
-    with pytest.raises(BadInput, match=r"x\.csr is no certificate signing request"):
+    with pytest.raises(BadInput, match=r"x\.csr is not a certificate signing request"):
         csr.read(tmp_path / "x.csr")

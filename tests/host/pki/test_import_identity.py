@@ -47,7 +47,7 @@ def test_certificate_key_and_issuer_come_out_as_they_went_in(
     assert loaded.certificate == identity.certificate and loaded.key_der() == identity.key_der()
     assert loaded.issuers == identity.issuers
     refused = rootlet("device", "import", tmp_path / "dump.bin", "--output", tmp_path)
-    assert refused.code == 2 and "exists already" in refused.err
+    assert refused.code == 2 and "already exists" in refused.err
 
 
 def test_a_key_that_the_chip_alone_can_use_stays_there(

@@ -85,7 +85,7 @@ def test_an_interrupted_run_is_resumed_by_the_same_command(
     deadline = time.monotonic() + 20
     while True:  # orphans of a killed run finish their part or end; until then they keep others out
         resumed = subprocess.run([*command, "--json"], env=environment, capture_output=True, check=False)
-        if b"another run is at work" not in resumed.stderr or time.monotonic() > deadline:
+        if b"another run is issuing" not in resumed.stderr or time.monotonic() > deadline:
             break
     assert resumed.returncode == 0, resumed.stderr
     assert len({identity.thing for identity in batch.read(tmp_path / "b")}) == 10_000
@@ -104,7 +104,7 @@ def test_another_order_is_not_mixed_in(made: Path, authority: Authority) -> None
 
 def test_two_runs_do_not_work_on_one_batch(made: Path, authority: Authority) -> None:
     order = BatchRequest(ENTRIES, Subject(organization="Example", organizational_unit="Batch 7"))
-    with batch._alone(made), pytest.raises(BadInput, match="another run is at work"):
+    with batch._alone(made), pytest.raises(BadInput, match="another run is issuing"):
         batch.issue(authority, made, order)
 
 
@@ -142,7 +142,7 @@ def test_names_and_serials_come_from_a_csv_file(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("sensor-1\nsensor 2\n", "line 2: 'sensor 2' is no thing name"),
+        ("sensor-1\nsensor 2\n", "line 2: 'sensor 2' is not a thing name"),
         ("sensor-1,SN1\n", "begin with the line"),
         ("thing,colour\nsensor-1,red\n", "unknown column 'colour'"),
         ("a\nb\na\n", "a is named twice"),

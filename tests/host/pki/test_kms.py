@@ -1,4 +1,4 @@
-"""A CA whose key is in AWS KMS: the sandbox's here. It signs there and never leaves."""
+"""A CA whose key is in AWS KMS: the sandbox's here. It signs there and cannot be exported."""
 
 import subprocess
 from collections.abc import Callable

@@ -262,7 +262,7 @@ def test_a_template_that_cannot_be_applied_leaves_the_certificate_pending_and_sa
         assert not client.is_on()
     found = aws.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
     assert found["status"] == "PENDING_ACTIVATION"
-    assert "the certificate has nothing for AWS::IoT::Certificate::Organization" in sandbox.log()
+    assert "the certificate has no value for AWS::IoT::Certificate::Organization" in sandbox.log()
     aws.delete_certificate(certificateId=identity.certificate_id)  # other tests look at all that wait
     whole = ca.issue("organized", subject=Subject(organization="Acme"))
     with MqttClient(sandbox, whole, tmp_path) as client:

@@ -46,7 +46,7 @@ def test_a_sound_chain_is_shown_link_by_link_and_exits_0(look: Look) -> None:
         ("missing_intermediate", "missing: CN=Test Intermediate"),
         ("wrong_order", "reordered: sent out of order"),
         ("other_key_in_intermediate", "broken: server names Test Intermediate as its issuer, but its AKI is"),
-        ("self_signed", "signed itself"),
+        ("self_signed", "is self-signed"),
         ("sha1_signature", "is signed with sha1"),
         ("path_length_exceeded", "allows a path of 0 CAs"),
         ("twenty_certificates", "longer than the 10 certificates"),
@@ -189,17 +189,17 @@ def refuse(*arguments: str) -> RootletError:
     ("arguments", "words"),
     [
         ([], "no server, file, image or board is named"),
-        (["host:99999"], "is no port"),
-        (["two words"], "is no HOST"),
+        (["host:99999"], "is not a port"),
+        (["two words"], "is not HOST"),
         (["no-such.pem"], "no such file"),
         (["host", "--at", "soon"], "not a date"),
         (["host", "--root", "amazon-root-ca-9"], "neither a pinned root nor a file"),
-        (["host", "--ciphers", "NONSENSE"], "OpenSSL knows no cipher"),
+        (["host", "--ciphers", "NONSENSE"], "OpenSSL has none of the ciphers"),
         (["host", "--cert", "x"], "go together"),
-        (["a..b"], "is no host name"),
-        (["a" * 70 + ".example"], "is no host name"),
-        (["localhost", "--address", "a..b"], "is no host name"),
-        *((["localhost", "--timeout", seconds], "is no time to wait") for seconds in ("0", "-1", "nan", "1e99")),
+        (["a..b"], "is not a host name"),
+        (["a" * 70 + ".example"], "is not a host name"),
+        (["localhost", "--address", "a..b"], "is not a host name"),
+        *((["localhost", "--timeout", seconds], "is not possible") for seconds in ("0", "-1", "nan", "1e99")),
         (["host", "--aws"], "--aws and a host exclude each other"),
         (["host", "--root", "amazon-root-ca-3", "--algorithm", "rsa"], "offers no such suite"),
     ],
@@ -218,13 +218,13 @@ def test_an_encrypted_key_is_refused_and_not_asked_for(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(signed.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
     error = refuse("localhost", "--cert", str(tmp_path / "crt"), "--key", str(tmp_path / "key"))
     assert isinstance(error, BadInput)
-    assert "not encrypted" in error.hint
+    assert "unencrypted" in error.hint
 
 
 def test_a_certificate_that_cannot_be_read_hides_no_other_and_makes_the_verdict_a_refusal(look: Look) -> None:
     result = look(odd_chains.superfluous_with_an_extension_twice())
     assert result.exit_code == 1, result.output
-    assert "1 certificates cannot be read" in result.output
+    assert "1 certificates are not valid X.509" in result.output
     assert "Test Intermediate" in result.output
 
 
@@ -237,7 +237,7 @@ def test_a_host_without_an_address_and_a_closed_port_are_told_apart() -> None:
     assert "has no address" in refuse("no-such-host.invalid").what
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert "does not let us connect" in refuse(f"127.0.0.1:{port}").what
+    assert "does not accept the connection" in refuse(f"127.0.0.1:{port}").what
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_server_that_closes_in_the_middle_of_its_certificates_is_told(tmp_path
                 connection.sendall(b"\x16\x03\x03\x10\x00\x02" + case.sent[0].public_bytes(Encoding.DER)[:100])
 
         threading.Thread(target=serve, daemon=True).start()
-        assert "showed no certificate" in refuse(f"127.0.0.1:{listener.getsockname()[1]}").what
+        assert "sent no certificate" in refuse(f"127.0.0.1:{listener.getsockname()[1]}").what
 
 
 def test_amazon_root_ca_3_has_the_key_identifier_that_aws_chains_point_at() -> None:
@@ -302,7 +302,7 @@ def test_the_command_itself_exits_with_what_it_found(tmp_path: Path) -> None:
 def test_a_way_up_that_the_device_does_not_take_is_named(look: Look) -> None:
     result = look(odd_chains.cross_signed_wrong_one_first())
     assert result.exit_code == 1
-    assert "a way up is there (server → Test Intermediate → Test Root), but the device does not take it" in result.output
+    assert "a path exists (server → Test Intermediate → Test Root), but the device does not use it" in result.output
     assert "a way up is there" not in look("missing_intermediate").output
 
 

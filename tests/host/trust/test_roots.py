@@ -65,7 +65,7 @@ def test_a_root_that_differs_from_its_pin_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
     shutil.copytree(resources.CERTS, tmp_path, dirs_exist_ok=True)
     (tmp_path / "amazon-root-ca-1.pem").write_text("nothing")
-    with pytest.raises(RootletError, match="no PEM certificate"):
+    with pytest.raises(RootletError, match="not a PEM certificate"):
         load_manifest(tmp_path).roots[0].der()
 
 

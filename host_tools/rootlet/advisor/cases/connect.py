@@ -1,4 +1,4 @@
-"""Device Advisor's cases of CONNECT and of coming back: how long a device waits, and how its waits grow."""
+"""Device Advisor's cases of CONNECT and reconnecting: how long a device waits, and how its waits grow."""
 
 import itertools
 
@@ -10,12 +10,12 @@ from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
 
 SILENCE = 5
-"""Seconds for which the server leaves a CONNECT without its CONNACK before it hangs up."""
+"""Seconds without a CONNACK after which the server disconnects."""
 ROUND = 5
 LEAST = 1
-"""Seconds that a device must wait at least after a connection that had succeeded."""
+"""The shortest wait, in seconds, after a connection that had succeeded."""
 SHORT_BY = 0.05
-"""Seconds that a wait may seem shorter than it was."""
+"""The measurement's tolerance for a wait, in seconds."""
 
 NO_CONNACK = Behaviour(withhold=frozenset({Connect}))
 
@@ -32,19 +32,19 @@ def sends_connect(timeline: Timeline) -> CaseVerdict:
 
 
 def backs_off(needed: int, *, jitter: bool) -> Grade:
-    """Constant and linear waits fail. Strictly exponential ones warn where jitter is wanted; so does what never grows."""
+    """Constant and linear waits fail. Exponential waits warn where jitter is required, and so do waits that never grow."""
 
     def grade(timeline: Timeline) -> CaseVerdict:
         attempts, found = timeline.attempts(), rounds(timeline)
         if len(attempts) < needed:
-            return failed(f"{len(attempts)} connections, {needed} are needed; waits {_shown(found)}")
+            return failed(f"{len(attempts)} connections, and {needed} are needed; waits {_shown(found)}")
         return judge_backoff(found, grading.noise(timeline), jitter=jitter)
 
     return grade
 
 
 def judge_backoff(found: list[list[float]], noise: float, *, jitter: bool) -> CaseVerdict:
-    """The verdict on rounds of waits; fewer than seven in all leave too much to a jittered device's luck."""
+    """The verdict on rounds of waits. Fewer than seven waits in all do not show whether jittered ones grow."""
     kind = grading.classify(found, noise)
     evidence = f"{kind}: waits {_shown(found)}"
     match kind:
@@ -59,7 +59,7 @@ def judge_backoff(found: list[list[float]], noise: float, *, jitter: bool) -> Ca
 
 
 def rounds(timeline: Timeline) -> list[list[float]]:
-    """The waits, cut where the server accepted a connection and meant it."""
+    """The waits in rounds, which end where the server accepted a connection."""
     found: list[list[float]] = [[]]
     cuts = {event.connection for event in timeline.of("note") if event.text == ACCEPTED}
     attempts = timeline.attempts()
@@ -77,9 +77,9 @@ ACCEPTED = "CONNACK: this one is allowed"
 def waits_a_second(timeline: Timeline) -> CaseVerdict:
     found = grading.waits(timeline)
     if not found:
-        return failed("it never reconnected" if timeline.attempts() else "it never connected")
+        return failed("the device never reconnected" if timeline.attempts() else "the device never connected")
     evidence = f"waits {grading.show(found)}"
-    return passed(evidence) if min(found) >= LEAST - SHORT_BY else failed(evidence + f"; at least {LEAST} s are asked for")
+    return passed(evidence) if min(found) >= LEAST - SHORT_BY else failed(evidence + f"; at least {LEAST} s are required")
 
 
 def _shown(found: list[list[float]]) -> str:
@@ -88,7 +88,7 @@ def _shown(found: list[list[float]]) -> str:
 
 @case("MQTT_Connect", "Sends CONNECT", sends_connect, 8, starred=True)
 async def connect(stage: Stage) -> None:
-    """The server is as it should be. The device must send a CONNECT that is right."""
+    """The server behaves correctly. The device must send a valid CONNECT."""
     await stage.connection()
 
 
@@ -127,7 +127,7 @@ async def connect_exponential_backoff_retries(stage: Stage) -> None:
 @case("MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect", "Backoff when the server disconnects",
       backs_off(8, jitter=False), 12, timed=True)  # fmt: skip
 async def reconnect_backoff_on_server_disconnect(stage: Stage) -> None:
-    """The server hangs up two seconds after CONNACK, seven times. The device's waits must grow."""
+    """The server disconnects two seconds after CONNACK, seven times. The device's waits must grow."""
     for _ in range(7):
         client = await stage.connection()
         await client.ended(2)
@@ -137,7 +137,7 @@ async def reconnect_backoff_on_server_disconnect(stage: Stage) -> None:
 
 @case("MQTT_Reconnect_Wait_After_Success", "Waits a second before it reconnects", waits_a_second, 13, timed=True)
 async def reconnect_wait_after_success(stage: Stage) -> None:
-    """The server hangs up on a connection that had worked for 40 seconds. The device must wait a second at least."""
+    """The server disconnects after 40 seconds. The device must wait at least one second before it reconnects."""
     for _ in range(2):
         client = await stage.connection()
         await client.ended(40)
@@ -148,7 +148,7 @@ async def reconnect_wait_after_success(stage: Stage) -> None:
 @case("MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection", "Backoff on an unstable connection",
       backs_off(8, jitter=False), 14, timed=True)  # fmt: skip
 async def reconnect_backoff_on_unstable_connection(stage: Stage) -> None:
-    """The connection breaks right after CONNACK, seven times. The device's waits must grow: CONNACK is no success."""
+    """The connection breaks right after CONNACK, seven times. CONNACK alone is not success: the device's waits must grow."""
     for _ in range(7):
         client = await stage.connection()
         await client.reset()
@@ -156,7 +156,7 @@ async def reconnect_backoff_on_unstable_connection(stage: Stage) -> None:
 
 
 async def leave_waiting(stage: Stage, times: int) -> None:
-    """That many CONNECTs without an answer; the server hangs up where the device does not."""
+    """Leave that many CONNECTs without an answer; the server disconnects where the device does not."""
     for _ in range(times):
         client = await stage.connection(NO_CONNACK)
         await client.ended(SILENCE)

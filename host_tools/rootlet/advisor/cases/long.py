@@ -17,7 +17,7 @@ LARGE = 8192
 """Bytes of the large payload."""
 DROPS, REFUSALS, AWAY = 3, 8, 600
 LARGE_MESSAGE = MESSAGE + 1
-KEEP_ALIVE_IDLE = "nothing is sent: the keep-alive"
+KEEP_ALIVE_IDLE = "keep-alive without traffic"
 INTERMITTENT = "intermittent connectivity"
 BACKOFF = "reconnect backoff"
 LONG_DISCONNECT = "long disconnect"
@@ -51,9 +51,9 @@ def _retried(timeline: Timeline, kind: type[Packet]) -> CaseVerdict:
     first = numbered[0]
     again = [e for e in numbered[1:] if identifier(e) == identifier(first) and e.connection == first.connection]
     if not again:
-        return failed(f"{describe(first)} never came again")
+        return failed(f"{describe(first)} was never resent")
     waited = again[0].at - first.at
-    return _judged(waited <= RETRY_WITHIN, f"again after {waited:.1f} s")
+    return _judged(waited <= RETRY_WITHIN, f"resent after {waited:.1f} s")
 
 
 def _acknowledged(timeline: Timeline, number: int) -> CaseVerdict:
@@ -64,34 +64,36 @@ def _acknowledged(timeline: Timeline, number: int) -> CaseVerdict:
 def _session_kept(timeline: Timeline) -> CaseVerdict:
     stored = [event for event in timeline.sent(Publish) if identifier(event) == MESSAGE]
     if not stored:
-        return failed("it never came so far")
+        return failed("the run ended before this step")
     if timeline.received(Subscribe, stored[0].connection):
-        return failed("it subscribed again, though session-present was 1")
+        return failed("the device subscribed again, though session-present was 1")
     return _acknowledged(timeline, MESSAGE)
 
 
 def _pinged(timeline: Timeline) -> CaseVerdict:
     idle = _mark(timeline, KEEP_ALIVE_IDLE)
     if idle is None:
-        return failed("it never came so far")
+        return failed("the run ended before this step")
     kept = [e for e in (*timeline.received(Pingreq), *timeline.received(Publish)) if e.at > idle.at]
-    return _judged(bool(kept), f"{describe(kept[0])} after {kept[0].at - idle.at:.0f} s" if kept else "not a word")
+    return _judged(
+        bool(kept), f"{describe(kept[0])} after {kept[0].at - idle.at:.0f} s" if kept else "the device sent nothing"
+    )
 
 
 def _came_back(timeline: Timeline, mark: str, times: int) -> CaseVerdict:
     began = _mark(timeline, mark)
     if began is None:
-        return failed("it never came so far")
+        return failed("the run ended before this step")
     ends = [event.at for event in timeline.of("note") if event.at > began.at]
     until = ends[0] if ends else float("inf")
     back = [event for event in timeline.received(Connect) if began.at < event.at < until]
-    return _judged(len(back) >= times, f"came back {len(back)} times")
+    return _judged(len(back) >= times, f"reconnected {len(back)} times")
 
 
 def _backed_off(timeline: Timeline) -> CaseVerdict:
     began = _mark(timeline, BACKOFF)
     if began is None:
-        return failed("it never came so far")
+        return failed("the run ended before this step")
     attempts = [attempt for attempt in timeline.attempts() if attempt.began >= began.at]
     refused = attempts[:REFUSALS]
     waits = [after.began - before.ended for before, after in itertools.pairwise(refused) if before.ended is not None]

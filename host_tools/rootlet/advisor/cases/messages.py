@@ -9,9 +9,9 @@ from rootlet.advisor.timeline import Event, Timeline
 MESSAGE = 77
 """The packet identifier of the server's message."""
 SHOWN = 3
-"""Topic filters that the evidence names."""
+"""The number of topic filters in an evidence text."""
 WITHIN = 90
-"""Seconds that a retry may take."""
+"""The longest time for a retry, in seconds."""
 
 
 def sends(kind: type[Packet], what: str) -> Grade:
@@ -42,31 +42,31 @@ def describe(event: Event) -> str:
 
 
 def retries(kind: type[Publish] | type[Subscribe], within: float = WITHIN) -> Grade:
-    """The same packet again: same identifier, same connection."""
+    """The verdict on resending a packet with the same identifier, on the same connection."""
 
     def grade(timeline: Timeline) -> CaseVerdict:
         numbered = [event for event in timeline.received(kind) if identifier(event)]
         if not numbered:
             name = kind.__name__.upper()
             if kind is Publish and timeline.received(kind):
-                return not_run("it publishes with QoS 0 only, which has no acknowledgement")
+                return not_run("the device publishes with QoS 0 only, which has no acknowledgement")
             return failed(f"no {name}" if timeline.received(Connect) else why_no_connect(timeline))
         first = numbered[0]
         again = [event for event in numbered[1:] if event.connection == first.connection and _same(first, event)]
         what = describe(first)
         if again and again[0].at - first.at <= within:
-            evidence = f"{what}; again after {again[0].at - first.at:.1f} s with the same identifier"
+            evidence = f"{what}; resent after {again[0].at - first.at:.1f} s with the same identifier"
             packet = again[0].packet
             if isinstance(packet, Publish) and not packet.duplicate:
                 return warned(evidence + ", but without DUP (MQTT 3.1.1 §3.3.1.1)")
             return passed(evidence)
         if again:
-            return failed(f"{what}; again only after {again[0].at - first.at:.1f} s")
+            return failed(f"{what}; resent only after {again[0].at - first.at:.1f} s")
         elsewhere = [event for event in numbered[1:] if content(event) == content(first)]
         if elsewhere:
             where = "on a new connection" if elsewhere[0].connection != first.connection else "with another identifier"
             return failed(f"{what}; again {where}: {describe(elsewhere[0])}")
-        return failed(f"{what}; never again on this connection")
+        return failed(f"{what}; never resent on this connection")
 
     return grade
 
@@ -90,11 +90,13 @@ def gives_up_without_pingresp(timeline: Timeline) -> CaseVerdict:
         return failed(why_no_connect(timeline))
     keep_alive = connects[0].packet.keep_alive
     if not keep_alive:
-        return failed("its keep-alive is 0: it would never notice that the connection is dead")
+        return failed("the keep-alive is 0: the device would never detect a dead connection")
     pings = timeline.received(Pingreq)
     if not pings:
         others = len(timeline.received(Publish))
-        return not_run(f"no PINGREQ with a keep-alive of {keep_alive} s; it sent {others} PUBLISH in that time instead")
+        return not_run(
+            f"no PINGREQ with a keep-alive of {keep_alive} s; the device sent {others} PUBLISH in that time instead"
+        )
     end = [event for event in timeline.of("closed") if event.connection == pings[0].connection]
     if not end or end[0].facts["by"] != "device":
         return failed(f"PINGREQ at {pings[0].at:.1f} s got no PINGRESP, and the device kept the connection")
@@ -108,7 +110,7 @@ def keeps_session(timeline: Timeline) -> CaseVerdict:
     second = timeline.received(Connect)[1].connection
     again = timeline.received(Subscribe, second)
     if again:
-        return failed(f"session-present was 1, and it subscribed again: {describe(again[0])}")
+        return failed(f"session-present was 1, and the device subscribed again: {describe(again[0])}")
     answers = [event for event in timeline.received(Puback, second) if identifier(event) == MESSAGE]
     if not answers:
         return failed(f"the stored message (PUBLISH {MESSAGE}) got no PUBACK")
@@ -122,7 +124,7 @@ def renews_session(timeline: Timeline) -> CaseVerdict:
     second = timeline.received(Connect)[1]
     again = timeline.received(Subscribe, second.connection)
     if not again:
-        return failed("session-present was 0, and it did not subscribe again")
+        return failed("session-present was 0, and the device did not subscribe again")
     return passed(f"{describe(again[0])}, {again[0].at - second.at:.1f} s after the CONNECT that found no session")
 
 
@@ -131,32 +133,32 @@ def _no_session(timeline: Timeline) -> CaseVerdict | None:
     if not connects:
         return failed(why_no_connect(timeline))
     if not timeline.received(Subscribe):
-        return failed("it never subscribed")
+        return failed("the device never subscribed")
     if len(connects) < 2:
-        return failed("it never came back")
+        return failed("the device never reconnected")
     if any(isinstance(event.packet, Connect) and event.packet.clean_session for event in connects):
-        return failed("CONNECT asks for a clean session: the server keeps nothing for this device")
+        return failed("CONNECT requests a clean session: the server keeps nothing for this device")
     return None
 
 
 @case("MQTT_Publish", "Publishes", sends(Publish, "PUBLISH"), 15, starred=True)
 async def publish(stage: Stage) -> None:
-    """The server is as it should be. The device must publish something."""
+    """The server behaves correctly. The device must publish something."""
     client = await stage.connection()
     await client.packet(Publish, timeout=120)
 
 
-@case("MQTT_Publish_Retry_No_Puback", "Publishes again without PUBACK", retries(Publish), 16, timed=True)
+@case("MQTT_Publish_Retry_No_Puback", "Resends PUBLISH without PUBACK", retries(Publish), 16, timed=True)
 async def publish_retry_no_puback(stage: Stage) -> None:
-    """A QoS 1 PUBLISH gets no PUBACK. The same must come again, on this connection, with the same identifier."""
+    """A QoS 1 PUBLISH gets no PUBACK. The device must resend it on this connection, with the same identifier."""
     client = await stage.connection(Behaviour(withhold=frozenset({Publish})))
     first = await client.packet(Publish, lambda packet: packet.qos == 1, timeout=120)
     await client.packet(Publish, lambda packet: packet.identifier == first.identifier, timeout=WITHIN)
 
 
-@case("MQTT_Subscribe_Retry_No_Suback", "Subscribes again without SUBACK", retries(Subscribe), 17, timed=True)
+@case("MQTT_Subscribe_Retry_No_Suback", "Resends SUBSCRIBE without SUBACK", retries(Subscribe), 17, timed=True)
 async def subscribe_retry_no_suback(stage: Stage) -> None:
-    """A SUBSCRIBE gets no SUBACK. The same must come again, on this connection, with the same identifier."""
+    """A SUBSCRIBE gets no SUBACK. The device must resend it on this connection, with the same identifier."""
     client = await stage.connection(Behaviour(withhold=frozenset({Subscribe})))
     first = await client.packet(Subscribe)
     await client.packet(Subscribe, lambda packet: packet.identifier == first.identifier, timeout=WITHIN)
@@ -164,7 +166,7 @@ async def subscribe_retry_no_suback(stage: Stage) -> None:
 
 @case("MQTT_Subscribe", "Subscribes", sends(Subscribe, "SUBSCRIBE"), 18, starred=True)
 async def subscribe(stage: Stage) -> None:
-    """The server is as it should be. The device must subscribe to something."""
+    """The server behaves correctly. The device must subscribe to something."""
     client = await stage.connection()
     await client.packet(Subscribe, timeout=120)
 
@@ -180,7 +182,7 @@ async def no_ack_pingresp(stage: Stage) -> None:
 
 @case("MQTT_Persistent_Session_Happy_Case", "Persistent session", keeps_session, 20, timed=True)
 async def persistent_session_happy_case(stage: Stage) -> None:
-    """The session is there after a reconnect, with a message in it. It must be acknowledged, and no SUBSCRIBE must come."""
+    """After a reconnect the session exists, with a message. The device must acknowledge it, and must not subscribe again."""
     topic = await lose_connection(stage)
     client = await stage.connection(Behaviour(session_present=True))
     await client.send(Publish(topic, b"{}", 1, MESSAGE))
@@ -197,7 +199,7 @@ async def expired_persistent_session(stage: Stage) -> None:
 
 
 async def lose_connection(stage: Stage) -> str:
-    """Let the device connect and subscribe, then hang up; returns a topic that it subscribed to."""
+    """Let the device connect and subscribe, then disconnect it. Returns a topic that it subscribed to."""
     client = await stage.connection()
     topic = await stage.subscribed(client)
     await client.ended(2)

@@ -1,4 +1,4 @@
-"""Cases beyond Device Advisor's: what devices meet in the field, and how servers misbehave on purpose."""
+"""Rootlet's own cases: troubles that devices meet in the field, and servers that misbehave on purpose."""
 
 from rootlet.advisor.cases.connect import waits_a_second
 from rootlet.advisor.cases.messages import MESSAGE, identifier, renews_session
@@ -9,49 +9,53 @@ from rootlet.advisor.stage import Behaviour, Client, Stage, case
 from rootlet.advisor.timeline import Timeline
 
 LARGEST = 128 * 1024
-"""Bytes of payload that AWS IoT Core takes at most."""
+"""The largest payload that AWS IoT Core accepts, in bytes."""
 CLOCK_AT_POWER_ON = 946684800
 """1 January 2000: where an ESP32's clock begins."""
 SETTLED = 10
-"""Seconds after which what a device says is no echo of before."""
+"""Seconds after which a device's packets are no longer from before the trouble."""
 ELSEWHERE = "127.0.0.2"
 PROVEN = "from here on it must work again"
 
 
 def comes_back(timeline: Timeline) -> CaseVerdict:
-    """After the trouble, a connection with a CONNECT, and a message acknowledged where the case sent one."""
+    """The verdict on recovery: a new connection with CONNECT, and a PUBACK where the case sent a message."""
     marks = [event for event in timeline.of("note") if event.text == PROVEN]
     if not marks:
-        return failed("it did not come so far" if timeline.received(Connect) else why_no_connect(timeline))
+        return failed("the case ended before this step" if timeline.received(Connect) else why_no_connect(timeline))
     later = [event for event in timeline.received(Connect) if event.at >= marks[0].at]
     if not later:
-        return failed("it never came back")
+        return failed("the device never reconnected")
     messages = [event for event in timeline.sent(Publish) if event.at >= marks[0].at]
     acknowledged = [event for event in timeline.received(Puback) if event.at >= marks[0].at]
     if messages and not acknowledged:
-        return failed(f"it came back after {later[0].at - marks[0].at:.1f} s, but acknowledges nothing")
+        return failed(f"the device reconnected after {later[0].at - marks[0].at:.1f} s, but acknowledged no message")
     took = "".join(f"it {event.facts['took']}; " for event in timeline.of("note") if "took" in event.facts)
     works = ", and works" if messages else ""
-    return passed(f"{took}it came back {later[0].at - marks[0].at:.1f} s after the trouble{works}")
+    return passed(f"{took}the device reconnected {later[0].at - marks[0].at:.1f} s after the trouble{works}")
 
 
 def gives_up(timeline: Timeline) -> CaseVerdict:
     attempts = timeline.attempts()
     if not attempts:
-        return failed("it never connected")
+        return failed("the device never connected")
     ended = [event for event in timeline.of("closed") if event.connection == attempts[0].connection]
     if not ended or ended[0].facts["by"] != "device":
-        return failed("it waited for ever")
+        return failed("the device waited without end")
     waited = ended[0].at - attempts[0].began
     again = f"; tried again {attempts[1].began - ended[0].at:.1f} s later" if len(attempts) > 1 else ""
-    return passed(f"gave up after {waited:.1f} s{again}") if again else failed(f"gave up after {waited:.1f} s, for good")
+    return (
+        passed(f"gave up after {waited:.1f} s{again}")
+        if again
+        else failed(f"gave up after {waited:.1f} s, and did not try again")
+    )
 
 
 def takes_or_survives(timeline: Timeline) -> CaseVerdict:
-    """Acknowledging is best; ending the connection and coming back is something; the rest is failure."""
+    """The verdict on a large message: acknowledged passes, disconnected and back warns, the rest fails."""
     sent = timeline.sent(Publish)
     if not sent:
-        return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
+        return failed("the device never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
     size = len(getattr(sent[0].packet, "payload", b""))
     acknowledged = [event for event in timeline.received(Puback) if identifier(event) == MESSAGE]
     if acknowledged:
@@ -60,44 +64,44 @@ def takes_or_survives(timeline: Timeline) -> CaseVerdict:
     back = [event for event in timeline.received(Connect) if event.at > sent[0].at]
     if ended and back:
         return warned(
-            f"PUBLISH of {size} bytes: ended the connection, and came back after {back[0].at - ended[0].at:.1f} s; "
+            f"PUBLISH of {size} bytes: ended the connection, and reconnected after {back[0].at - ended[0].at:.1f} s; "
             "a persistent session would deliver the message again, and again"
         )
-    return failed(f"PUBLISH of {size} bytes: " + ("ended the connection for good" if ended else "no answer"))
+    return failed(f"PUBLISH of {size} bytes: " + ("ended the connection, and did not reconnect" if ended else "no answer"))
 
 
 def keeps_working_meanwhile(timeline: Timeline) -> CaseVerdict:
     began = next((event for event in timeline.sent(Publish)), None)
     if began is None:
-        return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
+        return failed("the device never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
     meanwhile = [
         event
         for event in (*timeline.received(Publish), *timeline.received(Pingreq))
         if event.at > began.at + SETTLED and event.connection == began.connection
     ]
     if meanwhile:
-        return passed(f"{len(meanwhile)} packets of its own while the message dripped in, the first "
+        return passed(f"{len(meanwhile)} packets of its own while the message arrived slowly, the first "
                       f"{meanwhile[0].at - began.at:.1f} s after it began")  # fmt: skip
     ended = [event for event in timeline.of("closed") if event.facts["by"] == "device" and event.at > began.at]
     if ended and len(timeline.received(Connect)) > 1:
-        return passed(f"ended the connection after {ended[0].at - began.at:.1f} s, and came back")
-    return failed("it said nothing more while the message dripped in: the read blocks all else")
+        return passed(f"ended the connection after {ended[0].at - began.at:.1f} s, and reconnected")
+    return failed("the device sent nothing while the message arrived slowly: the read blocks everything else")
 
 
 def asks_the_time(timeline: Timeline) -> CaseVerdict:
     asked = next((event.facts["queries"] for event in timeline.of("note") if "queries" in event.facts), 0)
     if not timeline.received(Connect):
-        return failed(f"it never connected; it asked the time server {asked} times")
+        return failed(f"the device never connected; it queried the time server {asked} times")
     if not asked:
-        return failed("it connected without asking for the time: a chip would judge certificates by the year 2000")
-    return passed(f"its clock was set by the time server ({asked} queries), then it connected")
+        return failed("the device connected without querying the time: a chip would check certificates with the year 2000")
+    return passed(f"the time server set the clock ({asked} queries), then the device connected")
 
 
 def all_handshakes(timeline: Timeline) -> CaseVerdict:
     done = [(event.text, bool(event.facts.get("ok"))) for event in timeline.of("note") if "ok" in event.facts]
     missing = [text for text, ok in done if not ok]
     if missing or len(done) < 3:
-        return failed(f"refused: {', '.join(missing) or 'it did not come back'}; {why_no_connect(timeline)}")
+        return failed(f"refused: {', '.join(missing) or 'the device did not reconnect'}; {why_no_connect(timeline)}")
     return passed("trusted " + ", ".join(text for text, _ in done))
 
 
@@ -128,9 +132,9 @@ async def clock_unset(stage: Stage) -> None:
         stage.timeline.add("note", text="the time server", queries=stage.time_server.queries)
 
 
-@case("Ours_Takeover", "Another client with the same id", waits_a_second, timed=True)
+@case("Ours_Takeover", "Another client with the same client ID", waits_a_second, timed=True)
 async def takeover(stage: Stage) -> None:
-    """Somebody else takes this client id every 35 s, so that the server hangs up. The device must not retry at once."""
+    """Another client takes the client ID every 35 s, so that the server disconnects. The device must not retry at once."""
     for _ in range(4):
         client = await stage.connection()
         await client.ended(35)
@@ -141,7 +145,7 @@ async def takeover(stage: Stage) -> None:
 @case("Ours_DNS_Change", "The endpoint moves to another address", comes_back, virtual_only=True, timed=True,
       environment={"resolve_later": ELSEWHERE})  # fmt: skip
 async def dns_change(stage: Stage) -> None:
-    """The endpoint's name gets another address, and the old one is dead. The device must ask DNS again."""
+    """The endpoint's name gets another address, and the old one is dead. The device must query DNS again."""
     client = await stage.connection()
     await client.ended(2)
     await stage.endpoint.move(ELSEWHERE)
@@ -154,7 +158,7 @@ async def dns_change(stage: Stage) -> None:
     "Ours_Session_Expires_Offline", "The session expires during an outage", renews_session, timed=True, long=True, limit=4000
 )
 async def session_expires_offline(stage: Stage) -> None:
-    """The server is away for ten minutes, and the session with it. The device must come back and subscribe again."""
+    """The server is down for ten minutes and loses the session. The device must reconnect and subscribe again."""
     client = await stage.connection()
     await stage.subscribed(client)
     stage.endpoint.stop_listening()
@@ -173,22 +177,22 @@ async def payload_128_kib(stage: Stage) -> None:
 
 @case("Ours_Payload_128_KiB_And_A_Byte", "One byte more than the largest", takes_or_survives, timed=True)
 async def payload_128_kib_and_a_byte(stage: Stage) -> None:
-    """A message of 128 KiB and a byte, which no server of AWS's sends. The device must survive it."""
+    """A message of 128 KiB and a byte, which AWS never sends. The device must survive it."""
     await large_message(stage, LARGEST + 1)
 
 
-@case("Ours_Slow_Loris", "A message that drips in", keeps_working_meanwhile, timed=True)
+@case("Ours_Slow_Loris", "A message that arrives slowly", keeps_working_meanwhile, timed=True)
 async def slow_loris(stage: Stage) -> None:
-    """A message arrives at one byte in three seconds. The device must go on with everything else."""
+    """A message arrives at one byte in three seconds. The device must continue everything else."""
     client = await stage.connection()
     topic = await stage.subscribed(client)
     await client.packet(Publish, timeout=120)
     await client.send_slowly(Publish(topic, b"x" * 100, 1, MESSAGE), pause=3, count=50)
 
 
-@case("Ours_Split_Packets", "Packets split at each byte", acknowledges)
+@case("Ours_Split_Packets", "Packets split at every byte", acknowledges)
 async def split_packets(stage: Stage) -> None:
-    """Every packet of the server's arrives byte by byte, each in its own TLS record. The device must understand it all."""
+    """Every packet arrives byte by byte, each in its own TLS record. The device must understand all of them."""
     client = await stage.attempt(Behaviour(withhold=frozenset({Connect, Subscribe})))
     await client.packet(Connect)
     await client.send_slowly(Connack(), pause=0.02)
@@ -211,21 +215,21 @@ async def coalesced_packets(stage: Stage) -> None:
 
 @case("Ours_Renegotiation", "The server asks to renegotiate TLS", comes_back, timed=True)
 async def renegotiation(stage: Stage) -> None:
-    """The server sends a HelloRequest (TLS 1.2). The device may refuse or hang up, but must work afterwards."""
+    """The server sends a HelloRequest (TLS 1.2). The device may refuse or disconnect, but must work afterwards."""
     client = await stage.connection(Behaviour(tls12_only=True))
     await stage.subscribed(client)
     await client.renegotiate()
     await client.ended(10)
-    took = "renegotiated" if client.renegotiations else "hung up" if client.closed else "refused to renegotiate"
+    took = "renegotiated" if client.renegotiations else "disconnected" if client.closed else "refused to renegotiate"
     stage.timeline.add("note", client.number, "what the device did about it", took=took)
     await client.close()
     stage.note(PROVEN)
     await works(stage)
 
 
-@case("Ours_Silent_Server", "TCP, and then nothing", gives_up, timed=True)
+@case("Ours_Silent_Server", "TCP without TLS", gives_up, timed=True)
 async def silent_server(stage: Stage) -> None:
-    """The server accepts TCP and says nothing. The device must give up within two minutes, and try again."""
+    """The server accepts TCP and sends nothing. The device must give up within two minutes, and try again."""
     client = await stage.endpoint.take(Behaviour(stall=True))
     await client.ended(120)
     await stage.attempt()
@@ -233,7 +237,7 @@ async def silent_server(stage: Stage) -> None:
 
 @case("Ours_No_Connack", "CONNACK never comes", gives_up, timed=True)
 async def no_connack(stage: Stage) -> None:
-    """CONNECT gets no answer, and the server does not hang up. The device must give up within two minutes, and try again."""
+    """CONNECT gets no answer, and the connection stays open. The device must give up within two minutes, and try again."""
     client = await stage.connection(Behaviour(withhold=frozenset({Connect})))
     await client.ended(120)
     await stage.attempt()
@@ -241,7 +245,7 @@ async def no_connack(stage: Stage) -> None:
 
 @case("Ours_Malformed_Packet", "A malformed packet", comes_back, timed=True)
 async def malformed_packet(stage: Stage) -> None:
-    """The server sends a PUBLISH with QoS 3. The device must end the connection, come back, and work."""
+    """The server sends a PUBLISH with QoS 3. The device must end the connection, reconnect and work."""
     client = await stage.connection()
     await stage.subscribed(client)
     await client.send_raw(b"\x36\x05\x00\x01tab", "PUBLISH with QoS 3")
@@ -253,7 +257,7 @@ async def malformed_packet(stage: Stage) -> None:
 
 @case("Ours_Power_Cut", "Power off and on", comes_back, timed=True)
 async def power_cut(stage: Stage) -> None:
-    """The device loses its power while it is connected. It must come back and work."""
+    """The device loses its power while it is connected. It must reconnect and work."""
     client = await stage.connection()
     await client.ended(2)
     stage.note(PROVEN)
@@ -270,7 +274,7 @@ async def large_message(stage: Stage, size: int) -> None:
 
 
 async def works(stage: Stage) -> Client:
-    """The device's next connection, on which a message is sent; it waits for its PUBACK."""
+    """Send a message on the device's next connection, and wait for its PUBACK."""
     client = await stage.connection()
     topic = await stage.subscribed(client)
     await client.send(Publish(topic, b"{}", 1, MESSAGE + 1))

@@ -18,7 +18,7 @@ JOBS = re.compile(r"\$aws/things/(?P<thing>[^/]+)/jobs/(?P<what>.+)")
 JOB = "advisor-job"
 FINISHED = ("SUCCEEDED", "FAILED", "REJECTED")
 QUIET = 60
-"""Seconds without a sign of a service after which the device is taken not to use it."""
+"""Seconds without a packet of a service after which the device counts as not using it."""
 
 
 def reports_state(timeline: Timeline) -> CaseVerdict:
@@ -27,7 +27,7 @@ def reports_state(timeline: Timeline) -> CaseVerdict:
         return unused
     reports = [event for event in timeline.received(Publish) if reported(event) is not None]
     if not reports:
-        return failed("it uses the shadow, and published no state.reported")
+        return failed("the device uses the shadow, and published no state.reported")
     return passed(f"{reports[0].at:.1f} s: {_topic(reports[0])} reports {json.dumps(reported(reports[0]))[:120]}")
 
 
@@ -37,7 +37,7 @@ def follows_desired_state(timeline: Timeline) -> CaseVerdict:
         return unused
     deltas = [event for event in timeline.sent(Publish) if _topic(event).endswith("/update/delta")]
     if not deltas:
-        return failed("it never subscribed to its shadow's update/delta")
+        return failed("the device never subscribed to its shadow's update/delta")
     assert isinstance(deltas[0].packet, Publish)
     wanted = json.loads(deltas[0].packet.payload)["state"]
     after = [event for event in timeline.received(Publish) if event.at > deltas[0].at and reported(event) is not None]
@@ -45,7 +45,7 @@ def follows_desired_state(timeline: Timeline) -> CaseVerdict:
         state = reported(event) or {}
         if all(state.get(key) == value for key, value in wanted.items()):
             return passed(f"desired {json.dumps(wanted)[:80]}: reported {event.at - deltas[0].at:.1f} s later")
-    return failed(f"desired {json.dumps(wanted)[:80]} was not reported; {len(after)} reports said something else")
+    return failed(f"desired {json.dumps(wanted)[:80]} was not reported; {len(after)} reports have another state")
 
 
 def finishes_job(timeline: Timeline) -> CaseVerdict:
@@ -54,7 +54,7 @@ def finishes_job(timeline: Timeline) -> CaseVerdict:
         return unused
     statuses = [status for event in timeline.received(Publish) if (status := _job_status(event))]
     if not statuses:
-        return failed(f"it uses jobs, and published no status of {JOB}")
+        return failed(f"the device uses jobs, and published no status of {JOB}")
     shown = " → ".join(statuses)
     if statuses[-1] == "SUCCEEDED":
         return passed(shown)
@@ -62,16 +62,18 @@ def finishes_job(timeline: Timeline) -> CaseVerdict:
 
 
 def least_privilege(timeline: Timeline) -> CaseVerdict:
-    """What Device Advisor warns about: actions and resources that say more than this device needs."""
+    """The verdict on the device's policies, by Device Advisor's rules: no wildcards in actions and resources."""
     notes = [event for event in timeline.of("note") if "policy" in event.facts]
     if not notes:
-        return not_run("a device does not show its policy: give it with --policy-file")
+        return not_run("the device's policy is not known: give it with --policy-file")
     try:
         found = [finding for note in notes for finding in check("the policy", note.facts["policy"])]
     except BadInput as error:
         return failed(str(error))
     jobs = (
-        " but for the ids of its own jobs" if any("/jobs/*/" in json.dumps(note.facts["policy"]) for note in notes) else ""
+        " except for the ids of its own jobs"
+        if any("/jobs/*/" in json.dumps(note.facts["policy"]) for note in notes)
+        else ""
     )
     errors, warnings = (
         [each.what for each in found if each.wildcard and each.level == level] for level in ("error", "warning")
@@ -83,7 +85,7 @@ def least_privilege(timeline: Timeline) -> CaseVerdict:
 
 @case("Shadow_Publish_Reported_State", "Reports its state to the shadow", reports_state, 22, timed=True)
 async def shadow_publish_reported_state(stage: Stage) -> None:
-    """The server answers for the shadow. A device that uses it must report its state after connecting."""
+    """The server answers as the shadow service. A device that uses it must report its state after connecting."""
     client = await stage.connection()
     broker = Broker(client, stage.clock)
     await broker.until(lambda packet: reported_state(packet) is not None)
@@ -108,7 +110,7 @@ async def shadow_update_reported_state(stage: Stage) -> None:
 
 @case("Job_Execution", "Executes a job", finishes_job, 24, timed=True)
 async def job_execution(stage: Stage) -> None:
-    """A job is queued. A device that uses jobs must take it and say that it succeeded."""
+    """A job is queued. A device that uses jobs must execute it and report SUCCEEDED."""
     client = await stage.connection()
     broker = Broker(client, stage.clock)
     await broker.until(lambda packet: _status_of(packet) in FINISHED)
@@ -122,7 +124,7 @@ async def security_device_policies(stage: Stage) -> None:
 
 
 class Broker:
-    """Answers on the topics of shadow and jobs as AWS IoT Core does, to what the device publishes there."""
+    """Answers on the topics of shadow and jobs, as AWS IoT Core does."""
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
@@ -131,7 +133,7 @@ class Broker:
         self._identifier = 600
 
     async def until(self, done: Callable[[Packet], bool], timeout: float = QUIET) -> None:
-        """Serve until ``done`` says so of a packet, or nothing on a service's topic came for ``timeout`` seconds."""
+        """Serve until ``done`` is true of a packet, or no packet of a service came for ``timeout`` seconds."""
         deadline = self._clock.now() + timeout
         while (packet := await self._client.any_packet((Publish, Subscribe), deadline - self._clock.now())) is not None:
             if isinstance(packet, Subscribe):
@@ -213,7 +215,7 @@ def _unused(timeline: Timeline, topics: re.Pattern[str], name: str) -> CaseVerdi
 
 
 def _topics(packet: Packet) -> list[str]:
-    """The topics of shadow and jobs that a packet is about."""
+    """The topics of shadow and jobs in a packet."""
     named = [packet.topic] if isinstance(packet, Publish) else [n for n, _ in getattr(packet, "filters", ())]
     return [topic for topic in named if SHADOW.fullmatch(topic) or JOBS.fullmatch(topic)]
 
@@ -251,7 +253,7 @@ def _execution(thing: str, status: str = "QUEUED") -> dict[str, Any]:
 
 
 def _changed(state: dict[str, Any]) -> dict[str, Any]:
-    """The first reported value that can be another one, changed."""
+    """A desired state with one reported value changed."""
     for key, value in state.items():
         if isinstance(value, bool):
             return {key: not value}

@@ -1,4 +1,4 @@
-"""Device Advisor's TLS cases. Its servers show RSA certificates, and so do these."""
+"""Device Advisor's TLS cases. Its servers have RSA certificates, and so do these."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
 
 SHOWN = 4
-"""Messages that the evidence names one by one."""
+"""The most messages that the evidence lists one by one."""
 RECORD = 16384
-"""Bytes: the most that a TLS record may carry (RFC 5246 §6.2.1)."""
+"""The most bytes in a TLS record (RFC 5246 §6.2.1)."""
 
 
 def completes_handshake(timeline: Timeline) -> CaseVerdict:
@@ -22,7 +22,7 @@ def completes_handshake(timeline: Timeline) -> CaseVerdict:
     evidence = f"{facts['version']}, {facts['suite']}, certificate of {facts['certificate']}"
     hellos = timeline.of("hello")
     if hellos and not hellos[0].facts["server_name"]:
-        return warned(evidence + "; it sends no server name (SNI), which AWS IoT needs for some accounts' features")
+        return warned(evidence + "; the device sends no server name (SNI), which some features of AWS IoT need")
     return passed(evidence)
 
 
@@ -40,25 +40,25 @@ def offers_suites(timeline: Timeline) -> CaseVerdict:
     facts = timeline.of("hello")[0].facts
     names, others = facts["suites"], facts["other_suites"]
     if not names:
-        return failed(f"none of AWS IoT's suites is offered; only {', '.join(others) or 'none at all'}")
+        return failed(f"the device offers none of AWS IoT's cipher suites; only {', '.join(others) or 'none at all'}")
     evidence = f"{len(names)} of AWS IoT's {len(hello.SUITES)}: {', '.join(names)}"
-    return passed(evidence + (f"; {len(others)} that it does not take" if others else ""))
+    return passed(evidence + (f"; {len(others)} that AWS IoT does not support" if others else ""))
 
 
 def refuses(alert_wanted: bool = False) -> Grade:
-    """The device must end the connection before it says a word of MQTT."""
+    """The verdict on a wrong certificate: the device must end the connection before it sends any MQTT."""
 
     def grade(timeline: Timeline) -> CaseVerdict:
         attempts = timeline.attempts()
         if not attempts:
-            return failed("it never connected")
+            return failed("the device never connected")
         if connects := timeline.received(Connect):
-            return failed(f"it trusted this server and sent CONNECT at {connects[0].at:.1f} s")
+            return failed(f"the device trusted the server and sent CONNECT at {connects[0].at:.1f} s")
         if timeline.of("tls") and not timeline.of("alert-in"):
-            return failed("it completed the handshake with this server")
+            return failed("the device completed the handshake with the server")
         ended = attempts[0].ended
         if ended is None:
-            return failed("it neither completed nor ended the handshake")
+            return failed("the device neither completed nor ended the handshake")
         alerts = [event.text for event in timeline.of("alert-in")]
         evidence = f"closed after {ended - attempts[0].began:.1f} s, "
         if alerts:
@@ -69,10 +69,10 @@ def refuses(alert_wanted: bool = False) -> Grade:
 
 
 def acknowledges(timeline: Timeline) -> CaseVerdict:
-    """Every QoS 1 message from the server got its PUBACK."""
+    """The verdict on messages: every QoS 1 message from the server must get its PUBACK."""
     sent = timeline.sent(Publish)
     if not timeline.received(Subscribe):
-        return failed("it never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
+        return failed("the device never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
     answers = {event.packet.identifier: event.at for event in timeline.received(Puback) if isinstance(event.packet, Puback)}
     found, missing, longest = [], [], 0.0
     for event in sent:
@@ -86,7 +86,7 @@ def acknowledges(timeline: Timeline) -> CaseVerdict:
         else:
             missing.append(f"{what}: no PUBACK")
     if missing or not sent:
-        return failed(_some(missing) or "the connection ended before it could be sent a message")
+        return failed(_some(missing) or "the connection ended before a message could be sent")
     return passed("; ".join(found) if len(found) <= SHOWN else f"{len(found)} PUBLISH, each PUBACK within {longest:.1f} s")
 
 
@@ -97,7 +97,7 @@ def _some(evidence: list[str]) -> str:
 
 @case("TLS_Connect", "TLS Connect", completes_handshake, 1, starred=True)
 async def tls_connect(stage: Stage) -> None:
-    """The server is as it should be. The device must complete the handshake."""
+    """The server behaves correctly. The device must complete the handshake."""
     await stage.attempt()
 
 
@@ -106,14 +106,14 @@ async def receive_maximum_size_fragments(stage: Stage) -> None:
     """A message that fills one TLS record of 16 KiB. The device must acknowledge it."""
     client = await stage.connection()
     message = Publish(await stage.subscribed(client), qos=1, identifier=16384)
-    room = RECORD - len(encode(message)) - 2  # a longer packet says its length in two bytes more
+    room = RECORD - len(encode(message)) - 2  # the length of a longer packet takes two bytes more
     await client.send(replace(message, payload=b"x" * room))
     await client.packet(Puback)
 
 
 @case("TLS_Support_Aws_IoT_Cipher_Suites", "Support of AWS IoT's cipher suites", offers_suites, 3, starred=True)
 async def support_aws_iot_cipher_suites(stage: Stage) -> None:
-    """The server reads the ClientHello. At least one suite of AWS IoT's must be in it."""
+    """The server reads the ClientHello. It must offer at least one of AWS IoT's cipher suites."""
     await stage.attempt()
 
 

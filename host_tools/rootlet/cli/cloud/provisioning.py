@@ -52,20 +52,20 @@ def jitr_worker(allow: Path | None, issuers: tuple[str, ...], policies: tuple[st
     """
     from rootlet.cloud import jitr as registering
 
-    def told(decision: dict[str, Any]) -> None:
+    def report(decision: dict[str, Any]) -> None:
         out.file.write(json.dumps(decision) + "\n")
         out.file.flush()
 
     iot, wanted = account.iot(), registering.rules(allow, issuers)
     if once:
         for decision in registering.sweep(iot, wanted, policies):
-            told(decision)
+            report(decision)
         return
     registering.work(
         iot,
         wanted,
         policies,
-        told,
+        report,
         ready=lambda: err.print("listening for devices that register themselves; Ctrl-C ends it"),
     )
 

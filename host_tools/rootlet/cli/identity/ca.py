@@ -143,7 +143,7 @@ def prove_possession(code: str, ca: Path, output: Path, secret: SecretSource, as
 
     # A slip of the keyboard must not put a certificate where a key was.
     if output.exists():
-        raise BadInput(f"{output} exists already", hint="choose another --output, or remove it")
+        raise BadInput(f"{output} already exists", hint="choose another --output, or remove it")
     if not output.parent.is_dir():
         raise BadInput(f"there is no directory {output.parent}", hint="make it, or choose another --output")
     with open_authority(ca, secret) as authority:

@@ -1,1 +1,1 @@
-"""The page for the floor: what the ledger knows and what the ports do, for whoever stands two metres away."""
+"""The page for the factory floor: the ledger's identities and the ports' progress, legible from two metres."""

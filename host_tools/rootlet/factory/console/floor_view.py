@@ -1,4 +1,4 @@
-"""The floor in the page's words: what is large, what colour it has, and what is to be done."""
+"""The content of the floor's page: for each port its colour, its text and what the operator should do."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ _FINISHED = (State.DONE, State.WAITING)
 
 @dataclass(frozen=True)
 class TileView:
-    """One tile: ``kind`` chooses the colour, ``sign`` says the same to whoever does not see colours."""
+    """One tile. ``kind`` selects the colour; ``sign`` means the same without colour."""
 
     port: str
     station: str
@@ -70,7 +70,7 @@ class TileView:
 
 @dataclass(frozen=True)
 class Progress:
-    """A batch on the line: how many of how many boards are finished."""
+    """A batch on the line, with the number of its boards, finished and in all."""
 
     name: str
     done: int
@@ -84,7 +84,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class FloorView:
-    """All that the page shows."""
+    """The content of the page."""
 
     tiles: tuple[TileView, ...]
     passed: int
@@ -94,7 +94,7 @@ class FloorView:
 
 
 def look(database: Database) -> FloorView:
-    """The floor as it is now."""
+    """The content of the page, now."""
     found = tiles(database)
     running = {tile.batch for tile in found}
     batches = [
@@ -121,10 +121,10 @@ def _view(tile: Tile) -> TileView:
     kind = _KINDS.get(tile.phase, "busy")
     what, todo = tile.what, tile.hint
     if tile.phase == Phase.HELD:
-        todo = f"leave the board in, it goes on by itself; {todo}"
+        todo = f"leave the board connected, the line resumes by itself; {todo}"
     if tile.silent:
         kind, word, sign = "lost", "No news", "?"
-        what, todo = f"station {tile.station} is silent", "look after its computer; the boards in it can stay"
+        what, todo = f"station {tile.station} is silent", "check its computer; leave its boards connected"
     return TileView(
         port=_short(tile.port),
         station=tile.station,
@@ -142,7 +142,7 @@ def _view(tile: Tile) -> TileView:
 
 
 def _percent(phase: str, fraction: float) -> int:
-    """How far the board is, by steps; the image's own progress inside its step."""
+    """The board's progress in per cent, by steps, with the image's progress inside its step."""
     if phase in (Step.QUEUE, Step.CONNECT):
         phase = Step.REGISTER
     if phase not in _ORDER:

@@ -1,4 +1,4 @@
-"""The page's server: Starlette on uvicorn, loopback unless told otherwise. It only reads."""
+"""The page's server: Starlette on uvicorn, on loopback by default. It only reads the ledger."""
 
 import asyncio
 import contextlib
@@ -45,14 +45,14 @@ _HEADERS = {
 
 
 def serve(database: Database, host: str, port: int, token: str | None, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; ``ready`` gets the address, with the token in it. Raises BadInput for a taken port."""
+    """Serve until SIGINT or SIGTERM. ``ready`` gets the address with the token. Raises BadInput for a port in use."""
     listener = _listen(host, port)
     shown = "localhost" if host in ("127.0.0.1", "::1") else socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104
     query = f"/?{urlencode({'token': token})}" if token else "/"
     config = uvicorn.Config(
         application(database, token),
         log_level="warning",
-        access_log=False,  # it would write the token down
+        access_log=False,  # the access log would contain the token
         timeout_graceful_shutdown=1,
     )
     ready(f"http://{shown}:{listener.getsockname()[1]}{query}")
@@ -61,7 +61,7 @@ def serve(database: Database, host: str, port: int, token: str | None, ready: Ca
 
 
 def application(database: Database, token: str | None) -> ASGIApp:
-    """The page; without a ``token`` for visitors on this computer only."""
+    """The page's application. Without ``token`` it accepts requests from this computer only."""
     pages = _Pages(database)
     routes = [
         Route("/", pages.floor),
@@ -91,7 +91,7 @@ class _Pages:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """One look at the ledger for all pages that are open."""
+        """Reads the ledger once for all open pages."""
         looking = asyncio.create_task(self._look())
         try:
             yield
@@ -112,7 +112,7 @@ class _Pages:
         word, number = request.query_params.get("word", "").strip(), _number(request.query_params.get("page"))
         found = next((one for one in await run_in_threadpool(views.batches, self._database) if one.name == name), None)
         if found is None:
-            raise BadInput(f"there is no batch {name}", hint="look at the list of batches")
+            raise BadInput(f"there is no batch {name}", hint="choose one from the list of batches")
         chosen = request.query_params.get("state", "")
         states = [state for state in State if state == chosen]
         lines = await run_in_threadpool(
@@ -136,7 +136,7 @@ class _Pages:
         batch, kind = request.path_params["batch"], request.path_params["kind"]
         types = {"csv": "text/csv", "json": "application/json"}
         if kind not in types:
-            raise BadInput(f"no export as {kind}", hint="csv or json")
+            raise BadInput(f"an export as {kind} is not possible", hint="choose csv or json")
         text = await run_in_threadpool(lambda: exports.render(self._database, batch, kind))
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in batch)
         headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
@@ -146,7 +146,7 @@ class _Pages:
         thing = request.path_params["thing"]
         entries = await run_in_threadpool(views.past, self._database, thing)
         if not entries:
-            raise BadInput(f"the ledger does not know {thing}", hint="look for it in its batch")
+            raise BadInput(f"the ledger does not know {thing}", hint="look for the thing in its batch")
         return self._page("thing.html", thing=thing, entries=entries)
 
     def _page(self, template: str, **values: Any) -> HTMLResponse:
@@ -157,7 +157,7 @@ class _Pages:
 
     async def _look(self) -> None:
         while True:
-            with contextlib.suppress(RootletError):  # the page says by itself that nothing comes any more
+            with contextlib.suppress(RootletError):  # the page itself shows that updates have stopped
                 shown = await run_in_threadpool(self._render)
                 if shown != self._shown:
                     self._shown = shown
@@ -182,7 +182,7 @@ class _Pages:
 
 
 class _Headers:
-    """Nothing from elsewhere on the page, the page in no frame, and nothing kept."""
+    """Sets headers: no foreign content, no embedding in frames, no caching."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -197,7 +197,7 @@ class _Headers:
 
 
 class _Token:
-    """Lets in who has the token: in the address once, then in a cookie that no script can read; or as a bearer."""
+    """Requires the token: in the address once, then in a cookie that scripts cannot read; or as a bearer token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -212,12 +212,14 @@ class _Token:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         response: ASGIApp
         if given is not None and self._same(given):
-            response = RedirectResponse(request.url.path, status_code=303)  # out of the address bar
+            response = RedirectResponse(request.url.path, status_code=303)  # removes the token from the address bar
             response.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict", max_age=30 * 86_400)
         elif self._same(request.cookies.get(_COOKIE, "")) or self._same(bearer):
             response = self._app
         else:
-            response = PlainTextResponse("Open the address that rootlet factory console printed: it has the token.\n", 403)
+            response = PlainTextResponse(
+                "Open the address that rootlet factory console printed: it contains the token.\n", 403
+            )
         await response(scope, receive, send)
 
     def _same(self, given: str) -> bool:

@@ -1,1 +1,1 @@
-"""How the ledger's tables came to be, one file a change; alembic runs them when a ledger is opened."""
+"""The migrations of the ledger's tables, one file each; alembic runs them when a ledger is opened."""

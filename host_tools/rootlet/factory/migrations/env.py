@@ -1,4 +1,4 @@
-"""Alembic's entry: runs inside the transaction that opened the ledger, so that two stations never migrate at once."""
+"""Alembic's entry point. It runs in the transaction that opens the ledger, so that two stations never migrate at once."""
 
 from alembic import context
 

@@ -1,6 +1,6 @@
-"""Everything that reaches into ministack's internals, and nothing else does. Written against the pinned 1.5.33.
+"""All the code that uses ministack's internals, written for the pinned 1.5.33.
 
-tests/host/sandbox/test_ministack_contract.py fails clearly when a later version changes what is used here.
+tests/host/sandbox/test_ministack_contract.py fails when a later version changes an internal that is used here.
 """
 
 import asyncio
@@ -66,13 +66,13 @@ USED = (
 
 
 def environment(region: str, domain: str, api_port: int, mqtt_port: int, state: str | None) -> dict[str, str]:
-    """What ministack reads from the environment, which must be set before it is imported."""
+    """Set the environment variables that ministack reads when it is imported."""
     variables = {
-        "AUTH": "true",  # without it, device policies are not enforced
+        "AUTH": "true",  # without this, ministack does not enforce device policies
         "GATEWAY_PORT": str(api_port),
         "IOT_MTLS_ENABLED": "1",
         "IOT_MTLS_PORT": str(mqtt_port),
-        # Bytes that a connection may leave undecoded: one largest packet, and what was read with it.
+        # Bytes that a connection may leave undecoded: one packet of the largest size, and the read after it.
         "IOT_WS_FRAME_MAX_BYTES": str(2 * sessions.MAX_PAYLOAD),
         "LOG_LEVEL": "WARNING",
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
@@ -87,26 +87,26 @@ def environment(region: str, domain: str, api_port: int, mqtt_port: int, state: 
 
 
 def endpoint(region: str, domain: str) -> str:
-    """The device's endpoint of the sandbox's one account, a bare host name as AWS answers it."""
+    """The device endpoint of the sandbox's one account, a host name without a port, as in AWS."""
     from ministack.services import iot
 
     return f"{iot._endpoint_prefix(ACCOUNT)}-ats.iot.{region}.{domain}"
 
 
 def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[], None]) -> Any:
-    """Change ministack where the sandbox must differ, and return its ASGI application.
+    """ministack's ASGI application, changed where the sandbox must differ.
 
-    - The mutual-TLS listener takes ``mqtt_socket``, which is bound to loopback already; ministack binds every interface
+    - The mutual-TLS listener takes ``mqtt_socket``, which is bound to loopback; ministack itself binds every interface
       and only logs a warning when the port is taken. ``listening`` is called once it serves.
     - It presents ``chain``, and refuses a client that presents no certificate, as AWS IoT does.
-    - DescribeEndpoint answers a bare host name, as AWS does; ministack adds its HTTP port.
+    - DescribeEndpoint answers a host name without a port, as AWS does; ministack adds its HTTP port.
     - Policies are decided by ``rootlet.policies``: all variables and conditions of thing and certificate, and the
       policies of the thing's groups. ministack knows a few variables, and the certificate's policies.
     - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
     - Fleet provisioning takes certificate signing requests.
-    - A PUBLISH beyond 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
+    - A PUBLISH of more than 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
     - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app
@@ -142,7 +142,7 @@ def _tls_context(iot: Any, chain: ServerChain) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
-    # A registered device certificate is an anchor of its own, whoever signed it (AWS IoT: register without CA).
+    # A registered device certificate is a trust anchor, whoever signed it (AWS IoT: register without CA).
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     descriptor, path = in_memory_file(chain.sent + chain.key)
     try:

@@ -21,7 +21,7 @@ def apply(iot: Any) -> None:
 
 
 def _variables(iot: Any, account: str, region: str, certificate_id: str, client_id: str) -> Variables:
-    """What the policies of a certificate's connection may ask about. A claim certificate is not in the registry."""
+    """The policy variables of a connection. A claim certificate is not in the registry."""
     with iot.request_scope(account, region):
         record = iot._certificates.get(certificate_id)
         found = iot._things.get(client_id)
@@ -50,17 +50,17 @@ def _allows(
         with iot.request_scope(account, region):
             policies = list(_policies_of(iot, certificate_id, variables.first("iot:Connection.Thing.ThingName")))
     decision = decide(policies, action, f"arn:aws:iot:{region}:{account}:{resource}", variables)
-    if not decision.allowed and action != "iot:Receive":  # what is not delivered is no fault of the device
+    if not decision.allowed and action != "iot:Receive":  # a message that is not delivered is not the device's fault
         reasons = [f"{entry.title}{': ' if entry.why_not else ''}{entry.why_not}" for entry in decision.considered]
         _log.warning("%s on %s denied: %s", action, resource, "; ".join(reasons) or "no statement names the action")
     return decision.allowed
 
 
 def _policies_of(iot: Any, certificate_id: str, thing: str | None) -> Iterator[Policy]:
-    """The policies of a certificate, and of the groups that its thing is in, and of the groups around those."""
+    """The policies of a certificate, of its thing's groups, and of their parent groups."""
     names = list((iot._certificates.get(certificate_id) or {}).get("attachedPolicies", []))
     groups = list((iot._things.get(thing) or {}).get("thingGroupNames", [])) if thing else []
-    for name in groups:  # grows while it is walked
+    for name in groups:  # grows during the iteration
         group = iot._thing_groups.get(name)
         if group is None:
             continue

@@ -23,7 +23,7 @@ _JITP_PARAMETERS = {
     "CommonName": "CommonName",
     "SerialNumber": "SerialNumber",
 }
-"""A template's parameter, and the policy variable that stands for the same attribute."""
+"""The parameters of a template, and the policy variable of the same attribute."""
 
 _log = logging.getLogger("rootlet.sandbox")
 
@@ -37,7 +37,7 @@ def _provision_just_in_time(iot: Any) -> None:
     register = iot._mtls_auto_register
 
     async def auto_register(der: bytes, peername: Any, server_name: str | None = None) -> bool:
-        """AWS IoT: just-in-time provisioning. What fails leaves PENDING_ACTIVATION, and the next connection tries again."""
+        """Just-in-time provisioning (AWS IoT). After a failure the next connection tries again."""
         registered: bool = await register(der, peername, server_name)
         certificate_id = hashlib.sha256(der).hexdigest()
         for account, region, record in iot._mtls_active_registrations(certificate_id, status="PENDING_ACTIVATION"):
@@ -61,18 +61,18 @@ async def _provision(iot: Any, record: dict[str, Any], certificate: x509.Certifi
         version = iot._provisioning_template_version(1, body, time.time())
         template = {"templateName": record["caCertificateId"], "defaultVersionId": 1, "versions": {"1": version}}
     if template is None:
-        return  # just-in-time registration: somebody else activates the certificate
+        return  # just-in-time registration: the worker or the Lambda activates the certificate
     given = _jitp_parameters(record["certificateId"], certificate)
     declared = json.loads(iot._provisioning_template_body(template)).get("Parameters") or {}
     if missing := [name for name, about in declared.items() if name not in given and "Default" not in about]:
-        raise iot._ProvisioningRejected("InvalidParameters", f"the certificate has nothing for {', '.join(missing)}")
+        raise iot._ProvisioningRejected("InvalidParameters", f"the certificate has no value for {', '.join(missing)}")
     plan = iot._provisioning_plan(template, given, record["certificateId"])
     role = config.get("roleArn") or template.get("provisioningRoleArn") or ""
     await iot._apply_provisioning_plan(plan, record, role)
 
 
 def _jitp_parameters(certificate_id: str, certificate: x509.Certificate) -> dict[str, str]:
-    """What a template may refer to: parts of the subject (AWS IoT: just-in-time provisioning)."""
+    """The parameters that a template may use: parts of the subject (AWS IoT: just-in-time provisioning)."""
     values = {f"{_JITP}Id": certificate_id}
     for name, variable in _JITP_PARAMETERS.items():
         for attribute in certificate.subject.get_attributes_for_oid(ATTRIBUTES[variable])[:1]:

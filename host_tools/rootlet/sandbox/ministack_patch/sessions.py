@@ -1,4 +1,4 @@
-"""What ends a connection, and what a session keeps."""
+"""The rules that end a connection, and the state that a session keeps."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 MAX_PAYLOAD = 128 * 1024
-"""Bytes of one PUBLISH (AWS IoT Core: message broker limits)."""
+"""The largest PUBLISH, in bytes (AWS IoT Core: message broker limits)."""
 
 _CONNECT, _PUBLISH, _SUBSCRIBE = 1, 3, 8  # packet types, MQTT 3.1.1 §2.2.1
 _log = logging.getLogger("rootlet.sandbox")
@@ -54,7 +54,7 @@ def _session_class(iot: Any) -> type:
                 if self.protocol_version == iot.MQTT_5:
                     _, offset = iot._decode_properties(body, offset)
             except (ValueError, IndexError):
-                return 0  # malformed, which the session itself refuses
+                return 0  # malformed: the session itself refuses it
             return len(body) - int(offset)
 
     return Session
