@@ -77,5 +77,5 @@ def test_a_browser_draws_both_ends_in_their_colours(tmp_path: Path, authority: A
 
 def test_the_picture_shows_the_issuer_that_is_missing(look: Look, tmp_path: Path) -> None:
     text = page(look, "missing_intermediate", tmp_path)
-    assert "fill='#c1121f'>CN=Test Intermediate<" in text
+    assert 'fill="#c1121f">CN=Test Intermediate<' in text
     assert "not embedded, and not sent" not in page(look, "sound", tmp_path)
