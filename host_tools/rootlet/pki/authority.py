@@ -1,4 +1,4 @@
-"""A certificate authority in a directory: its certificate, and its key encrypted beside it or held elsewhere."""
+"""A certificate authority in a directory: its certificate, and its key in an encrypted file or outside (token, KMS)."""
 
 import json
 from collections.abc import Callable
@@ -25,10 +25,12 @@ CERTIFICATE, KEY, CHAIN, HOLDER = "ca.crt", "ca.key", "chain.crt", "ca.json"
 CA_DAYS = 20 * 365
 DEVICE_DAYS = 10 * 365
 
+NO_SUBJECT = Subject()
+
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA that can sign. Close it (or use ``with``) to end a token's session. Its repr does not show the key.
+    """A CA that can sign. Close it (or use ``with``) to end a token's session. Its repr never shows the key.
 
     ``above`` are the CAs that issued this one, nearest first; empty for a root.
     """
@@ -44,12 +46,12 @@ class Authority:
 
     @property
     def chain(self) -> tuple[x509.Certificate, ...]:
-        """What a device's certificate is followed by: this CA, then those above it."""
+        """The certificates that follow a device's own: this CA, then those above it."""
         return (self.certificate, *self.above)
 
     @property
     def is_file(self) -> bool:
-        """Whether the key lies in a file, so that several processes can sign with it."""
+        """Whether the key is in a file, so that several processes can sign with it."""
         return not (self.directory / HOLDER).exists()
 
     def __enter__(self) -> Self:
@@ -65,15 +67,15 @@ class Authority:
         passphrase: bytes,
         *,
         name: str,
-        subject: Subject,
+        subject: Subject = NO_SUBJECT,
         key_type: KeyType = "ec-p256",
         days: int = CA_DAYS,
         path_length: int | None = None,
         parent: "Authority | None" = None,
     ) -> Self:
-        """Mint a CA into ``directory``, self-signed or signed by ``parent``; the key encrypted with ``passphrase``.
+        """Create a CA in ``directory``, self-signed or signed by ``parent``; its key is encrypted with ``passphrase``.
 
-        Raises BadInput where something lies there already.
+        Raises BadInput where ``directory`` is not empty.
         """
         check_vacant(directory, "a CA")
         keys.check_passphrase(passphrase)
@@ -96,7 +98,7 @@ class Authority:
         path_length: int | None = None,
         parent: "Authority | None" = None,
     ) -> Self:
-        """As ``create``, for a key that a token or a service holds. Where it fails, a key that was made goes again."""
+        """Create a CA whose key a token or a service holds. On any error a key created for it is removed again."""
         try:
             certificate = _certify(subject.name(name), external.key, days, path_length, parent)
             above = parent.chain if parent else ()
@@ -115,7 +117,7 @@ class Authority:
     def load(cls, directory: Path, secret: bytes | None) -> Self:
         """Open the CA in ``directory``. ``secret`` is its passphrase, or its token's PIN; None for AWS KMS.
 
-        Raises BadInput or RootletError, never showing key, passphrase or PIN.
+        Raises BadInput or RootletError; their texts never contain key, passphrase or PIN.
         """
         certificate, above = read_certificates(directory)
         record = read_holder(directory)
@@ -123,7 +125,10 @@ class Authority:
         if record["holder"] == FILE:
             key = keys.load(directory / KEY, secret)
             if key.public_key() != certificate.public_key():
-                raise BadInput(f"{directory / KEY} is not the key of {directory / CERTIFICATE}", hint="restore the pair")
+                raise BadInput(
+                    f"{directory / KEY} is not the key of {directory / CERTIFICATE}",
+                    hint="restore both files from one backup",
+                )
         else:
             external = _open_external(record, certificates.supported_public_key(certificate.public_key()), secret)
             key, close = external.key, external.close
@@ -132,7 +137,7 @@ class Authority:
     def issue(
         self, thing: str, *, subject: Subject | None = None, key_type: KeyType = "ec-p256", days: int = DEVICE_DAYS
     ) -> DeviceIdentity:
-        """Make a key and a certificate for ``thing``. Nothing is written."""
+        """A new key and certificate for ``thing``. Nothing is written."""
         key = keys.generate(key_type)
         certificate = self.certify(thing, key.public_key(), subject=subject, days=days)
         return DeviceIdentity(thing, certificate, key, self.chain)
@@ -140,23 +145,25 @@ class Authority:
     def certify(
         self, thing: str, public_key: PublicKey, *, subject: Subject | None = None, days: int = DEVICE_DAYS
     ) -> x509.Certificate:
-        """Make a certificate for ``thing``, whose private key is somewhere else. Nothing is written."""
+        """A certificate for ``thing`` and the public half of its key. Nothing is written."""
         name = (subject or Subject()).name(check_thing_name(thing))
         return certificates.device(name, public_key, self.issuer, days=days)
 
     def prove_possession(self, code: str) -> x509.Certificate:
-        """The verification certificate for a registration code of AWS IoT: it shows that we can sign as this CA.
+        """The verification certificate for a registration code of AWS IoT: it proves that this CA's key is at hand.
 
-        Its own key is thrown away; only the CA's signature under the code counts.
+        The certificate's own key is discarded: AWS IoT checks the CA's signature only. Raises BadInput for a bad code.
         """
         if not code.isascii() or not code.isalnum() or len(code) > 64:
-            raise BadInput(f"{code!r} is no registration code", hint="copy what GetRegistrationCode returned: 64 hex digits")
+            raise BadInput(
+                f"{code!r} is not a registration code", hint="copy what GetRegistrationCode returned: 64 hex digits"
+            )
         public_key = keys.generate().public_key()
         return certificates.verification(code, public_key, self.issuer)
 
 
 def read_certificates(directory: Path) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
-    """A CA's own certificate, and those above it. Raises BadInput where there is no CA in ``directory``."""
+    """A CA's own certificate, and those above it. Raises BadInput where ``directory`` holds no CA."""
     if not (directory / CERTIFICATE).exists():
         raise BadInput(f"no CA in {directory}", hint=f"create one: rootlet ca create {directory}")
     certificate = load_certificates(directory / CERTIFICATE)[0]
@@ -166,7 +173,7 @@ def read_certificates(directory: Path) -> tuple[x509.Certificate, tuple[x509.Cer
 
 
 def read_holder(directory: Path) -> dict[str, str]:
-    """Who holds the CA's key: ``{"holder": "file"}``, or what a token's or a service's module noted down."""
+    """The record of who holds the CA's key: ``{"holder": "file"}``, or the one a token's or a service's module wrote."""
     path = directory / HOLDER
     if not path.exists():
         return {"holder": FILE}
@@ -175,7 +182,7 @@ def read_holder(directory: Path) -> dict[str, str]:
         if record["holder"] not in (TOKEN, KMS):
             raise ValueError
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{path} cannot be read", hint="restore it from a backup") from None
+        raise BadInput(f"{path} is not a valid record of the CA's key", hint="restore it from a backup") from None
     return {str(key): str(value) for key, value in record.items()}
 
 

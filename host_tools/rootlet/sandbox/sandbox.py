@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, for the tests and for whoever needs one from Python."""
+"""A sandbox in a process of its own, for use from Python."""
 
 import json
 import os
@@ -8,17 +8,22 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
 
 from rootlet.errors import RootletError
 from rootlet.extras import require
 from rootlet.processes import PARENT
 from rootlet.sandbox.running import Facts
-from rootlet.sandbox.server import SandboxSettings
+from rootlet.sandbox.server import LOOPBACK, SandboxSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
 
 
 class Sandbox:
-    """Starts on entering the context, and is gone, process and keys, on leaving it."""
+    """A sandbox that starts on entering the context. Leaving it removes the process, its keys and its state."""
 
     def __init__(self, settings: SandboxSettings | None = None) -> None:
         self._settings = settings or SandboxSettings()
@@ -35,7 +40,7 @@ class Sandbox:
 
     @property
     def facts(self) -> Facts:
-        """Where it serves, and what to trust."""
+        """The sandbox's addresses, and the root to trust."""
         if self._facts is None:
             raise RootletError("the sandbox is not running", hint="call start(), or enter it as a context")
         return self._facts
@@ -44,8 +49,24 @@ class Sandbox:
     def root_pem(self) -> Path:
         return Path(self.facts.root)
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of a device's config.json that select this sandbox."""
+        return {"endpoint": self.facts.endpoint, "port": self.facts.mqtt_port}
+
+    @property
+    def resolve(self) -> dict[str, str]:
+        """The DNS of a virtual board that connects to this sandbox: host name to address."""
+        return {self.facts.endpoint: LOOPBACK}
+
+    def iot(self) -> "IoTClient":
+        """A control plane client of this sandbox. The process's own AWS settings are neither used nor changed."""
+        given = self.facts.environment
+        session = boto3.Session(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], region_name=self.facts.region)
+        return session.client("iot", endpoint_url=self.facts.api_url)
+
     def start(self) -> None:
-        """Start it and return once it serves. Raises RootletError with its last words where it does not."""
+        """Start the sandbox, and return once it serves. Raises RootletError, with its log, where it does not start."""
         require("sandbox", "the sandbox")
         read_end, write_end = os.pipe()
         settings = asdict(self._settings) | {"ready_fd": write_end}
@@ -56,15 +77,16 @@ class Sandbox:
             stdout=self._log,
             stderr=self._log,
             pass_fds=[write_end],
-            # A terminal's Ctrl-C is for the command that owns the sandbox; it then stops the sandbox.
+            # Ctrl-C is for the command that owns the sandbox, which then stops the sandbox.
             start_new_session=True,
         )
         os.close(write_end)
         with os.fdopen(read_end) as stream:
-            announced = stream.read()  # ends when it is ready, or dead
+            announced = stream.read()  # ends when the sandbox is ready, or has ended
         if not announced:
             self._process.wait()
-            raise RootletError(f"the sandbox did not start: {self.log()[-800:]}", hint="see its last lines")
+            what = f"the sandbox did not start: {self.log()[-800:]}"
+            raise RootletError(what, hint="read the end of the log; a port may be in use")
         self._facts = Facts(**json.loads(announced))
 
     def stop(self) -> None:
@@ -79,6 +101,6 @@ class Sandbox:
         self._process = self._facts = None
 
     def log(self) -> str:
-        """What it printed so far: refusals of devices, for example."""
+        """The output of the sandbox so far, with its refusals of devices."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace").strip()
