@@ -84,9 +84,9 @@ def main() -> None:
         shown = f"{number} {case}" if number else case
         print(f"| {shown} | " + " | ".join(MARKS[results[peer][case]["result"]] for peer in peers) + " |")
     for peer in peers:
-        for case in results[peer].values():
-            if case["result"] in ("fail", "warn"):
-                print(f"{NAMES[peer]}: {case['id']}: {case['result']}: {case['evidence']}", file=sys.stderr)
+        for found in results[peer].values():
+            if found["result"] in ("fail", "warn"):
+                print(f"{NAMES[peer]}: {found['id']}: {found['result']}: {found['evidence']}", file=sys.stderr)
 
 
 if __name__ == "__main__":

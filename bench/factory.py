@@ -164,11 +164,11 @@ def wire(directory: Path, ca: Path, golden: bytes, fresh: bool) -> tuple[int, fl
     with FactoryLine(home, ca, golden if fresh else None, b"\xff" * len(golden) if fresh else golden) as line:
         line.open(1)
         (board,) = line.plug(1)
-        station.Chip = Counted  # type: ignore[misc]
+        vars(station)["Chip"] = Counted
         try:
             line.make(board, baud=BAUD, image=load(home / "golden.bin", bare=True) if fresh else None)
         finally:
-            station.Chip = Chip  # type: ignore[misc]
+            vars(station)["Chip"] = Chip
     size = chips[0].wire.sent + chips[0].wire.received
     return size, slow[0] * BITS_PER_BYTE / ROM_BAUD + (size - slow[0]) * BITS_PER_BYTE / BAUD
 

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "host" / "board")]
+sys.path[:0] = [str(TESTS)]
 
-from flashkit import BUILT, CONFIG, fetch_builds, mint, new_issuer, relabel
+from support.flashkit import BUILT, CONFIG, fetch_builds, mint, new_issuer, relabel
 from support.serial_board import SerialBoard
 
 from rootlet import resources
@@ -141,7 +141,8 @@ def mpremote_copy(flash: bytes, files: dict[str, bytes], scratch: Path) -> Trans
     with SerialBoard(scratch / "flash.bin") as line:
         began = time.perf_counter()
         run(str(BIN / "mpremote"), "connect", line.port, "resume", "cp", "-f", "-r", *map(str, sorted(tree.iterdir())), ":/")
-        return Transfer(*line.carried, time.perf_counter() - began)
+        up, down = line.carried
+        return Transfer(up, down, time.perf_counter() - began)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ from support.proxy import FaultyProxy
 
 from rootlet import resources
 from rootlet.emulator.frozen import Source, directory_of, frozen_directory
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
 
 MQTT_ASYNC = Source(
     "micropython-mqtt-async", "0.7b4", "c10a8a34064adad629f71f7ea559f7070169ce13c180265509f68f58618eec2b", "mqtt_async.py"
@@ -201,7 +202,9 @@ def main() -> None:
                 ("early", "after 1,000"),
                 ("late", f"after {MESSAGES:,} more"),
             ):
-                table.add_row(f"heap bytes, {what}", *[f"{heaps[c][key]:,}" if heaps[c] else "failed" for c in CLIENTS])
+                table.add_row(
+                    f"heap bytes, {what}", *[f"{heap[key]:,}" if (heap := heaps[c]) else "failed" for c in CLIENTS]
+                )
             table.add_row("least heap that works, KiB", *[str(least_heap(testbed, client)) for client in CLIENTS])
     console.print(table)
 

@@ -21,7 +21,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from rootlet.board import filesystem
 from rootlet.emulator.virtual_board import VirtualBoard
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
 from support.chains import HOST
 from support.device import BOARD, BuiltDevice
 from support.mosquitto import Mosquitto, Watcher

@@ -228,7 +228,7 @@ def finish(day: Day, told: dict[str, object], counts: Counter[str]) -> None:
     """What must hold when the day is over: the boards are done, or set aside for a reason that can be told."""
     line = day.line
     states = line.ledger.status("monday")
-    refused = [line for line in told["troubles"] if line["phase"] == "set aside"]  # type: ignore[attr-defined, index]
+    refused = [line for line in told["troubles"] if line["phase"] == "set aside"]  # type: ignore[attr-defined]
     waiting = states.get(State.WAITING, 0)
     if waiting:
         counts["queued"] += waiting

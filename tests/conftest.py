@@ -8,7 +8,8 @@ from pathlib import Path
 import boto3
 import pytest
 from mypy_boto3_iot import IoTClient
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 
 # Who is started in the background by a shell ignores Ctrl-C, and so would the commands that a test interrupts.

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 from rootlet.advisor import cases, devices, page, report, runner
-from rootlet.advisor.chains import Chains
+from rootlet.advisor.chains import HOST, Chains
 from rootlet.advisor.devices import CommandDevice, VirtualDevice
 from rootlet.advisor.grading import Result
 from rootlet.advisor.runner import CaseResult, Runner
@@ -33,7 +33,7 @@ def connect(verify):
 
 @pytest.fixture(scope="module")
 def chains() -> Chains:
-    return Chains.mint([devices.HOST, "localhost"])
+    return Chains.mint([HOST, "localhost"])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from rootlet.advisor import cases, devices, runner
-from rootlet.advisor.chains import Chains
+from rootlet.advisor.chains import HOST, Chains
 from rootlet.advisor.devices import CommandDevice, VirtualDevice
 from rootlet.advisor.grading import CaseVerdict, Result
 from rootlet.advisor.runner import Runner
@@ -254,7 +254,7 @@ def test_a_board_with_this_defect_fails(tmp_path: Path, name: str) -> None:
     _, words, defect = ON_THE_BOARD[name]
     application = tmp_path / "main.py"
     application.write_text(textwrap.dedent(defect) + "from leaf import Device\nDevice().run()\n")
-    chains = Chains.mint([devices.HOST, "localhost"])
+    chains = Chains.mint([HOST, "localhost"])
     flash, host, thing = devices.build_image(application, {})
     device = VirtualDevice(devices.with_roots(flash, chains), host, thing, name)
     try:

@@ -70,7 +70,7 @@ def test_garbage_in_the_credential_partition_is_named(device: BuiltDevice) -> No
 @pytest.mark.parametrize(
     ("missing", "cause"), [(Type.DEVICE_CERTIFICATE, "no device certificate"), (Type.PRIVATE_KEY, "no device private key")]
 )
-def test_half_an_identity_is_named(device: BuiltDevice, missing: Type, cause: str) -> None:
+def test_half_an_identity_is_named(device: BuiltDevice, missing: int, cause: str) -> None:
     device.build()
     entries = [entry for entry in secure_cert.decode(bytes(partition(device))) if entry.type != missing]
     device.write_credentials(secure_cert.encode(entries))

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
 from rootlet.board import image
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
 from rootlet.cli.factory.group import command
-from rootlet.cloud import registration
 from rootlet.factory import registrar
 from rootlet.factory.ledger import IdentityRecord
 from rootlet.factory.plan import RegistrationMode
@@ -65,7 +65,7 @@ def test_under_jitp_the_ledger_learns_what_aws_did_and_a_given_up_certificate_ne
     authority = unlocked(ca)
     pem = (ca / "ca.crt").read_text()
     proof = authority.prove_possession(aws.get_registration_code()["registrationCode"])
-    proof_pem = proof.public_bytes(registration.Encoding.PEM).decode()
+    proof_pem = proof.public_bytes(Encoding.PEM).decode()
     aws.register_ca_certificate(caCertificate=pem, verificationCertificate=proof_pem, setAsActive=True)
     board = load_board("esp32_generic")
     golden = image.build(board, {"endpoint": "a-ats.iot.eu-west-1.amazonaws.com"}, SAMPLE, load_manifest().defaults()).flash

@@ -9,8 +9,9 @@ from mypy_boto3_iot import IoTClient
 from rootlet.board import secure_cert
 from rootlet.cloud import messages
 from rootlet.pki import keys
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.subject import Subject
 from support.device import BuiltDevice, fault_line, no_line
 
 MakeDevice = Callable[[str], BuiltDevice]

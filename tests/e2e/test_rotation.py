@@ -8,8 +8,9 @@ from click.testing import CliRunner
 from mypy_boto3_iot import IoTClient
 from rootlet.cli.cloud.group import command as cloud
 from rootlet.errors import RootletError
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from support.device import BuiltDevice, fault_line
 

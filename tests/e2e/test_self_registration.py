@@ -13,7 +13,8 @@ from mypy_boto3_iot import IoTClient
 from rootlet.cli.cloud.group import command as cloud
 from rootlet.cloud import jitr, jitr_rules, provisioning
 from rootlet.errors import RootletError
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
 from rootlet.policies import rendering
 from support.device import BuiltDevice, fault_line, no_line
 from support.provisioning import role

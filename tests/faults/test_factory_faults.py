@@ -18,7 +18,7 @@ from rootlet.board.chip import Chip
 from rootlet.errors import RootletError
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
-from rootlet.factory.schema import State
+from rootlet.factory.schema import State, Step
 from rootlet.factory.station import Phase, PortStatus, prove
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
@@ -76,7 +76,7 @@ def test_a_station_killed_at_each_step_is_finished_by_the_next(line: FactoryLine
     line.open(30)
     boards = dict(zip(POINTS, line.plug(len(POINTS)), strict=True))
 
-    def killed_at(point: int) -> tuple[bool, Phase]:
+    def killed_at(point: int) -> tuple[bool, Phase | Step]:
         died = died_before_or_after(line, boards[point], point)
         return died, line.make(boards[point]).phase
 

@@ -1,6 +1,7 @@
 """The documents of shadow and jobs, as the firmware reads and makes them."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from .conftest import RunLeaf
 
 
 def value(dice: random.Random, depth: int = 0) -> Any:
-    kinds = [
+    kinds: list[Callable[[], Any]] = [
         lambda: dice.randint(-9, 9),
         lambda: dice.choice("abc"),
         lambda: dice.random() < 0.5,

@@ -37,7 +37,7 @@ def sign(
     path_length: int | None = None,
     names: Sequence[str] = (),
     valid: tuple[float, float] = (-100, 100),
-    digest: hashes.HashAlgorithm | None = None,
+    digest: Any = None,
     key: PrivateKey | None = None,
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
     constraints: x509.NameConstraints | None = None,

@@ -49,7 +49,7 @@ class BuiltDevice:
         )
         self.flash.write_bytes(made.flash)
 
-    def write_credentials(self, partition: bytes) -> None:
+    def write_credentials(self, partition: bytes | bytearray) -> None:
         """Put these bytes into the credential partition."""
         flash = bytearray(self.flash.read_bytes())
         flash[CREDENTIALS.offset : CREDENTIALS.offset + len(partition)] = partition

@@ -9,6 +9,7 @@ from typing import Self
 
 import paho.mqtt.client as paho
 from cryptography.hazmat.primitives.serialization import Encoding
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from rootlet.files import write_secret
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
@@ -27,13 +28,13 @@ class MqttClient:
         client_id: str | None = None,
         sni: bool = True,
         clean: bool = True,
-        protocol: int = paho.MQTTv311,
+        protocol: MQTTProtocolVersion = paho.MQTTv311,
     ) -> None:
         self._sandbox, self._sni = sandbox, sni
         self.client_id = identity.thing if client_id is None else client_id
         clean_session = clean if protocol == paho.MQTTv311 else None
         self.paho = paho.Client(
-            paho.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             self.client_id,
             clean_session=clean_session,
             protocol=protocol,
@@ -53,7 +54,7 @@ class MqttClient:
         self.paho.tls_set_context(context)
         self.paho.on_connect = self._on_connect
         self.paho.on_disconnect = lambda *_: self.gone.set()
-        self.paho.on_message = lambda _, __, message: self.messages.put((message.topic, message.payload))
+        self.paho.on_message = lambda _, __, message: self.messages.put((message.topic, bytes(message.payload)))
         self.paho.on_publish = lambda *_: self._acknowledged.put(1)
         self.paho.on_subscribe = lambda *_: self._acknowledged.put(1)
 

@@ -1,6 +1,7 @@
 """Server chains on which clients disagree: what a certificate may say, and what mbedTLS makes of it."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from asn1crypto import x509 as asn1
 from cryptography import x509
@@ -25,7 +26,7 @@ def _certified(
     subject: x509.Name | None = None,
     ca: bool = False,
     key: PrivateKey | None = None,
-    digest: hashes.HashAlgorithm | None = None,
+    digest: Any = None,
     pss: bool = False,
 ) -> Signed:
     """A certificate that says this and nothing else."""

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import serial
 import serial.rfc2217
@@ -149,7 +149,8 @@ class OverTheNetwork:
                 self._carry(connection, line)
 
     def _carry(self, connection: socket.socket, line: serial.Serial) -> None:
-        manager = serial.rfc2217.PortManager(line, SimpleNamespace(write=connection.sendall))
+        other: Any = SimpleNamespace(write=connection.sendall)
+        manager = serial.rfc2217.PortManager(cast(Any, line), other)
         closed = threading.Event()
 
         def down() -> None:

@@ -9,8 +9,8 @@ from rootlet.advisor import packets
 from rootlet.advisor.packets import Connect, Decoder, MalformedPacket, Packet, Publish, Will, encode
 
 identifiers = st.integers(1, 65535)
-text = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
-topics = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0+#"), min_size=1, max_size=40)
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+topics = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0+#"), min_size=1, max_size=40)
 filters = st.one_of(topics, topics.map(lambda topic: topic + "/#"), topics.map(lambda topic: "+/" + topic), st.just("#"))
 qos = st.integers(0, 2)
 

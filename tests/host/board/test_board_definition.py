@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from rootlet import resources
-from rootlet.board.definition import list_boards, load_board
+from rootlet.board.definition import Board, list_boards, load_board
 from rootlet.cli.board.boards import command
 from rootlet.errors import BadInput
 
@@ -62,7 +62,7 @@ def test_an_unknown_board_is_refused_with_the_known_ones() -> None:
     assert "esp32_generic_c3" in refusal.value.hint
 
 
-def test_a_size_of_flash_that_is_not_sold_is_refused(board) -> None:
+def test_a_size_of_flash_that_is_not_sold_is_refused(board: Board) -> None:
     assert board.with_flash(8 << 20).vfs.end == 8 << 20
     with pytest.raises(BadInput, match="no variant with 3 MiB"):
         board.with_flash(3 << 20)

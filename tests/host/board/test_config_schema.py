@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rootlet.board.config import load_config, redact
@@ -22,7 +23,9 @@ GOOD = {"endpoint": "a-ats.iot.eu-west-1.amazonaws.com", "wifi": [{"ssid": "plan
         ({"endpoint": "https://a"}, "must not contain"),
     ],
 )
-def test_a_bad_configuration_is_told_in_one_line_by_key_value_and_rule(tmp_path: Path, change: dict, said: str) -> None:
+def test_a_bad_configuration_is_told_in_one_line_by_key_value_and_rule(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
     (tmp_path / "config.json").write_text(json.dumps(GOOD | change))
     with pytest.raises(BadInput) as refusal:
         load_config(tmp_path / "config.json")

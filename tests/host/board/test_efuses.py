@@ -3,6 +3,7 @@
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -25,10 +26,15 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def burn(
-    tmp_path: Path, chip: str, features: tuple[efuses.Feature, ...], signing_key: Path | None = None, **overrides
+    tmp_path: Path, chip: str, features: tuple[efuses.Feature, ...], signing_key: Path | None = None, **overrides: Any
 ) -> Path:
     fuses = efuses.Fuses(chip=chip, virtual=tmp_path / "fuses.bin")
-    settings = {"confirm": MAC, "own_build": True, "records": tmp_path / "records", "signing_key": signing_key} | overrides
+    settings: dict[str, Any] = {
+        "confirm": MAC,
+        "own_build": True,
+        "records": tmp_path / "records",
+        "signing_key": signing_key,
+    } | overrides
     return efuses.apply(fuses, efuses.plan(chip, features), **settings)
 
 
@@ -81,7 +87,7 @@ def test_a_plan_is_burned_as_it_says(chip: str, tmp_path: Path, signing_key: Pat
     ],
 )
 def test_nothing_burns_without_every_consent(
-    chip: str, overrides: dict, said: str, tmp_path: Path, signing_key: Path
+    chip: str, overrides: dict[str, Any], said: str, tmp_path: Path, signing_key: Path
 ) -> None:
     before = blank(tmp_path, chip)
     with pytest.raises(BadInput, match=said):

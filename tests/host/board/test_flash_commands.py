@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from flashkit import mint
 from rootlet.board import inspect_image
 from rootlet.cli.main import rootlet
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
@@ -16,6 +15,7 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity
 from support.download_mode import DownloadMode
+from support.flashkit import mint
 
 
 def run(*arguments: str | Path) -> Result:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateNumbers
 from cryptography.hazmat.primitives.serialization import Encoding
-from flashkit import BUILT, CONFIG
 from rootlet import resources
 from rootlet.board import filesystem, image, inspect_image, secure_cert
 from rootlet.board.definition import Board, list_boards
@@ -16,9 +16,10 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import PinnedRoot, load_manifest
+from support.flashkit import BUILT, CONFIG
 
 
-def test_the_same_inputs_give_the_same_bytes(board: Board, application: Path, identity, full: bytes) -> None:
+def test_the_same_inputs_give_the_same_bytes(board: Board, application: Path, identity: DeviceIdentity, full: bytes) -> None:
     again = image.build(board, CONFIG, application, load_manifest().defaults(), built=BUILT, identity=identity)
     assert again.flash == full
 
@@ -28,7 +29,7 @@ def test_a_golden_image_differs_from_a_devices_in_the_credentials_alone(golden: 
     assert differing[0] >= 0xD000 and differing[-1] < 0xF000
 
 
-def test_a_golden_image_and_an_identity_make_the_devices_image(golden: bytes, full: bytes, identity) -> None:
+def test_a_golden_image_and_an_identity_make_the_devices_image(golden: bytes, full: bytes, identity: DeviceIdentity) -> None:
     assert golden[:0xD000] + secure_cert.from_identity(identity) + golden[0xF000:] == full
 
 
@@ -123,10 +124,14 @@ class TestTheCommand:
             for part in ("esp_secure_cert", "sensor-1", identity.certificate_id, "amazon-root-ca-1", "tls.mpy", "a1b2c3"):
                 assert part in shown
             assert "not-to-be-shown" not in shown and "PRIVATE" not in shown
-            private = identity.key.private_numbers().private_value
+            numbers = identity.key.private_numbers()
+            assert isinstance(numbers, EllipticCurvePrivateNumbers)
+            private = numbers.private_value
             assert str(private) not in shown and f"{private:x}" not in shown.lower()
 
-    def test_diff_names_what_differs(self, tmp_path: Path, full: bytes, board, application, other_identity) -> None:
+    def test_diff_names_what_differs(
+        self, tmp_path: Path, full: bytes, board: Board, application: Path, other_identity: DeviceIdentity
+    ) -> None:
         changed = CONFIG | {"keep_alive": 120}
         other = image.build(board, changed, application, load_manifest().defaults(), built=BUILT, identity=other_identity)
         (tmp_path / "a.bin").write_bytes(full)

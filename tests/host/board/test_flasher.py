@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from esp32_mock_bootloader import server
-from flashkit import BUILT, CONFIG, mint
 from rootlet.board import filesystem, flasher, image, inspect_board, inspect_image, repair, secure_cert
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
@@ -17,6 +16,7 @@ from rootlet.pki import certificates
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
 from support.download_mode import DownloadMode
+from support.flashkit import BUILT, CONFIG, mint
 
 CHIPS = {
     "esp32": "esp32_generic",
@@ -61,7 +61,9 @@ def test_an_identity_alone_takes_one_partition_on_the_wire(
 
 
 @pytest.mark.parametrize("chip_name", CHIPS)
-def test_a_repair_keeps_identity_and_state(chip_name: str, application: Path, identity, tmp_path: Path) -> None:
+def test_a_repair_keeps_identity_and_state(
+    chip_name: str, application: Path, identity: DeviceIdentity, tmp_path: Path
+) -> None:
     before = with_state(flasher.with_identity(firmware_for(chip_name, application), identity))
     after = firmware_for(chip_name, application, keep_alive=120)
     with DownloadMode(chip_name, flash=before) as board, Chip(board.port) as chip:
@@ -186,7 +188,9 @@ class TestFaults:
                 flasher.check_fit(chip, larger)
             assert "--flash-size 4" in refusal.value.hint
 
-    def test_somebody_elses_identity_is_not_overwritten(self, full: bytes, identity, other_identity) -> None:
+    def test_somebody_elses_identity_is_not_overwritten(
+        self, full: bytes, identity: DeviceIdentity, other_identity: DeviceIdentity
+    ) -> None:
         with DownloadMode(flash=full) as board, Chip(board.port) as chip:
             with pytest.raises(BadInput, match="carries the identity of sensor-1"):
                 flasher.guard_identity(chip, other_identity, replace=False)
@@ -195,7 +199,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("operations", range(2))
     def test_a_lost_connection_is_not_taken_for_a_board_without_an_identity(
-        self, full: bytes, other_identity, operations: int
+        self, full: bytes, other_identity: DeviceIdentity, operations: int
     ) -> None:
         for look in (lambda chip: flasher.guard_identity(chip, other_identity, replace=False), inspect_board.info):
             with DownloadMode(flash=full) as board, Chip(board.port) as chip:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from flashkit import APPLICATION, BUILDS, BUILT, CONFIG, rehash
 from rootlet.board import flasher, image, inspect_board, inspect_image, micropython, partitions, releases, repair
 from rootlet.board.chip import Chip
 from rootlet.board.definition import Board, load_board
@@ -21,6 +20,7 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
 from support.download_mode import DownloadMode
+from support.flashkit import APPLICATION, BUILDS, BUILT, CONFIG, rehash
 
 
 @pytest.mark.parametrize("key", BUILDS)
@@ -47,7 +47,9 @@ def test_a_real_build_that_is_too_old_is_refused_with_the_reason(builds: dict[st
     assert "rootlet micropython fetch esp32_generic" in refusal.value.hint
 
 
-def test_a_supported_build_goes_into_the_image_with_its_own_table(relabelled: bytes, board: Board, application) -> None:
+def test_a_supported_build_goes_into_the_image_with_its_own_table(
+    relabelled: bytes, board: Board, application: Path
+) -> None:
     made = image.build(board, CONFIG, application, load_manifest().defaults(), built=BUILT, micropython_bin=relabelled)
     assert made.flash[0x1000:0x8000] == relabelled[:0x7000]
     assert made.flash[0x10000 : 0x1000 + len(relabelled)] == relabelled[APPLICATION:]
@@ -58,7 +60,9 @@ def test_a_supported_build_goes_into_the_image_with_its_own_table(relabelled: by
     assert found.json_file("/build.json")["micropython"].startswith("v1.29.0")
 
 
-def test_a_build_without_vfs_in_its_table_gets_all_behind_the_application(relabelled, board: Board, application) -> None:
+def test_a_build_without_vfs_in_its_table_gets_all_behind_the_application(
+    relabelled: bytes, board: Board, application: Path
+) -> None:
     newer = bytearray(relabelled)
     table = partitions.decode(relabelled[0x7000:][: partitions.TABLE_SIZE])
     newer[0x7000 : 0x7000 + partitions.TABLE_SIZE] = partitions.encode([p for p in table if p.label != "vfs"])

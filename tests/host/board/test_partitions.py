@@ -44,7 +44,7 @@ def test_a_damaged_table_is_refused() -> None:
     table = bytearray(partitions.encode(SINCE_1_26))
     table[5] ^= 1
     with pytest.raises(BadInput, match="MD5"):
-        partitions.decode(table)
+        partitions.decode(bytes(table))
 
 
 def test_no_table_is_refused() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import serial
 from click.testing import CliRunner
-from flashkit import CONFIG
 from rootlet import resources
 from rootlet.board import firmware, image, inspect_image
 from rootlet.board.definition import Board
@@ -17,6 +16,7 @@ from rootlet.board.repl import Repl
 from rootlet.cli.board import push as cli
 from rootlet.errors import RootletError
 from rootlet.pki.identity import DeviceIdentity
+from support.flashkit import CONFIG
 from support.serial_board import SerialBoard
 
 

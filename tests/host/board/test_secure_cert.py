@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from flashkit import mint
 from hypothesis import given
 from hypothesis import strategies as st
 from rootlet.board import secure_cert
@@ -12,11 +11,13 @@ from rootlet.board.secure_cert import Entry, Type
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity, load_certificates
+from rootlet.pki.keys import KeyType
+from support.flashkit import mint
 
 
 @pytest.mark.parametrize("key_type", ["ec-p256", "ec-p384", "rsa-2048"])
 @pytest.mark.parametrize("with_issuer", [True, False])
-def test_an_identity_reads_back_as_it_was_written(issuer: Issuer, key_type, with_issuer: bool) -> None:
+def test_an_identity_reads_back_as_it_was_written(issuer: Issuer, key_type: KeyType, with_issuer: bool) -> None:
     minted = mint(issuer, "sensor-1", key_type)
     if not with_issuer:
         minted = DeviceIdentity(minted.thing, minted.certificate, minted.key)

@@ -11,7 +11,8 @@ from rootlet.cli.cloud.group import command as cloud
 from rootlet.cli.identity import ca as ca_cli
 from rootlet.cloud import authorities
 from rootlet.errors import RootletError
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
 
 PASSPHRASE = "correct horse battery staple"
 

@@ -203,7 +203,7 @@ def test_simulate_says_by_which_statement_and_with_which_values(run: Run, tmp_pa
     crossing = run(*asked, "publish", "dt/globex/pump-1/climate", "--policy-file", rendered)
     assert crossing.exit_code == 1
     assert "wanted Globex, is Acme" in crossing.stdout
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "rootlet.cli.main",

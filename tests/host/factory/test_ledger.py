@@ -56,6 +56,9 @@ def take(ledger: Ledger, record: IdentityRecord, *steps: Step) -> IdentityRecord
     return record
 
 
+ready: Barrier
+
+
 def together(barrier: Barrier) -> None:
     global ready
     ready = barrier
@@ -64,7 +67,7 @@ def together(barrier: Barrier) -> None:
 def open_and_take_all(where: str, station: int) -> list[str]:
     ready.wait(60)  # so that all four are in it at once, and each in a process of its own
     database = Database(where)
-    ledger, taken = Ledger(database, station=f"station-{station}"), []
+    ledger, taken = Ledger(database, station=f"station-{station}"), list[str]()
     ready.wait(60)
     while record := ledger.assign("monday", ConnectedBoard(f"24:0a:c4:{station:02x}:00:{len(taken):02x}")):
         taken.append(record.thing)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from pki_kit import PASSPHRASE, Ran
 from pkilint import loader
 from pkilint.pkix import certificate as pkix
 from pkilint.pkix import extension, name
 from pkilint.validation import ValidationFindingSeverity
 from rootlet.cli import main
+from support.pki_kit import PASSPHRASE, Ran
 
 
 @pytest.fixture(autouse=True)

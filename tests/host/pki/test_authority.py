@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 from mypy_boto3_iot import IoTClient
-from pki_kit import PASSPHRASE, Rootlet
 from rootlet.errors import BadInput
 from rootlet.pki import keys, storage
 from rootlet.pki.authority import Authority, read_certificates
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject, check_thing_name
+from support.pki_kit import PASSPHRASE, Rootlet
 
 
 def mode(path: Path) -> int:
@@ -37,7 +37,8 @@ def test_the_encryption_is_aes_256_under_600000_rounds_of_pbkdf2_sha256(authorit
 
 
 def test_openssl_reads_the_ca_key_with_the_passphrase(authority: Authority) -> None:
-    command = ["openssl", "pkey", "-in", authority.directory / "ca.key", "-passin", "stdin", "-pubout", "-outform", "DER"]
+    key = str(authority.directory / "ca.key")
+    command = ["openssl", "pkey", "-in", key, "-passin", "stdin", "-pubout", "-outform", "DER"]
     public = subprocess.run(command, input=PASSPHRASE.encode(), check=True, capture_output=True).stdout
     certificate = subprocess.run(
         ["openssl", "x509", "-in", authority.directory / "ca.crt", "-pubkey", "-noout"], check=True, capture_output=True

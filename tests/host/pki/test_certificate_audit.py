@@ -2,24 +2,25 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from pki_kit import Rootlet
 from rootlet.errors import BadInput
 from rootlet.pki import batch, keys
 from rootlet.pki.audit import audit
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
+from support.pki_kit import Rootlet
 
 NOW = dt.datetime.now(dt.UTC)
 
 
 def make(
-    authority: Authority, thing: str, *, key: object = None, serial: int | None = None, days: int = 365
+    authority: Authority, thing: str, *, key: Any = None, serial: int | None = None, days: int = 365
 ) -> x509.Certificate:
     private = key or keys.generate()
     builder = x509.CertificateBuilder().subject_name(Subject().name(thing)).issuer_name(authority.certificate.subject)

@@ -27,9 +27,9 @@ FULL = Subject(
 )
 
 
-def make_root(key_type: KeyType = "ec-p256", **options: int) -> Issuer:
+def make_root(key_type: KeyType = "ec-p256", path_length: int | None = None) -> Issuer:
     key = keys.generate(key_type)
-    return Issuer(certificates.root(FULL.name("Root"), key, days=3650, **options), key)
+    return Issuer(certificates.root(FULL.name("Root"), key, days=3650, path_length=path_length), key)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,8 @@ def test_openssl_verifies_a_device_below_two_intermediates(curve: KeyType, tmp_p
 
 
 def test_a_p384_ca_signs_with_sha384() -> None:
-    assert make_root("ec-p384").certificate.signature_hash_algorithm.name == "sha384"
+    algorithm = make_root("ec-p384").certificate.signature_hash_algorithm
+    assert algorithm and algorithm.name == "sha384"
 
 
 def test_the_subject_carries_what_the_batch_shares(device: x509.Certificate) -> None:

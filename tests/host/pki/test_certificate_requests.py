@@ -8,11 +8,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from pki_kit import Rootlet
 from rootlet.errors import BadInput
 from rootlet.pki import csr, keys
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
+from support.pki_kit import Rootlet
 
 
 def make(

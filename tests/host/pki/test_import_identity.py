@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from pki_kit import Rootlet
 from rootlet.board import partitions, secure_cert
 from rootlet.board.partitions import Partition
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity, load_certificates
+from support.pki_kit import Rootlet
 
 TOOL = Path(sys.executable).with_name("configure_esp_secure_cert.py")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from pki_kit import PASSPHRASE, Rootlet
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki import batch, names
 from rootlet.pki.authority import Authority
 from rootlet.pki.batch import BatchRequest, BatchResult
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
+from support.pki_kit import PASSPHRASE, Rootlet
 
 ENTRIES = names.from_pattern("sensor-####", 1200)
 

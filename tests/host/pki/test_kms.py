@@ -7,13 +7,13 @@ from pathlib import Path
 import boto3
 import pytest
 from cryptography import x509
-from pki_kit import Rootlet
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki import kms
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.subject import Subject
+from support.pki_kit import Rootlet
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -34,7 +34,14 @@ def test_kms_signs_what_pkilint_and_openssl_accept(
     identity = DeviceIdentity.load(tmp_path / "sensor-1")
     identity.certificate.verify_directly_issued_by(load_certificates(fleet / "ca.crt")[0])
     assert lint(identity.certificate) + lint(identity.issuers[0]) == []
-    command = ["openssl", "verify", "-x509_strict", "-CAfile", fleet / "ca.crt", tmp_path / "sensor-1/device.crt"]
+    command: list[str | Path] = [
+        "openssl",
+        "verify",
+        "-x509_strict",
+        "-CAfile",
+        fleet / "ca.crt",
+        tmp_path / "sensor-1/device.crt",
+    ]
     subprocess.run(command, check=True, capture_output=True)
 
 

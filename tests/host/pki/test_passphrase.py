@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pki_kit import PASSPHRASE, Rootlet
 from rootlet.pki.authority import Authority
+from support.pki_kit import PASSPHRASE, Rootlet
 
 
 def test_from_a_files_first_line(rootlet: Rootlet, authority: Authority, tmp_path: Path) -> None:

@@ -6,17 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from pki_kit import Rootlet
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki import batch, certificates, keys, pkcs11
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.subject import Subject
+from support.pki_kit import Rootlet
 from support.softhsm import SoftHsm, make_token, softhsm_installed
 
 binding = pytest.importorskip("pkcs11")
@@ -57,7 +58,14 @@ def test_a_token_signs_what_pkilint_and_openssl_accept(
     identity.certificate.verify_directly_issued_by(authority.certificate)
     assert lint(authority.certificate) + lint(identity.certificate) == []
     (tmp_path / "device.crt").write_bytes(identity.certificate.public_bytes(Encoding.PEM))
-    command = ["openssl", "verify", "-x509_strict", "-CAfile", tmp_path / "ca/ca.crt", tmp_path / "device.crt"]
+    command: list[str | Path] = [
+        "openssl",
+        "verify",
+        "-x509_strict",
+        "-CAfile",
+        tmp_path / "ca/ca.crt",
+        tmp_path / "device.crt",
+    ]
     subprocess.run(command, check=True, capture_output=True)
 
 
@@ -144,8 +152,8 @@ def test_a_token_that_holds_another_key_is_found_out(softhsm: SoftHsm, tmp_path:
         ({"module": Path("/etc/hostname")}, "refused"),
     ],
 )
-def test_a_token_that_is_not_there_is_named(softhsm: SoftHsm, change: dict[str, object], problem: str) -> None:
-    where = {"module": softhsm.module, "label": softhsm.label} | change
+def test_a_token_that_is_not_there_is_named(softhsm: SoftHsm, change: dict[str, Any], problem: str) -> None:
+    where: dict[str, Any] = {"module": softhsm.module, "label": softhsm.label} | change
     with pytest.raises(RootletError, match=problem):
         pkcs11.use_key(where["module"], where["label"], "any", softhsm.pin.encode())
 

@@ -64,7 +64,7 @@ def both_decide_alike(given_statements: list[list[dict[str, Any]]], topic: str, 
         service_context={"iot:one": one, "iot:many": ["a", "b"]},
     )
     theirs = evaluator.evaluate(context, [evaluator.parse_policy_document(entry) for entry in documents])
-    return mine.allowed == (theirs.decision == "Allow")
+    return mine.allowed is bool(theirs.decision == "Allow")
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

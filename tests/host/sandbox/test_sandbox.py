@@ -98,15 +98,13 @@ def test_a_sandbox_dies_with_the_process_that_started_it() -> None:
 
 
 def test_state_survives_a_restart_and_its_key_is_private(tmp_path: Path, authority: Authority) -> None:
-    import boto3
-
     settings = SandboxSettings(state=str(tmp_path / "state"))
     with Sandbox(settings) as first:
         root = first.root_pem.read_bytes()
-        boto3.client("iot", **client_settings(first)).create_thing(thingName="remembered")
+        first.iot().create_thing(thingName="remembered")
     with Sandbox(settings) as second:
         assert second.root_pem.read_bytes() == root
-        things = boto3.client("iot", **client_settings(second)).list_things()["things"]
+        things = second.iot().list_things()["things"]
     assert [thing["thingName"] for thing in things] == ["remembered"]
     modes = {path: path.stat().st_mode & 0o077 for path in (tmp_path / "state").rglob("*.key")}
     assert modes
@@ -114,23 +112,11 @@ def test_state_survives_a_restart_and_its_key_is_private(tmp_path: Path, authori
 
 
 def test_state_is_kept_where_the_terminal_is_closed(tmp_path: Path) -> None:
-    import boto3
-
     settings = SandboxSettings(state=str(tmp_path / "state"))
     with Sandbox(settings) as first:
-        boto3.client("iot", **client_settings(first)).create_thing(thingName="remembered")
+        first.iot().create_thing(thingName="remembered")
         assert first._process
         first._process.send_signal(signal.SIGHUP)
         first._process.wait(20)
     with Sandbox(settings) as second:
-        assert boto3.client("iot", **client_settings(second)).describe_thing(thingName="remembered")["thingName"]
-
-
-def client_settings(sandbox: Sandbox) -> dict[str, str]:
-    facts = sandbox.facts
-    return {
-        "endpoint_url": facts.api_url,
-        "region_name": facts.region,
-        "aws_access_key_id": facts.environment["AWS_ACCESS_KEY_ID"],
-        "aws_secret_access_key": facts.environment["AWS_SECRET_ACCESS_KEY"],
-    }
+        assert second.iot().describe_thing(thingName="remembered")["thingName"]

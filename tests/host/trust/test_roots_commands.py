@@ -14,6 +14,7 @@ from rootlet.cli.trust import roots as cli
 from rootlet.cloud import registration
 from rootlet.errors import BadInput
 from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
 from rootlet.trust import stores
 from rootlet.trust.roots import Manifest, load_manifest
 from support.defects import CASES
@@ -126,7 +127,9 @@ def test_a_device_is_explained_from_unknown_to_accepted_to_deactivated(
 def test_a_device_of_a_registered_ca_is_let_in_after_its_first_connection_where_the_ca_registers(
     aws: IoTClient, tmp_path: Path, auto: bool
 ) -> None:
-    ca = Authority.create(tmp_path / f"ca-{auto}", b"correct horse battery", name=f"Auto {auto} CA", subject=_subject())
+    ca = Authority.create(
+        tmp_path / f"ca-{auto}", b"correct horse battery", name=f"Auto {auto} CA", subject=Subject(organization="Tests")
+    )
     aws.register_ca_certificate(
         caCertificate=ca.certificate.public_bytes(Encoding.PEM).decode(),
         certificateMode="SNI_ONLY",
@@ -137,18 +140,3 @@ def test_a_device_of_a_registered_ca_is_let_in_after_its_first_connection_where_
     assert code == (0 if auto else 1)
     assert answer["after_first_connection"] is auto
     assert "registered, ACTIVE" in str(rules["issuer"]["text"])
-
-
-def _subject() -> object:
-    from rootlet.pki.authority import Subject
-
-    return Subject(organization="Tests")
-
-
-def test_list_shows_key_type_expiry_identifier_pin_and_what_is_embedded() -> None:
-    output = CliRunner().invoke(cli.command, ["list"]).output
-    for root in load_manifest().roots:
-        assert f"{root.name}  {root.key_type}, until {root.not_after:%Y-%m-%d}" in output
-        assert f"SKI  {root.ski}" in output
-        assert f"pin  {root.sha256}" in output
-    assert output.count("embedded by default") == 2
