@@ -272,18 +272,7 @@ def test_wrong_inputs_are_refused_by_name(arguments: list[str], what: str) -> No
     assert what in str(getattr(done.exception, "what", "")) + str(getattr(done.exception, "hint", ""))
 
 
-RESETS = """
-import machine, time
-from leaf import Device, faults
-time.sleep(20)  # of its own: longer off than between two looks at whether it still runs
-told = faults.report
-def report(fault):
-    told(fault)
-    if fault.word == "protocol":
-        machine.reset()
-faults.report = report
-Device().run()
-"""
+RESETS = (Path(__file__).parents[1] / "apps" / "resets.py").read_text()
 
 
 def test_a_board_that_resets_itself_has_not_ended(tmp_path: Path, chains: Chains) -> None:

@@ -4,6 +4,7 @@ import functools
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from support.device import BuiltDevice, fault_line
 from support.ntp import AdjustableTimeServer
@@ -12,19 +13,7 @@ MakeDevice = Callable[[str], BuiltDevice]
 UNSET = 946684800  # 2000-01-01: an ESP32 after power-on
 YEAR = 365 * 86400
 
-SHOWS = """
-import time
-from leaf import Device, clock
-
-device = Device()
-
-@device.telemetry(every=1)
-def climate():
-    print("CLOCK", clock.now(), clock.dated())
-    return {}
-
-device.run()
-"""
+SHOWS = (Path(__file__).parents[1] / "apps" / "shows_time.py").read_text()
 
 
 def showing(device: BuiltDevice, servers: list[str]) -> BuiltDevice:

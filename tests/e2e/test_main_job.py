@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from mypy_boto3_iot import IoTClient
@@ -13,17 +14,7 @@ from support.device import BuiltDevice, fault_line, no_line
 
 MakeDevice = Callable[[str], BuiltDevice]
 
-CURIOUS = """
-import os, sys
-try:
-    os.stat("/etc/hostname")
-    print("HOST-REACHED")
-except OSError:
-    print("no host file system")
-print("files", os.listdir("/"))
-print("path", sys.path)
-print("environment", os.getenv("ROOTLET_VIRTUAL_BOARD"), os.getenv("AWS_SECRET_ACCESS_KEY"))
-"""
+CURIOUS = (Path(__file__).parents[1] / "apps" / "curious.py").read_text()
 
 
 def test_a_registered_device_connects_publishes_and_answers_a_command(registered: MakeDevice) -> None:

@@ -270,17 +270,7 @@ def test_the_next_address_is_tried_when_one_is_dead(device: BuiltDevice, watcher
         assert not [line for line in board.lines if " fault: " in line]
 
 
-LISTENS = """
-from leaf import Device
-
-device = Device()
-
-@device.subscribe("news/all")
-def news(topic, payload, duplicate):
-    print("GOT", len(payload), duplicate)
-
-device.run()
-"""
+LISTENS = (Path(__file__).parents[1] / "apps" / "listens.py").read_text()
 
 
 def test_a_message_of_16_kib_is_taken_and_a_larger_one_is_read_away_and_acknowledged(

@@ -1,6 +1,7 @@
 """An application that fails does not take the device out of reach; a hang does not last."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from rootlet.cloud import messages
 from support.device import BuiltDevice, fault_line, no_line
@@ -16,22 +17,7 @@ import machine
 machine.reset()
 """
 
-HANGS = """
-import machine
-from leaf import Device
-
-device = Device()
-machine.WDT(timeout=1000)
-
-@device.telemetry(every=60)
-def climate():
-    if machine.reset_cause() == machine.WDT_RESET:
-        return {"after": "watchdog"}
-    while True:
-        pass
-
-device.run()
-"""
+HANGS = (Path(__file__).parents[1] / "apps" / "hangs.py").read_text()
 
 
 def application(device: BuiltDevice, source: str) -> BuiltDevice:

@@ -1,5 +1,7 @@
 """What ``leaf`` makes of a C heap that is short, and of the numbers of socket errors, whatever their sign."""
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import RunLeaf
@@ -11,14 +13,7 @@ from leaf import heap
 fault = heap.shortage("TLS", *given["wanted"])
 answer([heap.c_heap(), fault and fault.word, fault and fault.cause])
 """
-LOST = """
-from leaf import faults
-found = []
-for code in given:
-    fault = faults.lost("writing", OSError(code))
-    found.append([fault.word, fault.cause, fault.link])
-answer(found)
-"""
+LOST = (Path(__file__).parents[0] / "scripts" / "lost_connection.py").read_text()
 
 
 def test_the_c_heap_is_the_sum_of_its_regions_but_for_the_largest_block(leaf: RunLeaf) -> None:

@@ -7,25 +7,7 @@ import pytest
 
 from .conftest import RunLeaf
 
-PRELUDE = """
-import os
-from leaf.outbox import REFUSE_NEW, Outbox
-def files():
-    return [listed(given + "/" + name) for name in ("drop", "keep")]
-def listed(directory):
-    try:
-        return sorted(os.listdir(directory))
-    except OSError:
-        return []  # made when the first record goes into it
-def drain(box):
-    seen = []
-    while True:
-        record = box.take()
-        if not record:
-            return seen
-        seen.append((record.stream, record.payload.decode()))
-        box.done(record)
-"""
+PRELUDE = (Path(__file__).parents[0] / "scripts" / "outbox.py").read_text()
 
 
 @pytest.fixture

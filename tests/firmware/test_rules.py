@@ -169,26 +169,7 @@ def test_the_kind_of_a_roots_key_is_read_from_its_certificate(leaf: RunLeaf) -> 
     assert found == {root.name: root.key_type.startswith("EC") for root in load_manifest().roots}
 
 
-OVERRIDES = """
-import json, os
-from leaf import config, state
-state.DIRECTORY = given["directory"]
-base, schema = given["directory"] + "/base.json", given["schema"]
-with open(base, "w") as file:
-    json.dump({"endpoint": "a.example", "keep_alive": 60}, file)
-found = []
-for values in given["overrides"]:
-    try:
-        config.override(values, base, schema)
-    except Exception as fault:
-        found.append(fault.cause)
-        continue
-    found.append(config.load(base, schema)["keep_alive"])
-if "broken" in given:
-    state.write("config.json", given["broken"])
-    found.append(config.load(base, schema)["keep_alive"])
-answer(found)
-"""
+OVERRIDES = (Path(__file__).parents[0] / "scripts" / "overrides.py").read_text()
 
 
 def test_overrides_go_over_the_configuration_and_only_sound_ones_are_kept(leaf: RunLeaf, tmp_path: Path) -> None:

@@ -18,20 +18,7 @@ from support import odd_chains  # noqa: F401 - its cases join CASES
 from support.defects import CASES, DefectCase
 from support.impostor import Impostor
 
-MBEDTLS = """
-import json, os, socket, tls
-given = json.loads(os.getenv("GIVEN"))
-context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-for der in given["roots"]:
-    context.load_verify_locations(bytes.fromhex(der))
-sock = socket.socket()
-sock.connect(socket.getaddrinfo("127.0.0.1", given["port"])[0][-1])
-try:
-    context.wrap_socket(sock, server_hostname=given["host"])
-    print("connected")
-except (ValueError, OSError) as error:
-    print("refused:", " ".join(str(error).split()))
-"""
+MBEDTLS = (Path(__file__).parents[1] / "firmware" / "scripts" / "mbedtls_verdict.py").read_text()
 
 VERDICTS = {
     "tls-untrusted-root": "not correctly signed",

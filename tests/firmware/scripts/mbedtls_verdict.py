@@ -1,0 +1,18 @@
+# mbedTLS's verdict about a server.
+import json
+import os
+import socket
+
+import tls
+
+given = json.loads(os.getenv("GIVEN"))
+context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+for der in given["roots"]:
+    context.load_verify_locations(bytes.fromhex(der))
+sock = socket.socket()
+sock.connect(socket.getaddrinfo("127.0.0.1", given["port"])[0][-1])
+try:
+    context.wrap_socket(sock, server_hostname=given["host"])
+    print("connected")
+except (ValueError, OSError) as error:
+    print("refused:", " ".join(str(error).split()))
