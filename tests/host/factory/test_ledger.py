@@ -295,7 +295,7 @@ def test_a_row_changed_behind_the_entries_is_found(database: Database) -> None:
         database, sa.update(IDENTITIES).where(first).values(certificate_pem=pem)
     )
     assert "batch monday" in tampered(database, sa.update(BATCHES).values(customer="somebody else"))
-    assert "is gone" in tampered(database, sa.delete(IDENTITIES).where(IDENTITIES.c.thing == "monday-0001"))
+    assert "identity was removed" in tampered(database, sa.delete(IDENTITIES).where(IDENTITIES.c.thing == "monday-0001"))
 
 
 def test_a_chain_written_anew_is_found_by_the_head_that_was_kept(database: Database) -> None:
