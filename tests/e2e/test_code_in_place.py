@@ -43,7 +43,7 @@ def test_code_in_place_leaves_more_of_the_heap_and_lies_before_lib(registered: M
     for in_place in ("no", "yes"):
         device = registered("in-place-3")
         device.application = probe
-        device.in_place = in_place  # type: ignore[assignment]
+        device.in_place = in_place
         device.build()
         with device.boot() as board:
             used[in_place] = int(board.wait_for(r"^probe .* (\d+)$").group(1))

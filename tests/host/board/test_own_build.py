@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flashkit import BUILT, CONFIG, rehash
 from rootlet import resources
 from rootlet.board import firmware, image, inspect_image
 from rootlet.board.definition import Board
 from rootlet.board.repl import Repl
 from rootlet.errors import BadInput
+from support.flashkit import BUILT, CONFIG, rehash
 from support.serial_board import SerialBoard
 
 RECORDER = """

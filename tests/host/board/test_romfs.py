@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from flashkit import BUILT, CONFIG, rehash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rootlet import resources
@@ -18,6 +17,7 @@ from rootlet.cli.board import image as cli
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity
 from support.download_mode import DownloadMode
+from support.flashkit import BUILT, CONFIG, rehash
 
 STOCK = sorted((resources.FIRMWARE.parent.parent / "shared" / "firmware").glob("*.bin"))
 
