@@ -62,7 +62,7 @@ class Testbed:
     def start(self, client: str, what: str, port: int, heapsize: str = "256K", **more: Any) -> "subprocess.Popen[str]":
         files = {name: str(self._directory / file) for name, file in self._files.items()}
         given = {"client": client, "what": what, "host": HOST, "port": port, **files, **more}
-        path = [resources.FIRMWARE, resources.BOARDS / "virtual", frozen_directory(), directory_of(MQTT_ASYNC)]
+        path = [resources.FIRMWARE, resources.SHIMS, frozen_directory(), directory_of(MQTT_ASYNC)]
         return subprocess.Popen(
             [sys.executable, "-m", "micropython_unix", "-X", f"heapsize={heapsize}", str(SCRIPT)],
             env=os.environ | {"MICROPYPATH": ":".join(map(str, path)) + ":.frozen", "GIVEN": json.dumps(given)},

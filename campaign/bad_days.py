@@ -27,7 +27,7 @@ from campaign import day
 def edition() -> str:
     """Of what is tried out: the firmware, the virtual board, and the days themselves."""
     own = [Path(day.__file__), Path(day.__file__).parent / "scripts" / "numbered_readings.py"]
-    sources = [*resources.FIRMWARE.rglob("*"), *(resources.BOARDS / "virtual").glob("*.py"), *own]
+    sources = [*resources.FIRMWARE.rglob("*"), *resources.SHIMS.glob("*.py"), *own]
     made = hashlib.sha256()
     for source in sorted(path for path in sources if path.is_file()):
         made.update(source.read_bytes())

@@ -143,7 +143,7 @@ def cases(seed: int, count: int, credentials: bytes) -> list[tuple[str, str]]:
 def run(seed: int, count: int, credentials: bytes, scratch: str) -> list[Any]:
     """The findings of one seed: [number, kind, error, case]; empty where all is well."""
     schema = json.loads((resources.FIRMWARE / "leaf" / "config_schema.json").read_text())
-    path = f"{resources.FIRMWARE}:{resources.BOARDS / 'virtual'}:{frozen_directory()}:.frozen"
+    path = f"{resources.FIRMWARE}:{resources.SHIMS}:{frozen_directory()}:.frozen"
     given = {"cases": cases(seed, count, credentials), "schema": schema, "scratch": scratch}
     done = subprocess.run(
         [sys.executable, "-m", "micropython_unix", "-X", "heapsize=32M", "-c", SCRIPT],

@@ -9,3 +9,5 @@ _ROOT = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parents[1]
 FIRMWARE = _ROOT / "firmware"
 BOARDS = _ROOT / "boards"
 CERTS = _ROOT / "certs"
+SHIMS = _PACKAGE / "emulator" / "shims"
+"""What stands for the chip on the Unix port; it runs under MicroPython and is never imported here."""

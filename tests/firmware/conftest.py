@@ -20,7 +20,7 @@ def leaf() -> RunLeaf:
 
     ``timeout`` in seconds, after which subprocess.TimeoutExpired is raised.
     """
-    path = f"{resources.FIRMWARE}:{resources.BOARDS / 'virtual'}:{frozen_directory()}:.frozen"
+    path = f"{resources.FIRMWARE}:{resources.SHIMS}:{frozen_directory()}:.frozen"
     prelude = "import json, os\ngiven = json.loads(os.getenv('GIVEN'))\ndef answer(v): print('ANSWER' + json.dumps(v))\n"
 
     def run(script: str, given: Any = None, timeout: float = 60) -> Any:

@@ -30,7 +30,7 @@ def make_pristine(directory: Path) -> Path:
 
 def live(pristine: Path, seed: int, records: int, cuts: Sequence[int]) -> list[dict[str, Any]]:
     """One life a cut; what was promised, what arrived, and what was lost or damaged of it."""
-    path = f"{resources.FIRMWARE}:{resources.BOARDS / 'virtual'}:{frozen_directory()}:.frozen"
+    path = f"{resources.FIRMWARE}:{resources.SHIMS}:{frozen_directory()}:.frozen"
     prelude = "import json, os\ngiven = json.loads(os.getenv('GIVEN'))\ndef answer(v): print('ANSWER' + json.dumps(v))\n"
     given = {"flash": str(pristine.with_name("flash.bin")), "pristine": str(pristine), "seed": seed, "records": records}
     answers: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ from rootlet import resources
 from rootlet.emulator.frozen import frozen_directory
 from rootlet.processes import PARENT
 
-BOOT = resources.BOARDS / "virtual" / "boot.py"
+BOOT = resources.SHIMS / "boot.py"
 
 
 @dataclass
@@ -34,7 +34,7 @@ class SerialBoard:
 
     The board's terminal is one pty and ``port``, the developer's, another, with a cable between them; ``carried`` counts
     the bytes that it takes to the board and from it. It loses each of ``lost`` once, in their order, on the way to the
-    board. ``world`` is what the virtual board's surroundings are like (boards/virtual).
+    board. ``world`` is what the virtual board's surroundings are like (emulator/shims).
     """
 
     flash: Path

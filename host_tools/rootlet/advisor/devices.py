@@ -45,7 +45,7 @@ class Environment:
     speed: float = 1
     seed: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """More settings of a virtual board (boards/virtual), which other devices do not have."""
+    """More settings of a virtual board (emulator/shims), which other devices do not have."""
 
 
 class DeviceUnderTest(ABC):

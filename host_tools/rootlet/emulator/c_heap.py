@@ -1,4 +1,4 @@
-"""The figures of the virtual board's C heap, out of every ``board.toml``; ``boards/virtual/c_heap.py`` keeps the account."""
+"""The figures of the virtual board's C heap, out of every ``board.toml``; ``shims/c_heap.py`` keeps the account."""
 
 import tomllib
 from functools import cache

@@ -157,7 +157,7 @@ class VirtualBoard:
             ) from None
 
     def _run(self, world: dict[str, Any], started: threading.Event) -> None:
-        boot = resources.BOARDS / "virtual" / "boot.py"
+        boot = resources.SHIMS / "boot.py"
         heap = ["-X", f"heapsize={self.settings.heapsize}"]
         command = [sys.executable, "-m", "rootlet.emulator.unix_port", *heap, str(boot)]
         world["reset_cause"] = "power-on"

@@ -183,7 +183,7 @@ def test_inspect_and_diff_know_the_partition_down_to_the_files(
 
 
 def test_flash_verify_and_repair_know_the_partition(
-    in_place: bytes, full: bytes, identity: DeviceIdentity, tmp_path
+    in_place: bytes, full: bytes, identity: DeviceIdentity, tmp_path: Path
 ) -> None:
     with DownloadMode(flash=full) as mock:
         with Chip(mock.port) as chip:
