@@ -41,7 +41,7 @@ def _open_beside(path: Path, mode: int) -> tuple[int, Path]:
     try:
         return os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), beside
     except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}", hint="is its directory there, and yours?") from None
+        raise BadInput(f"cannot write {path}: {error.strerror}", hint="check its directory and your rights to it") from None
 
 
 def write_secret(path: Path, data: bytes) -> None:

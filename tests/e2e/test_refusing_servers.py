@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet import resources
 from rootlet.pki import certificates, keys
 from rootlet.pki.authority import Authority
+from support.certificates import certificate
 from support.chains import HOST, NOW, make_chain, named
 from support.device import BuiltDevice, fault_line
 from support.impostor import Impostor
@@ -102,17 +102,7 @@ def test_a_server_that_leaves_out_its_intermediate_is_refused_with_that_cause(de
 def test_a_self_signed_server_is_refused_with_that_cause(device: BuiltDevice) -> None:
     trust(device, make_chain().root)
     key = keys.generate()
-    lone = (
-        x509.CertificateBuilder()
-        .subject_name(named(HOST))
-        .issuer_name(named(HOST))
-        .public_key(key.public_key())
-        .serial_number(certificates.serial_number())
-        .not_valid_before(NOW - dt.timedelta(days=1))
-        .not_valid_after(NOW + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
+    lone = certificate(HOST, key, [(x509.SubjectAlternativeName([x509.DNSName(HOST)]), False)])
     assert "signed itself" in refused(device, Impostor([lone], key), "tls-untrusted-root")
 
 

@@ -1,6 +1,5 @@
 """Server chains with every defect, each with what a client must make of it."""
 
-import datetime as dt
 import functools
 import hashlib
 import ipaddress
@@ -14,11 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from rootlet.pki.certificates import PrivateKey, serial_number
+from rootlet.pki.certificates import Issuer, PrivateKey
 
-from .chains import HOST, NOW, WILDCARD, named
-
-DAY = dt.timedelta(days=1)
+from .certificates import Extension, certificate
+from .chains import HOST, WILDCARD
 
 
 @dataclass(frozen=True)
@@ -45,30 +43,21 @@ def sign(
 ) -> Signed:
     """A certificate as a test wants it; ``valid`` in days from now. Without ``by`` it signs itself."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    subject = named(name)
-    issuer = by.certificate.subject if by else subject
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(serial_number())
-        .not_valid_before(NOW + valid[0] * DAY)
-        .not_valid_after(NOW + valid[1] * DAY)
-        .add_extension(x509.BasicConstraints(ca, path_length if ca else None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
+    extensions: list[Extension] = [
+        (x509.BasicConstraints(ca, path_length if ca else None), True),
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+    ]
     if by:
-        aki = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key())
-        builder = builder.add_extension(aki, critical=False)
+        extensions.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key()), False))
     if not ca:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        extensions.append((x509.ExtendedKeyUsage([usage]), False))
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general(one) for one in names]), critical=False)
+        extensions.append((x509.SubjectAlternativeName([_general(one) for one in names]), False))
     if constraints:
-        builder = builder.add_extension(constraints, critical=constraints_critical)
-    signer: Any = by.key if by else key
-    return Signed(builder.sign(signer, digest or hashes.SHA256()), key)
+        extensions.append((constraints, constraints_critical))
+    issuer = Issuer(by.certificate, by.key) if by else None
+    made = certificate(name, key, extensions, by=issuer, valid=valid, digest=digest)
+    return Signed(made, key)
 
 
 def _general(name: str) -> x509.GeneralName:

@@ -9,13 +9,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from rootlet.pki.certificates import PrivateKey, serial_number
+from rootlet.pki.certificates import Issuer, PrivateKey
 
-from .chains import HOST, NOW, WILDCARD, named
-from .defects import DAY, DefectCase, Signed, case, intermediate, root, sign
-
-Extension = tuple[x509.ExtensionType, bool]
-"""And whether it is critical."""
+from .certificates import Extension, certificate
+from .chains import HOST, WILDCARD, named
+from .defects import DefectCase, Signed, case, intermediate, root, sign
 
 _DNS = (x509.SubjectAlternativeName([x509.DNSName(WILDCARD)]), False)
 
@@ -31,16 +29,12 @@ def _certified(
 ) -> Signed:
     """A certificate that says this and nothing else."""
     by, key = by or intermediate(), key or ec.generate_private_key(ec.SECP256R1())
-    builder = (
-        x509.CertificateBuilder(by.certificate.subject, subject or named("server"), key.public_key(), serial_number())
-        .not_valid_before(NOW - 90 * DAY)
-        .not_valid_after(NOW + 90 * DAY)
-        .add_extension(x509.BasicConstraints(ca, None), critical=True)
-    )
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
     salted = padding.PSS(padding.MGF1(hashes.SHA256()), 32) if pss else None
-    return Signed(builder.sign(by.key, digest or hashes.SHA256(), rsa_padding=salted), key)
+    said = [(x509.BasicConstraints(ca, None), True), *extensions]
+    issuer = Issuer(by.certificate, by.key)
+    return Signed(
+        certificate(subject or "server", key, said, by=issuer, valid=(-90, 90), digest=digest, padding=salted), key
+    )
 
 
 def _case(

@@ -1,6 +1,5 @@
 """The ledger hands each identity to one board, keeps to its steps, and notices when it is tampered with."""
 
-import datetime
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -11,9 +10,6 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
 from rootlet.factory.books import Head, verify_books
@@ -21,17 +17,15 @@ from rootlet.factory.database import Database
 from rootlet.factory.ledger import IdentityRecord, Ledger, entry_hash
 from rootlet.factory.plan import BatchPlan, NewIdentity, RegistrationMode
 from rootlet.factory.schema import BATCHES, ENTRIES, HEAD, IDENTITIES, State, Step
+from rootlet.pki import keys
+from support import certificates
 
 T = TypeVar("T")
 MAC = "24:0a:c4:00:00:01"
 
 
 def certificate(thing: str) -> x509.Certificate:
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, thing)])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now)
-    return builder.not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    return certificates.certificate(thing, keys.generate())
 
 
 PLAN = BatchPlan(board="esp32_generic", customer="Tests", ca_sha256="00" * 32)

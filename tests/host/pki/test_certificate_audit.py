@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet.errors import BadInput
 from rootlet.pki import batch, keys
 from rootlet.pki.audit import audit
 from rootlet.pki.authority import Authority
-from rootlet.pki.subject import Subject
+from support import certificates
 from support.pki_kit import Rootlet
 
 NOW = dt.datetime.now(dt.UTC)
@@ -22,15 +21,11 @@ NOW = dt.datetime.now(dt.UTC)
 def make(
     authority: Authority, thing: str, *, key: Any = None, serial: int | None = None, days: int = 365
 ) -> x509.Certificate:
-    private = key or keys.generate()
-    builder = x509.CertificateBuilder().subject_name(Subject().name(thing)).issuer_name(authority.certificate.subject)
-    builder = builder.public_key(private.public_key()).serial_number(serial or x509.random_serial_number())
-    builder = builder.not_valid_before(NOW - dt.timedelta(days=1000)).not_valid_after(NOW + dt.timedelta(days=days))
-    return builder.sign(authority.issuer.key, hashes.SHA256())
+    return certificates.certificate(thing, key or keys.generate(), by=authority.issuer, valid=(-1000, days), serial=serial)
 
 
-def look(tmp_path: Path, *certificates: x509.Certificate, within: int = 90) -> list[tuple[str, str]]:
-    for number, certificate in enumerate(certificates):
+def look(tmp_path: Path, *made: x509.Certificate, within: int = 90) -> list[tuple[str, str]]:
+    for number, certificate in enumerate(made):
         (tmp_path / f"{number}.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
     return [(finding.kind, finding.subject) for finding in audit([tmp_path], within=within).findings]
 

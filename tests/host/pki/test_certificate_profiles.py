@@ -15,6 +15,7 @@ from rootlet.pki import certificates, keys
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.keys import KEY_TYPES, KeyType
 from rootlet.pki.subject import Subject
+from support.certificates import certificate
 
 Lint = Callable[[x509.Certificate], list[str]]
 FULL = Subject(
@@ -61,12 +62,8 @@ def test_no_certificate_gives_pkilint_anything_to_find(key_type: KeyType, lint: 
 def test_pkilint_is_awake(root: Issuer, lint: Lint) -> None:
     """The lint above means something only if it can find a fault."""
     key = keys.generate()
-    builder = x509.CertificateBuilder().subject_name(FULL.name("x")).issuer_name(root.certificate.subject)
-    now = dt.datetime.now(dt.UTC)
-    builder = builder.public_key(key.public_key()).serial_number(0x1234).not_valid_before(now).not_valid_after(now)
-    faulty = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=False).sign(
-        root.key, certificates.digest_for(root.key)
-    )
+    not_critical = [(x509.BasicConstraints(ca=True, path_length=None), False)]
+    faulty = certificate(FULL.name("x"), key, not_critical, by=root, valid=(0, 0), serial=0x1234)
     assert lint(faulty)
 
 

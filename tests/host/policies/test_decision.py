@@ -1,13 +1,11 @@
 """What policies decide, against the rules that AWS documents."""
 
-import datetime as dt
 import ipaddress
 import json
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 from rootlet.errors import BadInput
 from rootlet.pki import keys
@@ -15,6 +13,7 @@ from rootlet.policies import variables
 from rootlet.policies.decision import Decision, decide
 from rootlet.policies.document import characters, parse
 from rootlet.policies.variables import Thing, Variables, of_certificate, of_connection
+from support import certificates
 
 PREFIX = "arn:aws:iot:eu-west-1:123456789012"
 THING = "${iot:Connection.Thing.ThingName}"
@@ -34,14 +33,11 @@ def attached(**attributes: str) -> Variables:
 
 
 def certificate(subject: list[x509.NameAttribute[Any]], *extensions: x509.ExtensionType) -> x509.Certificate:
-    key = keys.generate()
-    now = dt.datetime.now(dt.UTC)
     issuer = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme, Inc"), x509.NameAttribute(NameOID.COMMON_NAME, "CA 1")]
-    builder = x509.CertificateBuilder(x509.Name(issuer), x509.Name(subject), key.public_key(), 0x921285CBB7A5E086)
-    builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=False)
-    return builder.sign(key, hashes.SHA256())
+    said = [(extension, False) for extension in extensions]
+    return certificates.certificate(
+        x509.Name(subject), keys.generate(), said, issuer=x509.Name(issuer), serial=0x921285CBB7A5E086
+    )
 
 
 def test_what_nothing_names_is_denied() -> None:
