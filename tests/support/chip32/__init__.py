@@ -71,7 +71,8 @@ def boot(directory: Path, heap: int, arguments: list[str]) -> Run:
     trap = ""
     instance = linker.instantiate(store, module)
     try:
-        instance.exports(store)["_start"](store)
+        start: Any = instance.exports(store)["_start"]
+        start(store)
     except wasmtime.ExitTrap as ended:
         trap = f"exit {ended.code}" if ended.code else ""
     except wasmtime.Trap as error:

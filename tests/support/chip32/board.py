@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet import resources
 from rootlet.board import firmware, secure_cert
 from rootlet.emulator.frozen import frozen_directory
-from rootlet.pki.authority import Authority, Subject
+from rootlet.pki.authority import Authority
+from rootlet.pki.subject import Subject
 from rootlet.trust.roots import load_manifest
 
 from support import chip32
