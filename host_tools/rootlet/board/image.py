@@ -117,6 +117,8 @@ def build(
     if identity is not None:
         _put(flash, partitions.find(table, partitions.SECURE_CERT).offset, secure_cert.from_identity(identity))
     budget = heap_budget.estimate(board.memory, files, release) if board.memory else None
+    if budget:
+        heap_budget.check(budget)
     content = filesystem.build(files.vfs, vfs.size)
     _put(flash, vfs.offset, content)
     sizes = {name: len(data) for name, data in files.vfs.items()}

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rootlet import resources
+from rootlet.emulator import c_heap
 from rootlet.emulator.frozen import frozen_directory
 from rootlet.emulator.watchdog import Watchdog
 from rootlet.errors import BadInput, RootletError
@@ -94,6 +95,7 @@ class VirtualBoard:
             "frozen": str(frozen_directory()),
             "mac": self.settings.mac,
             "resolve": dict(self.settings.resolve),
+            "c_heap": c_heap.figures(),
             **self.settings.extra,
         }
         # A thread of its own starts the Unix port and starts it again after a reset: the kernel ends a board whose
