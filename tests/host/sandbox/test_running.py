@@ -106,7 +106,7 @@ def test_a_cloud_command_says_which_cloud_it_uses(sandbox: Sandbox) -> None:
     assert found.stderr.strip() == f"using the sandbox at {sandbox.facts.api_url}"
     assert "using AWS_ENDPOINT_URL http://127.0.0.1:9" in elsewhere.stderr
     assert profile.returncode != 0
-    assert profile.stderr.startswith("error: AWS could not be asked: The config profile (absent) could not be found")
+    assert profile.stderr.startswith("error: the request to AWS failed: The config profile (absent) could not be found")
     assert sandbox.facts.api_url not in elsewhere.stderr + profile.stderr
 
 
