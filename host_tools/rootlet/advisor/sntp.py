@@ -1,11 +1,10 @@
 """A time server for the device under test: answers every query with the host's time (RFC 4330), on loopback."""
 
 import asyncio
-import struct
 import time
 from typing import Self
 
-_NTP_1900 = 2208988800
+from rootlet.emulator import sntp
 
 
 class TimeServer(asyncio.DatagramProtocol):
@@ -26,8 +25,6 @@ class TimeServer(asyncio.DatagramProtocol):
         self._transport.close()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if len(data) >= 48:
+        if answer := sntp.reply(data, time.time()):
             self.queries += 1
-            now = struct.pack("!II", int(time.time() + _NTP_1900) & 0xFFFFFFFF, 0)
-            # Version and mode 4 (server), stratum 2; reference, originate (theirs), receive, transmit.
-            self._transport.sendto(b"\x24\x02\x06\xec" + bytes(12) + now + data[40:48] + now + now, addr)
+            self._transport.sendto(answer, addr)
