@@ -5,7 +5,7 @@ import importlib.util
 from rootlet.errors import RootletError
 
 MODULES = {
-    "emulator": ("micropython_run",),
+    "emulator": ("micropython_run", "dns"),
     "sandbox": ("ministack", "hypercorn"),
     "hsm": ("pkcs11",),
     "factory": ("sqlalchemy", "alembic", "psycopg", "segno", "PIL", "reportlab", "starlette", "uvicorn", "jinja2"),

@@ -18,6 +18,9 @@ timeout_option = click.option(
     "--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait for an answer."
 )
 
+qemu_option = click.option(
+    "--qemu", type=PATH, help="With --chip: the emulator, or its directory. [default: ROOTLET_QEMU, else PATH]"
+)
 
 application_option = click.option(
     "--application", default="leaf", show_default=True, help="The application's name in topics, as in config.json."

@@ -1,13 +1,19 @@
-"""``rootlet emulate``: boot a flash image on the virtual board."""
+"""``rootlet emulate``: boot a flash image on the virtual board, or on an emulated chip."""
 
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from rootlet.cli import panels
 from rootlet.cli.board import defaults
+from rootlet.cli.options import qemu_option
 from rootlet.cli.output import err
+from rootlet.errors import BadInput
+
+if TYPE_CHECKING:
+    from rootlet.emulator.emulated_board import EmulatedBoard
 
 
 @panels.command(
@@ -16,6 +22,7 @@ Examples:
   rootlet emulate flash.bin
   rootlet emulate flash.bin --resolve a1b2-ats.iot.eu-west-1.localhost:127.0.0.1
   rootlet emulate flash.bin --snapshot --heapsize 128K
+  rootlet emulate flash.bin --chip --qemu ~/qemu/build     # its own MicroPython, on an emulated ESP32
 """
 )
 @click.argument("image", type=click.Path(path_type=Path))
@@ -29,30 +36,66 @@ Examples:
 @click.option("--mac", default=None, help="The chip's MAC address.")
 @click.option("--snapshot", is_flag=True, help="Write to a copy: IMAGE stays as it is.")
 @click.option("--no-restart", is_flag=True, help="End when the board resets, instead of booting it again.")
+@click.option("--max-resets", type=click.IntRange(0), metavar="N", help="End at the reset that follows N others.")
+@click.option("--chip", is_flag=True, help="Boot the MicroPython in IMAGE, in a chip emulator that is installed.")
+@qemu_option
 def command(
-    image: Path, resolve: tuple[str, ...], heapsize: str | None, mac: str | None, snapshot: bool, no_restart: bool
+    image: Path,
+    resolve: tuple[str, ...],
+    heapsize: str | None,
+    mac: str | None,
+    snapshot: bool,
+    no_restart: bool,
+    max_resets: int | None,
+    chip: bool,
+    qemu: Path | None,
 ) -> None:
     """Boot a flash image on the virtual board.
 
     IMAGE is the very bytes that would be burned; they run under MicroPython's Unix port.
     The board's log goes to stdout. IMAGE is the board's flash: what the board writes stays in it, unless --snapshot is
     given. Ctrl-C pulls the plug.
+
+    With --chip, IMAGE boots with its own MicroPython on an emulated ESP32 or ESP32-C3, which joins the emulator's
+    network "Espressif". docs/chip-emulator.md says what to install.
     """
     from rootlet.emulator import virtual_board
 
+    if no_restart and max_resets:
+        raise BadInput(f"--no-restart and --max-resets {max_resets} contradict each other", hint="choose one of the two")
+    _check_options(chip, {"--heapsize": heapsize}, {"--qemu": qemu})
     given = dict(virtual_board.parse_resolve(item) for item in resolve)
-    virtual_board.check(image)
-    settings = virtual_board.BoardSettings(
-        resolve=given or defaults.addresses(image),
-        heapsize=heapsize or virtual_board.DEFAULT_HEAP,
-        mac=mac or virtual_board.DEFAULT_MAC,
-        snapshot=snapshot,
-        max_resets=0 if no_restart else None,
-    )
+    limit = 0 if no_restart else max_resets
+    mac = mac or virtual_board.DEFAULT_MAC
+    board: EmulatedBoard
+    if chip:
+        from rootlet.board import chip_image
+
+        addresses = given or defaults.addresses(image)
+        board = chip_image.board(image, qemu, addresses, mac=mac, snapshot=snapshot, max_resets=limit, on_line=_show)
+    else:
+        virtual_board.check(image)
+        addresses, heap = given or defaults.addresses(image), heapsize or virtual_board.DEFAULT_HEAP
+        settings = virtual_board.BoardSettings(addresses, heap, mac, snapshot, limit)
+        board = virtual_board.VirtualBoard(image, settings, on_line=_show)
     # Terminated as interrupted: the board is stopped first, and waited for.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with virtual_board.VirtualBoard(image, settings, on_line=lambda line: print(line, flush=True)) as board:
+    with board:
         code = board.wait()
     if code:
         err.print(f"the board ended with exit code {code}")
     raise SystemExit(code if code >= 0 else 128 - code)
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+def _check_options(chip: bool, of_virtual_board: dict[str, object], of_chip: dict[str, object]) -> None:
+    """Refuse what would be left out silently."""
+    for option, value in of_virtual_board.items():
+        if chip and value is not None:
+            raise BadInput(f"{option} is for the virtual board only", hint=f"leave out {option}, or --chip")
+    for option, value in of_chip.items():
+        if not chip and value is not None:
+            raise BadInput(f"{option} {value} needs --chip", hint=f"give --chip, or leave {option} out")
