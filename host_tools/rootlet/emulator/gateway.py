@@ -44,7 +44,7 @@ class Gateway:
     """
 
     def __init__(
-        self, resolve: Mapping[str, str], time_servers: Iterable[str], ports: Mapping[int, int] | None = None
+        self, resolve: Mapping[str, str], time_servers: Iterable[str] = (), ports: Mapping[int, int] | None = None
     ) -> None:
         known = dict.fromkeys(time_servers, HOST)
         known.update((name, _reachable(name, address)) for name, address in resolve.items())
