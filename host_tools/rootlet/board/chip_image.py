@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rootlet.board import inspection
+from rootlet.board import inspect_image
 from rootlet.board.config import load_schema
-from rootlet.board.inspection import Contents
+from rootlet.board.inspect_image import Contents
 from rootlet.emulator.chip_board import ChipBoard, ChipSettings, find_emulator
 from rootlet.errors import BadInput
 
@@ -26,7 +26,7 @@ def board(
     Raises BadInput for an image that cannot boot on a chip or never joins the emulator's network, and RootletError where
     no emulator is installed.
     """
-    contents = inspection.inspect(inspection.read(path))
+    contents = inspect_image.inspect(inspect_image.read(path))
     chip = chip_of(contents, path)
     found = find_emulator(chip, emulator)
     check_network(contents, path, found.network)

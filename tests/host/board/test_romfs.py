@@ -9,26 +9,26 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rootlet import resources
 from rootlet.board import firmware, flasher, image, inspect_board, inspect_image, micropython, partitions, repair, romfs
 from rootlet.board.chip import Chip
 from rootlet.board.definition import Board
 from rootlet.cli.board import image as cli
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity
+from support import official
 from support.download_mode import DownloadMode
 from support.flashkit import BUILT, CONFIG, rehash
 
-STOCK = sorted((resources.FIRMWARE.parent.parent / "shared" / "firmware").glob("*.bin"))
+STOCK = sorted(official.DIRECTORY.glob("*.bin"))
 
 
 @pytest.fixture(scope="session")
-def able(relabelled: bytes) -> bytes:
-    """The relabelled build with the two names that MICROPY_VFS_ROM adds, in the place of two others.
+def able(release: bytes) -> bytes:
+    """The official 1.25.0 with the two names that MICROPY_VFS_ROM adds, in the place of two others.
 
     No registry carries a build with ROMFS. It shows how the file is read, not that such a build runs.
     """
-    build = bytearray(relabelled)
+    build = bytearray(release)
     for name, instead in ((b"ViperTypeError\0", b"VfsRom\0"), (b"WAKEUP_ANY_HIGH\0", b"rom_ioctl\0")):
         at = build.index(name)
         build[at : at + len(instead)] = instead
@@ -100,9 +100,9 @@ def test_the_names_that_tell_are_in_a_build_with_romfs() -> None:
 
 
 def test_a_build_without_romfs_gets_its_code_into_vfs_and_the_command_says_why(
-    relabelled: bytes, application: Path, tmp_path: Path
+    release: bytes, application: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "mp.bin").write_bytes(relabelled)
+    (tmp_path / "mp.bin").write_bytes(release)
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     command = ["build", "--micropython", tmp_path / "mp.bin", "--config", tmp_path / "config.json", "--app", application]
     result = CliRunner().invoke(cli.command, [*map(str, command), "-o", str(tmp_path / "flash.bin")])

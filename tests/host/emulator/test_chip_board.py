@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import pytest
 from rootlet.emulator import chip_board
-from rootlet.emulator.chip_board import MAX_PANICS, ChipBoard, Settings
+from rootlet.emulator.chip_board import MAX_PANICS, ChipBoard, ChipSettings
 from rootlet.emulator.chip_emulator import ChipEmulator, Wiring
 from rootlet.emulator.emulated_board import RESET
 from rootlet.errors import BadInput, RootletError
@@ -50,7 +50,7 @@ def flash(tmp_path: Path) -> Path:
 
 def run(flash: Path, script: str, **settings: object) -> ChipBoard:
     """The board, after it ended by itself."""
-    with ChipBoard(flash, Script(script), Settings("esp32", **settings)) as board:  # type: ignore[arg-type]
+    with ChipBoard(flash, Script(script), ChipSettings("esp32", **settings)) as board:  # type: ignore[arg-type]
         board.wait()
     return board
 
@@ -111,13 +111,13 @@ def test_an_emulator_that_ends_before_its_console_opens_is_quoted(flash: Path) -
         def command(self, wiring: Wiring) -> list[str]:
             return [str(wiring.scratch / "missing")]
 
-    with ChipBoard(flash, Broken(""), Settings("esp32")) as board:
+    with ChipBoard(flash, Broken(""), ChipSettings("esp32")) as board:
         assert board.wait() == 1
     assert board.lines[0].startswith("emulator: ") and board.lines[0].endswith("missing: No such file or directory")
 
 
 def test_pulling_the_plug_ends_the_emulator(flash: Path) -> None:
-    with ChipBoard(flash, Script(f"boot()\nsay(f'process {{os.getpid()}}')\n{FOREVER}"), Settings("esp32")) as board:
+    with ChipBoard(flash, Script(f"boot()\nsay(f'process {{os.getpid()}}')\n{FOREVER}"), ChipSettings("esp32")) as board:
         process = int(board.wait_for(r"process (\d+)").group(1))
         began = time.monotonic()
     assert time.monotonic() - began < 5 and board.ended() and board.exit_code == -9
@@ -147,10 +147,10 @@ def test_passphrases_do_not_reach_the_emulator(flash: Path, monkeypatch: pytest.
 def test_a_size_that_the_emulator_does_not_have_is_refused(flash: Path) -> None:
     flash.write_bytes(b"\xff" * (2 << 20))
     with pytest.raises(BadInput, match=r"no flash size \(1 MiB\)"):
-        ChipBoard(flash, Script(""), Settings("esp32")).start()
+        ChipBoard(flash, Script(""), ChipSettings("esp32")).start()
 
 
 def test_an_address_out_of_reach_is_refused_before_anything_starts(flash: Path) -> None:
     with pytest.raises(BadInput, match="IPv4 addresses only"):
-        ChipBoard(flash, Script(""), Settings("esp32", {"broker.example": "::1"})).start()
+        ChipBoard(flash, Script(""), ChipSettings("esp32", {"broker.example": "::1"})).start()
     assert run(flash, "boot()").exit_code == 0  # its lock is free again

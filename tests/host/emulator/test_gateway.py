@@ -172,7 +172,7 @@ def test_a_port_of_this_machine_can_be_another_than_the_chip_sees() -> None:
 def test_an_address_that_the_chip_cannot_reach_is_refused(address: str) -> None:
     with pytest.raises(BadInput, match="IPv4 addresses only") as refusal:
         Gateway({ENDPOINT: address})
-    assert f"--resolve {ENDPOINT}:127.0.0.1" in refusal.value.way_out
+    assert f"--resolve {ENDPOINT}:127.0.0.1" in refusal.value.hint
 
 
 def test_what_is_not_an_address_is_refused() -> None:

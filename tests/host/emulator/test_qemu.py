@@ -65,7 +65,7 @@ def test_a_directory_holds_one_for_each_chip(tmp_path: Path) -> None:
 def test_without_one_a_line_says_what_to_install() -> None:
     with pytest.raises(RootletError, match="no chip emulator is installed: qemu-system-xtensa is not on PATH") as refusal:
         found("esp32")
-    assert "lcgamboa/qemu" in refusal.value.way_out and "ROOTLET_QEMU" in refusal.value.way_out
+    assert "lcgamboa/qemu" in refusal.value.hint and "ROOTLET_QEMU" in refusal.value.hint
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_without_one_a_line_says_what_to_install() -> None:
 def test_a_program_without_an_esp32_that_has_wifi_is_refused(tmp_path: Path, answer: str, code: int, why: str) -> None:
     with pytest.raises(RootletError, match=why) as refusal:
         found("esp32", program(tmp_path / "other", answer, code=code))
-    assert "install QEMU with ESP32 machines and Wi-Fi" in refusal.value.way_out
+    assert "install QEMU with ESP32 machines and Wi-Fi" in refusal.value.hint
 
 
 def test_what_cannot_be_run_is_refused(tmp_path: Path) -> None:
