@@ -7,7 +7,7 @@ from typing import Any
 
 from rootlet import resources
 from rootlet.board import image
-from rootlet.board.definition import load_board
+from rootlet.board.definition import Board, load_board
 from rootlet.board.partitions import SECURE_CERT, find
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.pki.identity import DeviceIdentity
@@ -31,6 +31,9 @@ class BuiltDevice:
     heapsize: str = "176K"
     built: int | None = None
     in_place: image.InPlace = "auto"
+    board: Board = BOARD
+    micropython: bytes | None = None
+    """Without one, it boots on the virtual board only."""
 
     @property
     def flash(self) -> Path:
@@ -38,7 +41,7 @@ class BuiltDevice:
 
     def build(self) -> None:
         made = image.build(
-            BOARD,
+            self.board,
             self.config,
             self.application,
             load_manifest().defaults(),
@@ -46,6 +49,7 @@ class BuiltDevice:
             sandbox_root=self.sandbox_root,
             built=self.built,
             in_place=self.in_place,
+            micropython_bin=self.micropython,
         )
         self.flash.write_bytes(made.flash)
 

@@ -36,12 +36,14 @@ def board(
 
 def chip_of(contents: Contents, path: Path) -> str:
     """The chip that the MicroPython in the image is for. Raises BadInput where there is none, or a damaged one."""
-    if contents.micropython is None or contents.micropython_problem:
+    found = contents.micropython
+    if found is None or found.problems:
+        why = "; ".join(found.problems) if found else "there is no MicroPython in it that could boot"
         raise BadInput(
-            f"{path} cannot boot on a chip: {contents.micropython_problem or 'there is no MicroPython in it'}",
+            f"{path} cannot boot on a chip: {why}",
             hint="build it with rootlet image build --micropython FILE, or leave out --chip",
         )
-    return contents.micropython.chip
+    return found.chip
 
 
 def check_network(contents: Contents, path: Path, ssid: str) -> None:
