@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet import resources
 from rootlet.advisor.chains import HOST, KINDS, Chains
-from rootlet.board import filesystem, image, inspect_image, secure_cert
+from rootlet.board import chip_image, filesystem, image, inspect_image, secure_cert
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
+from rootlet.emulator.emulated_board import EmulatedBoard
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.errors import BadInput
 from rootlet.files import write_secret
@@ -86,22 +87,21 @@ class DeviceUnderTest(ABC):
         """Remove the device's files from this machine."""
 
 
-class VirtualDevice(DeviceUnderTest):
-    """A flash image on the virtual board. Each start is of a fresh copy; a restart keeps what the device wrote."""
-
-    virtual = True
+class ImageDevice(DeviceUnderTest):
+    """A flash image that an emulator boots. Each start is of a fresh copy; a restart keeps what the device wrote."""
 
     def __init__(self, flash: bytes, host: str, thing: str, what: str) -> None:
         super().__init__()
         self.host, self.thing, self._what = host, thing, what
         self._flash = flash
+        self._config = inspect_image.inspect(flash).json_file("/config.json")
         self._directory = tempfile.TemporaryDirectory(prefix="rootlet-advisor-")
         self._path = Path(self._directory.name, "flash.bin")
-        self._board: VirtualBoard | None = None
+        self._board: EmulatedBoard | None = None
 
-    @property
-    def description(self) -> str:
-        return f"virtual board, {self._what}"
+    @abstractmethod
+    def _emulated(self, environment: Environment) -> EmulatedBoard:
+        """The board that boots ``_path``, its network leading to the advisor; not started."""
 
     def start(self, environment: Environment) -> None:
         write_secret(self._path, self._flash)
@@ -126,18 +126,60 @@ class VirtualDevice(DeviceUnderTest):
     def alive(self) -> bool:
         return self._board is not None and not self._board.ended()
 
+    @property
+    def _port(self) -> int:
+        """Where the image connects to: the network leads from there to the environment."""
+        return int(self._config.get("port", 8883))
+
     def _boot(self, environment: Environment) -> None:
-        config = inspect_image.inspect(self._flash).json_file("/config.json")
-        names = {self.host, *config.get("ntp", ("time.aws.com", "pool.ntp.org"))}
+        self._board = self._emulated(environment)
+        self._board.start()
+
+
+class VirtualDevice(ImageDevice):
+    """A flash image on the virtual board."""
+
+    virtual = True
+
+    @property
+    def description(self) -> str:
+        return f"virtual board, {self._what}"
+
+    def _emulated(self, environment: Environment) -> EmulatedBoard:
         extra = {
-            "ports": {str(config.get("port", 8883)): environment.port, "123": environment.time_port},
+            "ports": {str(self._port): environment.port, "123": environment.time_port},
             "speed": environment.speed,
             "seed": environment.seed,
             **environment.extra,
         }
-        resolve = dict.fromkeys(names, "127.0.0.1")
-        self._board = VirtualBoard(self._path, BoardSettings(resolve=resolve, extra=extra), self.lines.append)
-        self._board.start()
+        resolve = dict.fromkeys({self.host, *chip_image.time_servers(self._config)}, "127.0.0.1")
+        return VirtualBoard(self._path, BoardSettings(resolve=resolve, extra=extra), self.lines.append)
+
+
+class ChipDevice(ImageDevice):
+    """A flash image, its MicroPython included, on an emulated chip: ``emulator`` is where that is installed, if not on PATH.
+
+    Its time cannot be compressed. Raises as ``chip_image.board`` does.
+    """
+
+    def __init__(self, flash: bytes, host: str, thing: str, what: str, emulator: Path | None) -> None:
+        super().__init__(flash, host, thing, what)
+        self._emulator = emulator
+        try:
+            write_secret(self._path, flash)
+            self._emulated(Environment(0, 0))  # refuse before the first case what cannot boot
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def description(self) -> str:
+        return f"emulated chip, {self._what}"
+
+    def _emulated(self, environment: Environment) -> EmulatedBoard:
+        ports = {self._port: environment.port, 123: environment.time_port}
+        resolve = {self.host: "127.0.0.1"}
+        return chip_image.board(self._path, self._emulator, resolve, ports=ports, on_line=self.lines.append, what=self._what)
 
 
 def own_policies(application: Path, config: Path | None) -> list[dict[str, Any]]:

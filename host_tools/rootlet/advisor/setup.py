@@ -52,6 +52,13 @@ def virtual(image: Path | None, application: Path | None, config: Path | None) -
     return DeviceSetup(devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what), chains), options
 
 
+def on_chip(image: Path, emulator: Path | None) -> DeviceSetup:
+    """An emulated chip with ``image``. ``emulator``: where it is installed, if not on PATH. Raises as ``chip_image.board``."""
+    flash, host, thing = devices.open_image(image)
+    chains = Chains.mint([host])
+    return DeviceSetup(devices.ChipDevice(devices.with_roots(flash, chains), host, thing, str(image), emulator), chains)
+
+
 def on_port(serial_port: str, baud: int, address: str, port: int, name: str | None) -> DeviceSetup:
     """A board with leaf on a serial port: it is redirected to us, and back at the end."""
     from rootlet.advisor.serial_device import SerialDevice

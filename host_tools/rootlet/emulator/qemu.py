@@ -28,18 +28,11 @@ class _Machine:
     card: str
     efuse: str
     """The driver of its eFuses."""
-    clock: tuple[str, ...] = ()
 
-
-# Time counts instructions, 8 ns each: on a busy machine it slows down, and nothing times out. Only with one core: two would
-# take turns on one thread, and each access to the flash, which stalls the other core, would take a whole turn.
-_BY_INSTRUCTIONS = ("-icount", "shift=3,align=off,sleep=on")
 
 _MACHINES = {
     "esp32": _Machine("qemu-system-xtensa", "esp32-picsimlab", "esp32", "esp32_wifi", "nvram.esp32.efuse"),
-    "esp32c3": _Machine(
-        "qemu-system-riscv32", "esp32c3-picsimlab", "esp32c3", "esp32c3_wifi", "nvram.esp32c3.efuse", _BY_INSTRUCTIONS
-    ),
+    "esp32c3": _Machine("qemu-system-riscv32", "esp32c3-picsimlab", "esp32c3", "esp32c3_wifi", "nvram.esp32c3.efuse"),
 }
 
 
@@ -79,7 +72,8 @@ class Qemu(ChipEmulator):
         # fmt: off
         return [
             str(self.program), "-machine", known.machine, "-display", "none", "-monitor", "none",
-            *known.clock,
+            # The chip's time counts instructions, 8 ns each: on a busy machine it slows down, and nothing times out.
+            "-icount", "shift=3,align=off,sleep=on",
             "-drive", f"file={_escaped(wiring.flash)},if=mtd,format=raw",
             "-drive", f"file={_escaped(efuses)},if=none,format=raw,id=efuse",
             "-global", f"driver={known.efuse},property=drive,value=efuse",

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, baud_option, json_option, listen_address
+from rootlet.cli.options import PATH, baud_option, json_option, listen_address, qemu_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -77,13 +77,16 @@ Examples:
   rootlet advisor run MQTT_Connect_Jitter_Backoff_Retries 12 14 --app my_app/ --repeat 5
   rootlet advisor run --exec 'python client.py --host {host} --port {port} --ca {root}
       --cert {certificate} --key {key}' --junit report.xml
+  rootlet advisor run --image flash.bin --chip              # its own MicroPython, in a chip emulator
   rootlet advisor run --listen 192.168.1.20:8883            # a board on the network: prints what to give it
   rootlet advisor run --listen 192.168.1.20:8883 --port /dev/ttyUSB0      # a board with leaf on a serial port
 """
 )
 @click.argument("names", nargs=-1, metavar="[CASE]...")
 @click.option("--suite", type=click.Choice(["qualification", "all", "long"]), help="Without CASE. [default: qualification]")
-@click.option("--image", type=PATH, help="A flash image, for the virtual board.")
+@click.option("--image", type=PATH, help="A flash image, for the virtual board or, with --chip, for an emulated chip.")
+@click.option("--chip", is_flag=True, help="With --image: boot its own MicroPython, in a chip emulator that is installed.")
+@qemu_option
 @click.option("--app", type=PATH, help="An application, to build an image of.")
 @click.option("--config", type=PATH, help="With --app: a config.json; its endpoint may be any.")
 @click.option(
@@ -117,6 +120,8 @@ def run(
     names: tuple[str, ...],
     suite: str | None,
     image: Path | None,
+    chip: bool,
+    qemu: Path | None,
     app: Path | None,
     config: Path | None,
     command_line: str | None,
@@ -137,7 +142,7 @@ def run(
 ) -> None:
     """Run cases against a device. Exits with 1 where one fails.
 
-    The device is the virtual board unless --exec or --listen is given. By default it runs leaf with an application made
+    The device is the virtual board unless --chip, --exec or --listen is given. By default it runs leaf with an application made
     for this, and its time runs ten times as fast in the cases that are about waiting.
     """
     from rootlet.advisor import runner
@@ -148,9 +153,16 @@ def run(
         check_writable(path)
     options = _case_options(policies, payload, desired)
     given = {"--image": image, "--app": app, "--exec": command_line, "--listen": listen}
-    _check_device(given, {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port})
+    _check_device(
+        given,
+        {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port, "--chip": chip or None},
+    )
+    if qemu and not chip:
+        raise BadInput(f"--qemu {qemu} needs --chip", hint="give --chip, or leave --qemu out")
     if listen is not None:
         setup = _listening(listen, hostname, state_dir, port, baud)
+    elif chip and image:
+        setup = _on_chip(image, qemu)
     else:
         setup = _started_here(image, app, config, command_line, options)
     outcomes: list[CaseResult] = []
@@ -193,7 +205,13 @@ def restore(port: str | None, baud: int) -> None:
         )
 
 
-_GO_WITH = {"--config": ("--app", None), "--hostname": ("--listen",), "--state-dir": ("--listen",), "--port": ("--listen",)}
+_GO_WITH = {
+    "--config": ("--app", None),
+    "--hostname": ("--listen",),
+    "--state-dir": ("--listen",),
+    "--port": ("--listen",),
+    "--chip": ("--image",),
+}
 """What each of these options is about; None is the qualification application."""
 
 
@@ -208,7 +226,8 @@ def _check_device(devices: Mapping[str, object], more: Mapping[str, object]) -> 
     for option, value in more.items():
         if value is not None and chosen not in _GO_WITH[option]:
             wanted = _GO_WITH[option][0]
-            raise BadInput(f"{option} {value} needs {wanted}", hint=f"give {wanted}, or leave {option} out")
+            said = option if value is True else f"{option} {value}"
+            raise BadInput(f"{said} needs {wanted}", hint=f"give {wanted}, or leave {option} out")
 
 
 def _case_options(policies: Sequence[Path], payload: int | None, desired: str | None) -> dict[str, Any]:
@@ -239,6 +258,12 @@ def _started_here(
     for name, value in usual.items():
         options.setdefault(name, value)
     return made
+
+
+def _on_chip(image: Path, qemu: Path | None) -> "DeviceSetup":
+    from rootlet.advisor import setup
+
+    return setup.on_chip(image, qemu)
 
 
 def _listening(listen: str, name: str | None, state: Path | None, serial_port: str | None, baud: int) -> "DeviceSetup":
@@ -318,7 +343,19 @@ def _summary(outcomes: "Sequence[CaseResult]", virtual: bool) -> None:
 panels.arrange_options(
     run,
     {
-        "Device": ["--image", "--app", "--config", "--exec", "--listen", "--port", "--baud", "--hostname", "--state-dir"],
+        "Device": [
+            "--image",
+            "--chip",
+            "--qemu",
+            "--app",
+            "--config",
+            "--exec",
+            "--listen",
+            "--port",
+            "--baud",
+            "--hostname",
+            "--state-dir",
+        ],
         "Cases": ["--suite", "--repeat", "--policy-file", "--payload", "--desired"],
         "Virtual board": ["--speed", "--seed"],
         "Results": ["--json", "--junit", "--html"],
