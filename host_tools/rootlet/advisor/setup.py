@@ -53,7 +53,10 @@ def virtual(image: Path | None, application: Path | None, config: Path | None) -
 
 
 def on_chip(image: Path, emulator: Path | None) -> DeviceSetup:
-    """An emulated chip with ``image``. ``emulator``: where it is installed, if not on PATH. Raises as ``chip_image.board``."""
+    """An emulated chip with ``image``; ``emulator`` is where that is installed, if not on PATH.
+
+    Raises as ``chip_image.board`` does.
+    """
     flash, host, thing = devices.open_image(image)
     chains = Chains.mint([host])
     return DeviceSetup(devices.ChipDevice(devices.with_roots(flash, chains), host, thing, str(image), emulator), chains)

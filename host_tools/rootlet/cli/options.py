@@ -18,9 +18,16 @@ timeout_option = click.option(
     "--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait for an answer."
 )
 
-qemu_option = click.option(
+_chip = click.option("--chip", is_flag=True, help="Boot the image's own MicroPython, in a chip emulator.")
+_qemu = click.option(
     "--qemu", type=PATH, help="With --chip: the emulator, or its directory. [default: ROOTLET_QEMU, else PATH]"
 )
+
+
+def emulated_chip_options(command: Command) -> Command:
+    """``--chip``, and where its emulator is installed."""
+    return _chip(_qemu(command))
+
 
 application_option = click.option(
     "--application", default="leaf", show_default=True, help="The application's name in topics, as in config.json."

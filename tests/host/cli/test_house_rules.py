@@ -16,6 +16,7 @@ LONGEST_SENTENCE = 60
 
 SEVERAL_TEXTS = {
     "--app": "an application: to register for, to build, to qualify",
+    "--chip": "a chip: of which type it is, or that one is emulated",
     "--config": "a config.json: for an image, for a running board, for an application under test",
     "--count": "how many of --pattern; of a batch it replaces the file",
     "--customer": "whose devices they are: of a policy with its application, of a batch by name",

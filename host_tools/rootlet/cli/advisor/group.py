@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, baud_option, json_option, listen_address, qemu_option
+from rootlet.cli.options import PATH, baud_option, emulated_chip_options, json_option, listen_address
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -85,8 +85,7 @@ Examples:
 @click.argument("names", nargs=-1, metavar="[CASE]...")
 @click.option("--suite", type=click.Choice(["qualification", "all", "long"]), help="Without CASE. [default: qualification]")
 @click.option("--image", type=PATH, help="A flash image, for the virtual board or, with --chip, for an emulated chip.")
-@click.option("--chip", is_flag=True, help="With --image: boot its own MicroPython, in a chip emulator that is installed.")
-@qemu_option
+@emulated_chip_options
 @click.option("--app", type=PATH, help="An application, to build an image of.")
 @click.option("--config", type=PATH, help="With --app: a config.json; its endpoint may be any.")
 @click.option(
@@ -142,8 +141,8 @@ def run(
 ) -> None:
     """Run cases against a device. Exits with 1 where one fails.
 
-    The device is the virtual board unless --chip, --exec or --listen is given. By default it runs leaf with an application made
-    for this, and its time runs ten times as fast in the cases that are about waiting.
+    The device is the virtual board unless --chip, --exec or --listen is given. By default it runs leaf with an
+    application made for this, and its time runs ten times as fast in the cases that are about waiting.
     """
     from rootlet.advisor import runner
     from rootlet.files import check_writable
@@ -152,19 +151,12 @@ def run(
     for path in filter(None, (junit, html)):
         check_writable(path)
     options = _case_options(policies, payload, desired)
-    given = {"--image": image, "--app": app, "--exec": command_line, "--listen": listen}
-    _check_device(
-        given,
-        {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port, "--chip": chip or None},
-    )
-    if qemu and not chip:
-        raise BadInput(f"--qemu {qemu} needs --chip", hint="give --chip, or leave --qemu out")
+    more = {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port, "--chip": chip or None}
+    _check_device({"--image": image, "--app": app, "--exec": command_line, "--listen": listen}, more)
     if listen is not None:
         setup = _listening(listen, hostname, state_dir, port, baud)
-    elif chip and image:
-        setup = _on_chip(image, qemu)
     else:
-        setup = _started_here(image, app, config, command_line, options)
+        setup = _started_here(image, _emulator(chip, qemu), app, config, command_line, options)
     outcomes: list[CaseResult] = []
     with contextlib.closing(setup.device):
         running = runner.Runner(setup.device, setup.chains, setup.address, setup.port, speed, seed, options)
@@ -247,23 +239,37 @@ def _case_options(policies: Sequence[Path], payload: int | None, desired: str | 
     return options
 
 
+@dataclass(frozen=True)
+class _Emulator:
+    """Of chips; ``path`` where it is named."""
+
+    path: Path | None
+
+
+def _emulator(chip: bool, qemu: Path | None) -> _Emulator | None:
+    if qemu and not chip:
+        raise BadInput(f"--qemu {qemu} needs --chip", hint="give --chip, or leave --qemu out")
+    return _Emulator(qemu) if chip else None
+
+
 def _started_here(
-    image: Path | None, app: Path | None, config: Path | None, command_line: str | None, options: dict[str, Any]
+    image: Path | None,
+    emulator: _Emulator | None,
+    app: Path | None,
+    config: Path | None,
+    command_line: str | None,
+    options: dict[str, Any],
 ) -> "DeviceSetup":
     from rootlet.advisor import setup
 
     if command_line is not None:
         return setup.command(command_line)
+    if image and emulator:
+        return setup.on_chip(image, emulator.path)
     made, usual = setup.virtual(image, app, config)
     for name, value in usual.items():
         options.setdefault(name, value)
     return made
-
-
-def _on_chip(image: Path, qemu: Path | None) -> "DeviceSetup":
-    from rootlet.advisor import setup
-
-    return setup.on_chip(image, qemu)
 
 
 def _listening(listen: str, name: str | None, state: Path | None, serial_port: str | None, baud: int) -> "DeviceSetup":
@@ -343,19 +349,8 @@ def _summary(outcomes: "Sequence[CaseResult]", virtual: bool) -> None:
 panels.arrange_options(
     run,
     {
-        "Device": [
-            "--image",
-            "--chip",
-            "--qemu",
-            "--app",
-            "--config",
-            "--exec",
-            "--listen",
-            "--port",
-            "--baud",
-            "--hostname",
-            "--state-dir",
-        ],
+        "Device": ["--image", "--app", "--config", "--exec", "--listen", "--port", "--baud", "--hostname", "--state-dir"],
+        "Emulated chip": ["--chip", "--qemu"],
         "Cases": ["--suite", "--repeat", "--policy-file", "--payload", "--desired"],
         "Virtual board": ["--speed", "--seed"],
         "Results": ["--json", "--junit", "--html"],

@@ -8,7 +8,7 @@ import rich_click as click
 
 from rootlet.cli import panels
 from rootlet.cli.board import defaults
-from rootlet.cli.options import qemu_option
+from rootlet.cli.options import emulated_chip_options
 from rootlet.cli.output import err
 from rootlet.errors import BadInput
 
@@ -37,8 +37,7 @@ Examples:
 @click.option("--snapshot", is_flag=True, help="Write to a copy: IMAGE stays as it is.")
 @click.option("--no-restart", is_flag=True, help="End when the board resets, instead of booting it again.")
 @click.option("--max-resets", type=click.IntRange(0), metavar="N", help="End at the reset that follows N others.")
-@click.option("--chip", is_flag=True, help="Boot the MicroPython in IMAGE, in a chip emulator that is installed.")
-@qemu_option
+@emulated_chip_options
 def command(
     image: Path,
     resolve: tuple[str, ...],
@@ -59,25 +58,14 @@ def command(
     With --chip, IMAGE boots with its own MicroPython on an emulated ESP32 or ESP32-C3, which joins the emulator's
     network "Espressif". docs/chip-emulator.md says what to install.
     """
-    from rootlet.emulator import virtual_board
-
+    _check_options(chip, {"--heapsize": heapsize}, {"--qemu": qemu})
     if no_restart and max_resets:
         raise BadInput(f"--no-restart and --max-resets {max_resets} contradict each other", hint="choose one of the two")
-    _check_options(chip, {"--heapsize": heapsize}, {"--qemu": qemu})
-    given = dict(virtual_board.parse_resolve(item) for item in resolve)
     limit = 0 if no_restart else max_resets
-    mac = mac or virtual_board.DEFAULT_MAC
-    board: EmulatedBoard
     if chip:
-        from rootlet.board import chip_image
-
-        addresses = given or defaults.addresses(image)
-        board = chip_image.board(image, qemu, addresses, mac=mac, snapshot=snapshot, max_resets=limit, on_line=_show)
+        board = _emulated_chip(image, resolve, qemu, mac=mac, snapshot=snapshot, max_resets=limit)
     else:
-        virtual_board.check(image)
-        addresses, heap = given or defaults.addresses(image), heapsize or virtual_board.DEFAULT_HEAP
-        settings = virtual_board.BoardSettings(addresses, heap, mac, snapshot, limit)
-        board = virtual_board.VirtualBoard(image, settings, on_line=_show)
+        board = _virtual_board(image, resolve, heapsize, mac=mac, snapshot=snapshot, max_resets=limit)
     # Terminated as interrupted: the board is stopped first, and waited for.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with board:
@@ -85,6 +73,34 @@ def command(
     if code:
         err.print(f"the board ended with exit code {code}")
     raise SystemExit(code if code >= 0 else 128 - code)
+
+
+def _virtual_board(
+    image: Path, resolve: tuple[str, ...], heapsize: str | None, *, mac: str | None, snapshot: bool, max_resets: int | None
+) -> "EmulatedBoard":
+    from rootlet.emulator import virtual_board
+
+    given = dict(virtual_board.parse_resolve(item) for item in resolve)
+    virtual_board.check(image)
+    settings = virtual_board.BoardSettings(
+        resolve=given or defaults.addresses(image),
+        heapsize=heapsize or virtual_board.DEFAULT_HEAP,
+        mac=mac or virtual_board.DEFAULT_MAC,
+        snapshot=snapshot,
+        max_resets=max_resets,
+    )
+    return virtual_board.VirtualBoard(image, settings, on_line=_show)
+
+
+def _emulated_chip(
+    image: Path, resolve: tuple[str, ...], qemu: Path | None, *, mac: str | None, snapshot: bool, max_resets: int | None
+) -> "EmulatedBoard":
+    from rootlet.board import chip_image
+    from rootlet.emulator.virtual_board import DEFAULT_MAC, parse_resolve
+
+    addresses = dict(parse_resolve(item) for item in resolve) or defaults.addresses(image)
+    mac = mac or DEFAULT_MAC
+    return chip_image.board(image, qemu, addresses, mac=mac, snapshot=snapshot, max_resets=max_resets, on_line=_show)
 
 
 def _show(line: str) -> None:
