@@ -37,7 +37,7 @@ print("stays")
 """
 
 
-@pytest.mark.parametrize("name", ["esp32-1.23.0", "c3-1.27.0"])
+@pytest.mark.parametrize("name", ["esp32-1.23.0", "esp32-1.25.0", "esp32-1.26.1", "c3-1.27.0"])
 def test_the_sample_application_connects_publishes_and_answers(registered: MakeDevice, name: str) -> None:
     device = registered(f"chip-{name.replace('.', '-')}")
     chip.make_chip(device, name)
@@ -56,14 +56,14 @@ def test_the_sample_application_connects_publishes_and_answers(registered: MakeD
 
 def test_a_reset_keeps_the_flash_and_does_not_end_the_run(make_device: MakeDevice) -> None:
     device = make_device("chip-resets")
-    chip.make_chip(device, "esp32-1.26.1")
+    chip.make_chip(device, "c3-1.27.0")
     device.application = device.directory / "resets.py"
     device.application.write_text(RESETS)
     with chip.boot(device) as board:
         board.wait_for("^boot 2 ", BOOT)
         board.wait_for("^stays", BOOT)
         assert not board.ended()
-    # As MicroPython numbers them: 1 is power-on, 2 a hard reset, which machine.reset() is to an ESP32.
+    # As MicroPython numbers them: 1 is power-on, 2 a hard reset, which machine.reset() is.
     assert [line for line in board.lines if line.startswith("boot ")] == ["boot 1 reset cause 1", "boot 2 reset cause 2"]
     assert board.resets == 1
     with chip.boot(device) as again:  # the same file, power-on
@@ -75,7 +75,7 @@ class TestCommand:
     def running(self, make_device: MakeDevice) -> "subprocess.Popen[str]":
         """``rootlet emulate --chip``, whose chip has begun to boot."""
         device = make_device("chip-command")
-        chip.make_chip(device, "esp32-1.26.1")
+        chip.make_chip(device, "c3-1.27.0")
         device.build()
         command = [sys.executable, "-m", "rootlet.cli.main", "emulate", str(device.flash), "--chip", "--snapshot"]
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
