@@ -9,6 +9,7 @@ from rootlet import resources
 from rootlet.board import image
 from rootlet.board.definition import Board, load_board
 from rootlet.board.partitions import SECURE_CERT, find
+from rootlet.emulator.emulated_board import EmulatedBoard
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import load_manifest
@@ -71,6 +72,6 @@ def fault_line(board: VirtualBoard, word: str, timeout: float = 20) -> str:
     return board.wait_for(rf"^\d+ fault: {word}: .+; .+", timeout).string
 
 
-def no_line(board: VirtualBoard, parts: Sequence[str]) -> bool:
+def no_line(board: EmulatedBoard, parts: Sequence[str]) -> bool:
     """Whether none of ``parts`` stands in any line so far."""
     return not any(part in line for line in board.lines for part in parts)
