@@ -126,13 +126,12 @@ class ChipBoard(EmulatedBoard):
             reader = threading.Thread(target=words.extend, args=(self._process.stdout,), daemon=True)
             reader.start()
             self._read_console()
-            if self.exit_code is not None:
+            if self.exit_code is not None:  # one of the limits
                 self._process.kill()
-                self._process.wait()
-            else:
-                self.exit_code = self._process.wait()
+                return
+            self.exit_code = self._process.wait()
             reader.join()
-            if self.exit_code > 0 and self.exit_code != RESET:
+            if self.exit_code > 0:
                 for line in words:
                     self._note(f"emulator: {line.rstrip()}")
 
