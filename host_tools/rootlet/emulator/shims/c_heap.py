@@ -7,8 +7,8 @@ import errno
 import gc
 import json
 
-# Objects of the 64-bit Unix port are larger than a 32-bit chip's. At the highest of a first connection the applications sample
-# and qualification kept 44,704 and 50,992 bytes alive on a 32-bit MicroPython (make heap), and 75,712 and 86,303 here: 591.
+# Objects of the 64-bit Unix port are larger than a 32-bit chip's. At the highest of a first connection the applications
+# sample and qualification kept 44,704 and 50,992 bytes alive on a 32-bit MicroPython (make heap), 75,712 and 86,303 here.
 _OF_1000 = 600
 _LARGEST_OF_100 = 97  # of what is free, in one piece: 6.7 of 6.9 K on 1.26.1
 
