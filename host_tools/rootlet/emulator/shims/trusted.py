@@ -5,13 +5,14 @@
 # the radio is out of reach, reading and writing fail as lwIP's sockets do: with a negative number.
 import errno
 import io
+import select
 
 import c_heap
 import network
 import tls as _real
 from tls import *  # noqa: F403 - the constants, and whatever else a release has
 
-_GET_FILENO = 10  # MP_STREAM_GET_FILENO: poll looks at the socket beneath, as it does with the Unix port's own
+_POLL, _GET_FILENO = 3, 10  # MP_STREAM_POLL, MP_STREAM_GET_FILENO
 _ABORTED = -113  # ECONNABORTED of the chip's C library
 
 
@@ -80,9 +81,22 @@ class SSLSocket(io.IOBase):
         self._real = real
         self._sock = sock
         self._error = 0
+        self._shaken = False  # hands
+        self._waits = False  # in a handshake that cannot go on before the server has said something
 
-    def ioctl(self, request, argument):
-        return self._sock.fileno() if request == _GET_FILENO else 0
+    def ioctl(self, request, events):
+        # As Mbed TLS's own: who wants to write in a handshake waits for what is to be read. A socket that is always
+        # writable would be tried again without end, so poll must not look at the descriptor alone.
+        if request != _POLL:
+            return -errno.EINVAL if request == _GET_FILENO else 0
+        if self._error:
+            return events
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN if self._waits else events)
+        found = poll.poll(0)
+        if not found:
+            return 0
+        return found[0][1] & ~select.POLLIN | select.POLLOUT if self._waits else found[0][1]
 
     def read(self, *size):
         return self._try(self._real.read, *size)
@@ -95,7 +109,9 @@ class SSLSocket(io.IOBase):
 
     def write(self, data):
         count = self._try(self._real.write, data)
+        self._waits = count is None and not self._shaken
         if count:
+            self._shaken = True
             c_heap.take("tls_session")  # the handshake is over
         return count
 
