@@ -97,7 +97,7 @@ def test_a_board_that_a_broken_run_left_behind_is_restored_by_a_command(board: S
         redirect.begin(repl, "127.0.0.1", 8883, {"advisor-rsa": b"not its own"})
         redirect.begin(repl, "127.0.0.1", 8884, {"advisor-rsa": b"not its own"})
     assert own_files(board).keys() - before.keys() == {"/roots/advisor-rsa.der", "/state/redirect.json"}
-    assert "as it was before" in advisor("restore", "--port", board.port).output
+    assert "its own endpoint and roots again" in advisor("restore", "--port", board.port).output
     assert own_files(board) == before
     assert "nothing to restore" in advisor("restore", "--port", board.port).output
 
