@@ -56,6 +56,7 @@ def check(path: Path, board: str) -> None:
     from rootlet.files import read_input
 
     found = micropython.read(read_input(path, "MicroPython firmware"))
-    out.print(f"MicroPython {escape(str(found.text))}, {escape(str(found.machine))}, for {found.chip}")
+    machine = f", {found.machine}" if found.machine else ""
+    out.print(escape(f"MicroPython {found.text}{machine}, for {found.chip}"))
     micropython.check(found, load_board(board))
     out.print(f"fits {board}")
