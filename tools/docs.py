@@ -1,4 +1,5 @@
-"""Writes the pages that are made of the code: docs/cli.md of the commands, docs/configuration.md of the schema.
+"""Writes the pages that are made of the code: docs/cli.md of the commands, docs/configuration.md of the schema, and
+docs/troubleshooting.md of the fault words.
 
 ``make docs`` runs it; a test fails where a page is not what it would write.
 """
@@ -6,6 +7,8 @@
 import inspect
 import json
 import re
+import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,11 @@ from rootlet.cli.main import PANELS, rootlet
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "firmware" / "leaf" / "config_schema.json"
+HINTS = ROOT / "firmware" / "leaf" / "faults.txt"
+FAULTS = ROOT / "tools" / "faults.toml"
+WIDTH = 125
 MADE = "<!-- Made by tools/docs.py (make docs). Do not edit: change the help texts, or the schema and its texts there. -->"
+MADE_OF_FAULTS = "<!-- Made by tools/docs.py (make docs). Do not edit: change tools/faults.toml, or faults.txt. -->"
 
 KEYS = {
     "endpoint": "The account's device endpoint: `rootlet cloud endpoint` prints it.",
@@ -71,6 +78,29 @@ The file `/state/config.json` on the device overrides these values, key by key: 
 after it has checked the whole by the same rules.
 """
 
+TROUBLESHOOTING = """\
+# Troubleshooting: what a fault word means
+
+{made_of_faults}
+
+```
+34511 fault: wifi-password: shed refused the password; correct the network's password in config.json
+```
+
+A device that cannot go on says why in one line: milliseconds since boot, a fault word, what was seen, and what to do. Find
+the word below. `rootlet monitor` shows the log of a board, `rootlet emulate` that of a virtual one. After an outage the
+device reports the words, and how often each occurred, to `dt/<application>/<thing>/faults`.
+
+Retrying is the device's own task: it waits between 1 s and 60 s, with jitter, and needs nobody. To ask from the cloud's side
+why a device is not let in, use `rootlet device explain devices/NAME`.
+
+| where it happens | words |
+| --- | --- |
+{index}
+
+{words}
+"""
+
 
 def cli_page() -> str:
     """docs/cli.md."""
@@ -94,6 +124,39 @@ def configuration_page() -> str:
     schema = json.loads(SCHEMA.read_text())
     rows = [f"| `{key}` | {_kind(rule)} | {_default(rule)} | {KEYS[key]} |" for key, rule in _keys(schema, "")]
     return CONFIGURATION.format(made=MADE, rows="\n".join(rows))
+
+
+def troubleshooting_page() -> str:
+    """docs/troubleshooting.md."""
+    hints = dict(line.split(": ", 1) for line in HINTS.read_text().splitlines())
+    faults = tomllib.loads(FAULTS.read_text())
+    groups = dict.fromkeys(entry["group"] for entry in faults.values())
+    index, words = [], []
+    for group in groups:
+        names = [word for word, entry in faults.items() if entry["group"] == group]
+        index.append(f"| {group} | {', '.join(f'[`{word}`](#{word})' for word in names)} |")
+        words.append(f"## {group}")
+        words += [text for word in names for text in _fault(word, faults[word], hints[word])]
+    return TROUBLESHOOTING.format(made_of_faults=MADE_OF_FAULTS, index="\n".join(index), words="\n\n".join(words))
+
+
+def _fault(word: str, entry: dict[str, Any], hint: str) -> Iterator[str]:
+    yield f"### {word}"
+    yield f"```\nfault: {word}: {entry['seen']}; {hint}\n```"
+    yield _filled(entry["why"])
+    yield "\n".join(_filled(step, "- ") for step in entry["do"])
+
+
+def _filled(text: str, bullet: str = "") -> str:
+    """As lines of the pages' width. Links and code are not broken within a word."""
+    wrap = textwrap.TextWrapper(
+        width=WIDTH,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrap.fill(text)
 
 
 def _command(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
@@ -184,7 +247,7 @@ def _default(rule: dict[str, Any]) -> str:
     return json.dumps(value).strip('"')
 
 
-PAGES = {"cli.md": cli_page, "configuration.md": configuration_page}
+PAGES = {"cli.md": cli_page, "configuration.md": configuration_page, "troubleshooting.md": troubleshooting_page}
 
 
 def main() -> None:
