@@ -75,7 +75,7 @@ def aws_errors() -> Iterator[None]:
     try:
         yield
     except NoRegionError:
-        hint = "set AWS_REGION, or choose a profile with a region; or start a sandbox: rootlet sandbox up"
+        hint = "set AWS_DEFAULT_REGION, or choose a profile with a region; or start a sandbox: rootlet sandbox up"
         raise BadInput("no AWS region is configured", hint=hint) from None
     except NoCredentialsError:
         hint = "run aws configure, or start a sandbox: rootlet sandbox up"
