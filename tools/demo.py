@@ -5,7 +5,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -18,14 +17,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 ROOT = Path(__file__).resolve().parents[1]
 THING = "demo-0001"
-BOARD = "esp32_generic"
 ROOTLET = [sys.executable, "-m", "rootlet.cli.main"]
 PATIENCE = 60  # seconds that the demo waits for any one line of the device
 
@@ -116,50 +113,48 @@ def show(command: list[str]) -> None:
     console.print(f"  [green]$[/] {escape(shlex.join(typed))}")
 
 
-def run(arguments: list[str], environment: dict[str, str]) -> str:
-    """Run one rootlet command, show what it prints, return its stdout."""
+def run(arguments: list[str], environment: dict[str, str]) -> None:
+    """Run one rootlet command and show what it prints."""
     command = [*ROOTLET, *arguments]
     show(command)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
-    for line in (done.stdout + done.stderr).splitlines():
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=ROOT
+    )
+    for line in done.stdout.splitlines():
         console.print(f"    {escape(line)}")
     if done.returncode:
         raise Failed(f"rootlet {arguments[0]} {arguments[1]} ended with exit code {done.returncode}")
-    return done.stdout
 
 
 def demo(work: Path, keep: bool) -> None:
     steps = Steps()
+    # Any free ports, unless the environment names some: a sandbox may be running already.
+    environment = {"ROOTLET_SANDBOX_API_PORT": "0", "ROOTLET_SANDBOX_MQTT_PORT": "0"} | os.environ
     # A fresh passphrase for a throw-away CA; only the two commands that need it see it.
-    environment = dict(os.environ)
     with_passphrase = environment | {"ROOTLET_CA_PASSPHRASE": secrets.token_urlsafe(24)}
     shutil.rmtree(ROOT / work, ignore_errors=True)
     (ROOT / work).mkdir(parents=True, mode=0o700)
-    flash = work / "flash.bin"
+    flash = f"{work}/flash.bin"
     with contextlib.ExitStack() as running:
         with steps.step("Mint a fleet CA and one device's key and certificate"):
             run(["ca", "create", f"{work}/fleet-ca", "--organization", "Example Fleet"], with_passphrase)
             run(["device", "issue", THING, "--ca", f"{work}/fleet-ca", "--output", f"{work}/devices"], with_passphrase)
 
         with steps.step("Start the sandbox: a local IoT Core, on loopback only"):
-            sandbox, facts = start_sandbox(work, running, environment)
-            environment |= facts["environment"]
+            sandbox = Background("sandbox", [*ROOTLET, "sandbox", "up"], environment)
+            running.callback(sandbox.stop)
+            url = sandbox.wait_for(r"^export AWS_ENDPOINT_URL=(\S+)").group(1)
+            sandbox.wait_for(r"Ctrl-C")
+            environment["AWS_ENDPOINT_URL"] = url  # this one, where several run, or where the environment says AWS
 
         with steps.step("Register the certificate, a thing and a least-privilege policy"):
             run(["cloud", "register", f"{work}/devices/{THING}"], environment)
 
-        with steps.step(f"Build the flash of board {BOARD}: the bytes that would be burned"):
-            config = {"endpoint": facts["endpoint"], "port": facts["mqtt_port"]}
-            (ROOT / work / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-            # fmt: off
-            run(["image", "build", "--board", BOARD, "--device", f"{work}/devices/{THING}",
-                 "--config", f"{work}/config.json", "--app", "firmware/apps/sample",
-                 "--sandbox-root", facts["root"], "-o", str(flash)], environment)
-            # fmt: on
+        with steps.step("Build the flash of a board: the bytes that would be burned"):
+            run(["image", "build", "--device", f"{work}/devices/{THING}", "-o", flash], environment)
 
         with steps.step("Boot the virtual board from that file: it verifies, connects, publishes"):
-            resolve = ["--resolve", f"{facts['endpoint']}:127.0.0.1"]
-            board = Background("device", [*ROOTLET, "emulate", str(flash), *resolve], environment)
+            board = Background("device", [*ROOTLET, "emulate", flash], environment)
             running.callback(board.stop)
             first = board.wait_for(r"^(\d+) mqtt: first puback").group(1)
 
@@ -170,23 +165,9 @@ def demo(work: Path, keep: bool) -> None:
         summary(work, board, first, time.monotonic() - steps.started)
         if keep:
             console.print("\n[bold]Everything keeps running; Ctrl-C stops it.[/] In another terminal:")
-            for name, value in facts["environment"].items():
-                console.print(f"  export {name}={value}")
+            console.print(f"  export AWS_ENDPOINT_URL={url}")
             console.print(f'  .venv/bin/rootlet cloud command {THING} echo \'{{"text": "again"}}\'')
             board.wait()
-        del sandbox
-
-
-def start_sandbox(
-    work: Path, running: contextlib.ExitStack, environment: dict[str, str]
-) -> tuple[Background, dict[str, Any]]:
-    ready = work / "sandbox.json"
-    arguments = ["sandbox", "up", "--api-port", "0", "--mqtt-port", "0", "--ready-file", str(ready)]
-    sandbox = Background("sandbox", [*ROOTLET, *arguments], environment)
-    running.callback(sandbox.stop)
-    sandbox.wait_for(r"Ctrl-C")
-    facts: dict[str, Any] = json.loads((ROOT / ready).read_text())
-    return sandbox, facts
 
 
 def summary(work: Path, board: Background, first: str, total: float) -> None:
@@ -203,7 +184,6 @@ def summary(work: Path, board: Background, first: str, total: float) -> None:
         ("fleet-ca/", "the fleet CA; its key is encrypted (this run's passphrase is forgotten)"),
         (f"devices/{THING}/", "the device's certificate and key"),
         ("flash.bin", "the 4 MiB that would be burned (add MicroPython itself with --micropython)"),
-        ("config.json", "the configuration in the image"),
     ):
         console.print(f"  {name:<22} {what}")
 
