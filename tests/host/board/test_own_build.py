@@ -64,8 +64,8 @@ def frozen(build: bytes, digest: str) -> bytes:
     return rehash(changed)
 
 
-def test_an_image_for_a_frozen_leaf_has_none_beside_it(relabelled: bytes, board: Board, application: Path) -> None:
-    build = frozen(relabelled, firmware.leaf_source())
+def test_an_image_for_a_frozen_leaf_has_none_beside_it(release: bytes, board: Board, application: Path) -> None:
+    build = frozen(release, firmware.leaf_source())
     made = image.build(board, CONFIG, application, [], built=BUILT, micropython_bin=build)
     found = inspect_image.inspect(made.flash)
     assert not [name for name in found.files if name.startswith("/leaf/")]
@@ -73,14 +73,14 @@ def test_an_image_for_a_frozen_leaf_has_none_beside_it(relabelled: bytes, board:
     assert found.json_file("/build.json")["leaf_frozen"] and "leaf is frozen in MicroPython" in made.code
 
 
-def test_another_frozen_leaf_than_this_one_is_refused(relabelled: bytes, board: Board, application: Path) -> None:
+def test_another_frozen_leaf_than_this_one_is_refused(release: bytes, board: Board, application: Path) -> None:
     with pytest.raises(BadInput, match="frozen is not the one of this rootlet") as refusal:
-        image.build(board, CONFIG, application, [], micropython_bin=frozen(relabelled, "0" * 64))
+        image.build(board, CONFIG, application, [], micropython_bin=frozen(release, "0" * 64))
     assert "FROZEN_MANIFEST" in refusal.value.hint
 
 
-def test_a_push_leaves_a_frozen_leaf_alone(relabelled: bytes, board: Board, tmp_path: Path) -> None:
-    build = frozen(relabelled, firmware.leaf_source())
+def test_a_push_leaves_a_frozen_leaf_alone(release: bytes, board: Board, tmp_path: Path) -> None:
+    build = frozen(release, firmware.leaf_source())
     flash = tmp_path / "flash.bin"
     flash.write_bytes(image.build(board, CONFIG, write_application(tmp_path, "1"), [], micropython_bin=build).flash)
     with SerialBoard(flash) as line, Repl(line.port) as port:  # the Unix port has no leaf, and so stays at its prompt
