@@ -1,7 +1,10 @@
 """The credential partition: Espressif's ``esp_secure_cert`` TLV format, so that its tools read ours and we read theirs.
 
 An entry is a header of 12 bytes (magic, flags, 3 reserved, type, subtype, length), the data, zeros up to a multiple of
-16, and a CRC-32 over all of that. Entries follow one another from offset 0; erased flash (0xFF) ends them.
+16, and a CRC-32 over all of that. Entries follow one another from offset 0. The first four bytes that are not the magic
+end them: erased flash, or the mark 0x0000FFFF that ``configure_esp_secure_cert.py --append-integrity`` leaves
+(esp_secure_cert/tlv_format_construct.py). Of several entries of one type the highest subtype counts
+(esp_secure_cert_mgr, srcs/esp_secure_cert_tlv_read.c). Entries of other types are passed over.
 """
 
 import enum
@@ -30,14 +33,18 @@ ALIGNMENT = 16
 """Every entry, header and checksum included, takes a multiple of so many bytes."""
 _CRC_START = 0xFFFFFFFF  # esp_secure_cert_mgr starts its CRC here; zlib then begins from zero
 _KEY_ELSEWHERE = 0b1100_1000  # flags: the key is encrypted by, derived from, or lies in eFuses
+_ENDS = (b"\xff\xff\xff\xff", b"\xff\xff\0\0")
+KEY_IN_EFUSES = "the private key is kept in the chip's eFuses"
 
 
 class Type(enum.IntEnum):
-    """The entries that Rootlet writes."""
+    """The entries that Rootlet writes, and those that stand in place of a private key."""
 
     CA_CERTIFICATE = 0
     DEVICE_CERTIFICATE = 1
     PRIVATE_KEY = 2
+    DS_DATA = 3
+    """An RSA key, encrypted for the chip's Digital Signature peripheral."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,13 @@ def encode(entries: Sequence[Entry]) -> bytes:
 
 
 def decode(partition: bytes) -> tuple[Entry, ...]:
-    """Read a partition. Raises RootletError for one that is empty or damaged."""
+    """Every entry of a partition, in order. Raises RootletError for one that is empty or damaged."""
     entries = []
     offset = 0
-    while offset + 4 <= len(partition) and partition[offset : offset + 4] != b"\xff\xff\xff\xff":
+    while offset < len(partition):
+        if not partition.startswith(MAGIC_BYTES, offset):
+            _check_end(partition, offset)
+            break
         entry, offset = _decode_entry(partition, offset)
         entries.append(entry)
     if not entries:
@@ -89,14 +99,12 @@ def to_identity(partition: bytes) -> DeviceIdentity:
 
     Raises RootletError where certificate or key is missing, cannot be read, or they do not belong together.
     """
-    parts = {entry.type: entry for entry in decode(partition)}
+    parts = _highest(decode(partition))
     certificate, issuers = _certificates(parts)
+    if _is_elsewhere(parts):
+        raise RootletError(KEY_IN_EFUSES, hint="stock MicroPython cannot use it; see the docs")
     if Type.PRIVATE_KEY not in parts:
         raise _lacks(Type.PRIVATE_KEY)
-    if parts[Type.PRIVATE_KEY].flags & _KEY_ELSEWHERE:
-        raise RootletError(
-            "the private key is kept in the chip's eFuses", hint="stock MicroPython cannot use it; see the docs"
-        )
     key = _private_key(parts[Type.PRIVATE_KEY].data)
     if key.public_key() != certificate.public_key():
         raise RootletError(
@@ -107,7 +115,19 @@ def to_identity(partition: bytes) -> DeviceIdentity:
 
 def to_certificates(partition: bytes) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     """The device's certificate and its issuers, where the key is of no interest or cannot be read. Raises RootletError."""
-    return _certificates({entry.type: entry for entry in decode(partition)})
+    return _certificates(_highest(decode(partition)))
+
+
+def _highest(entries: Sequence[Entry]) -> dict[int, Entry]:
+    return {entry.type: entry for entry in sorted(entries, key=lambda entry: entry.subtype)}
+
+
+def _is_elsewhere(parts: Mapping[int, Entry]) -> bool:
+    """Whether the device's key is bound to the chip's eFuses. There is no plain key beside one in the DS peripheral."""
+    key, peripheral = parts.get(Type.PRIVATE_KEY), parts.get(Type.DS_DATA)
+    if peripheral is not None and (key is None or key.subtype < peripheral.subtype):
+        return True
+    return key is not None and bool(key.flags & _KEY_ELSEWHERE)
 
 
 def _certificates(parts: Mapping[int, Entry]) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
@@ -128,19 +148,37 @@ def _encode_entry(entry: Entry) -> bytes:
     return body + struct.pack("<I", zlib.crc32(body, _CRC_START))
 
 
+def _check_end(partition: bytes, offset: int) -> None:
+    """Raise RootletError where the bytes that end the entries are a damaged magic, or where there is no entry at all."""
+    word = partition[offset : offset + 4]
+    if word in _ENDS:
+        return
+    try:
+        _decode_entry(partition[:offset] + MAGIC_BYTES + partition[offset + 4 :], offset)
+    except RootletError:
+        if offset == 0:
+            raise _damaged(offset, "no TLV begins here") from None
+    else:
+        raise _damaged(offset, "an entry without its magic number")
+
+
+def _damaged(offset: int, why: str) -> RootletError:
+    return RootletError(
+        f"the credential partition is damaged at offset 0x{offset:x}: {why}", hint="write the identity again"
+    )
+
+
 def _decode_entry(partition: bytes, offset: int) -> tuple[Entry, int]:
-    damaged = f"the credential partition is damaged at offset 0x{offset:x}"
+    """The entry whose magic is at ``offset``, and where it ends."""
     if offset + _HEADER.size > len(partition):
-        raise RootletError(f"{damaged}: it ends inside an entry", hint="write the identity again")
-    magic, flags, _, kind, subtype, length = _HEADER.unpack_from(partition, offset)
-    if magic != _MAGIC:
-        raise RootletError(f"{damaged}: no TLV begins here", hint="write the identity again")
+        raise _damaged(offset, "it ends inside an entry")
+    _, flags, _, kind, subtype, length = _HEADER.unpack_from(partition, offset)
     start = offset + _HEADER.size
     end = start + length + -length % ALIGNMENT
     if end + 4 > len(partition):
-        raise RootletError(f"{damaged}: an entry of {length} bytes does not fit", hint="write the identity again")
+        raise _damaged(offset, f"an entry of {length} bytes does not fit")
     if zlib.crc32(partition[offset:end], _CRC_START) != int.from_bytes(partition[end : end + 4], "little"):
-        raise RootletError(f"{damaged}: the CRC does not match", hint="write the identity again")
+        raise _damaged(offset, "the CRC does not match")
     return Entry(kind, partition[start : start + length], subtype, flags), end + 4
 
 
