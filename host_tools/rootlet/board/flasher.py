@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rootlet.board import filesystem, partitions, secure_cert
-from rootlet.board.chip import SECTOR, Chip, Progress, Unreachable
+from rootlet.board.chip import SECTOR, Chip, Progress
 from rootlet.board.inspect_image import TABLE
 from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
@@ -176,25 +176,6 @@ def check_identity(chip: Chip, expected: DeviceIdentity, table: Iterable[Partiti
     raise RootletError(
         f"the board carries {found.thing} ({found.certificate_id}), not {expected.thing} ({expected.certificate_id})",
         hint=AGAIN,
-    )
-
-
-def guard_identity(chip: Chip, expected: DeviceIdentity | None, replace: bool) -> None:
-    """Refuse to overwrite somebody else's credentials, whose key may exist nowhere else.
-
-    Raises BadInput, and Unreachable where it cannot be seen what the board carries.
-    """
-    try:
-        found = read_identity(chip, read_table(chip))
-    except Unreachable:
-        raise
-    except RootletError:
-        return  # nothing there that could be lost
-    if found is None or replace or (expected and found.certificate_id == expected.certificate_id):
-        return
-    raise BadInput(
-        f"the board carries the identity of {found.thing} (certificate {found.certificate_id[:16]}…), which would be lost",
-        hint="check that it is the right board; to overwrite it all the same: --replace",
     )
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rootlet.board import inspect_image
+from rootlet.board import inspect_image, partitions
 from rootlet.board.definition import load_board
+from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity
 
@@ -17,6 +18,8 @@ class ImageFile:
     data: bytes = field(repr=False)
     chip: str
     identity: DeviceIdentity | None
+    credentials: Partition
+    """Where the image has its credential partition."""
 
 
 def load(path: Path, *, bare: bool = False) -> ImageFile:
@@ -39,4 +42,5 @@ def load(path: Path, *, bare: bool = False) -> ImageFile:
             f"{path} holds no MicroPython: the board would not start",
             hint="build it with --micropython FILE; to write it all the same, as to a mock: --bare",
         )
-    return ImageFile(path, data, load_board(board_id).chip, found.identity)
+    place = partitions.find(found.partitions, partitions.SECURE_CERT)
+    return ImageFile(path, data, load_board(board_id).chip, found.identity, place)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rootlet.board import firmware, flasher, inspect_image, partitions, romfs
+from rootlet.board import credentials, firmware, flasher, inspect_image, partitions, romfs
 from rootlet.board.chip import Chip, Unreachable
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity
@@ -29,20 +29,18 @@ def info(chip: Chip) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {"mac": chip.mac, "chip": chip.name, "flash_size": chip.flash_size, "problems": []}
     facts |= {"identity": None, "firmware": {}, "roots": [], "state": []}
+    table = None
     try:
         table = flasher.read_table(chip)
     except BadInput as error:
         facts["problems"].append(error.what)
+    carried = credentials.look(chip)
+    if carried and carried.certificate:
+        facts["identity"] = inspect_image.describe(carried.certificate, carried.issuers)
+    if carried is None or carried.problem:
+        facts["problems"].append(carried.problem if carried else "no identity")
+    if table is None:
         return facts
-    try:
-        identity = flasher.read_identity(chip, table)
-        facts["identity"] = inspect_image.describe(identity) if identity else None
-        if identity is None:
-            facts["problems"].append("no identity")
-    except Unreachable:
-        raise
-    except RootletError as error:
-        facts["problems"].append(error.what)
     try:
         names: list[str] = []
         found = flasher.files(chip, table, lambda name: _note(names, name) in ("/build.json", firmware.MANIFEST))

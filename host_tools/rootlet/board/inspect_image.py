@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from rootlet.board import filesystem, micropython, partitions, romfs, secure_cert
 from rootlet.board.config import redact
@@ -15,7 +16,7 @@ from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
 from rootlet.pki.certificates import UNREADABLE, key_name
-from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.identity import DeviceIdentity, certificate_id
 
 T = TypeVar("T")
 TABLE = micropython.TABLE_OFFSET
@@ -84,7 +85,7 @@ def facts(contents: Contents) -> dict[str, Any]:
         else {"version": found.text, "machine": found.machine, "chip": found.chip, "bytes": found.application.size}
         | {"romfs": found.romfs, "leaf_frozen": found.leaf_frozen},
         "micropython_problem": contents.micropython_problem,
-        "identity": describe(contents.identity) if contents.identity else None,
+        "identity": describe(contents.identity.certificate, contents.identity.issuers) if contents.identity else None,
         "identity_problem": contents.identity_problem,
         "build": build,
         "config": redact(contents.json_file("/config.json")),
@@ -98,18 +99,18 @@ def facts(contents: Contents) -> dict[str, Any]:
     }
 
 
-def describe(identity: DeviceIdentity) -> dict[str, Any]:
-    """The public half of an identity."""
-    certificate = identity.certificate
+def describe(certificate: x509.Certificate, issuers: Sequence[x509.Certificate]) -> dict[str, Any]:
+    """The public half of an identity. The thing's name is None where the certificate has none."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return {
-        "thing": identity.thing,
-        "certificate_id": identity.certificate_id,
+        "thing": str(names[0].value) if names else None,
+        "certificate_id": certificate_id(certificate),
         "key": key_name(certificate.public_key()),
         "issuer": certificate.issuer.rfc4514_string(),
         "serial": f"{certificate.serial_number:x}",
         "not_before": certificate.not_valid_before_utc,
         "not_after": certificate.not_valid_after_utc,
-        "issuers": [issuer.subject.rfc4514_string() for issuer in identity.issuers],
+        "issuers": [issuer.subject.rfc4514_string() for issuer in issuers],
     }
 
 

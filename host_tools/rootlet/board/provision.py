@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from rootlet.board import flasher
+from rootlet.board import credentials, flasher
 from rootlet.board.chip import Chip, Progress
 from rootlet.board.flasher import WriteResult
 from rootlet.board.images import ImageFile
@@ -43,10 +43,10 @@ def provision(
 ) -> WriteResult:
     """Write image and identity, compare every region, and read the credentials back.
 
-    Without ``image`` the identity goes to a board that carries the golden image. Raises BadInput where the board carries
-    another thing's identity and ``replace`` is not set, RootletError where something differs after writing.
+    Without ``image`` the identity goes to a board that carries the golden image. Raises BadInput where the board has
+    other credentials and ``replace`` is not set, RootletError where something differs after writing.
     """
-    flasher.guard_identity(chip, identity, replace)
+    credentials.guard(chip, identity, replace, image.credentials if image else None)
     if image is None:
         assert identity is not None
         with bar(f"writing the identity of {identity.thing}", 0x2000) as progress:

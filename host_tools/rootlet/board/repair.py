@@ -22,12 +22,16 @@ from rootlet.pki.identity import DeviceIdentity
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was done: ``kept`` are the names of the state's files, ``resumed`` says that they came from a saved copy."""
+    """What was done: ``kept`` are the names of the state's files, ``resumed`` says that they came from a saved copy.
+
+    ``state_problem`` says why the board's file system could not be read; then nothing of its own is kept.
+    """
 
     identity: DeviceIdentity
     kept: tuple[str, ...]
     resumed: bool
     outcome: WriteResult
+    state_problem: str | None = None
 
 
 def backup_directory() -> Path:
@@ -46,26 +50,34 @@ def repair(
     flasher.check_fit(chip, golden)
     table = partitions.decode(golden[inspect_image.TABLE : inspect_image.TABLE + partitions.TABLE_SIZE])
     backup = (backups or backup_directory()) / f"{chip.mac.replace(':', '')}.zip"
-    identity = _identity(chip, table)
+    on_board = _layout(chip, table)
+    identity = _identity(chip, on_board, table)
     resumed = backup.exists() and not forget
-    state = _load(backup) if resumed else _state(chip)
+    state, problem = (_load(backup), None) if resumed else _state(chip, on_board)
     if not resumed:
         make_private_directory(backup.parent)
         write_secret(backup, _pack(state))
     outcome = flasher.burn(chip, _wanted(golden, state), progress)
     flasher.check_identity(chip, identity, table)
     backup.unlink()
-    return Repaired(identity, tuple(sorted(state)), resumed, outcome)
+    return Repaired(identity, tuple(sorted(state)), resumed, outcome, problem)
 
 
-def _identity(chip: Chip, table: tuple[partitions.Partition, ...]) -> DeviceIdentity:
-    place = partitions.find(table, partitions.SECURE_CERT)
+def _layout(chip: Chip, table: tuple[partitions.Partition, ...]) -> tuple[partitions.Partition, ...]:
+    """The board's partition table; the image's ``table`` where the board has none, as after an interrupted run."""
     try:
         on_board = flasher.read_table(chip)
-        kept = partitions.find(on_board, partitions.SECURE_CERT)
+        partitions.find(on_board, partitions.SECURE_CERT)
     except BadInput:
-        # An interrupted run may have left no table: the image says where the identity is.
-        on_board, kept = table, place
+        return table
+    return on_board
+
+
+def _identity(
+    chip: Chip, on_board: tuple[partitions.Partition, ...], table: tuple[partitions.Partition, ...]
+) -> DeviceIdentity:
+    place = partitions.find(table, partitions.SECURE_CERT)
+    kept = partitions.find(on_board, partitions.SECURE_CERT)
     if (kept.offset, kept.size) != (place.offset, place.size):
         raise BadInput(
             f"this image has the credentials at 0x{place.offset:x}, the board has them at 0x{kept.offset:x}",
@@ -77,13 +89,13 @@ def _identity(chip: Chip, table: tuple[partitions.Partition, ...]) -> DeviceIden
     return found
 
 
-def _state(chip: Chip) -> dict[str, bytes]:
+def _state(chip: Chip, table: tuple[partitions.Partition, ...]) -> tuple[dict[str, bytes], str | None]:
+    """The device's own files, or why the file system, which a repair makes anew, could not be read."""
     try:
-        table = flasher.read_table(chip)
         came_with = inspect_board.manifest(flasher.files(chip, table, lambda name: name == firmware.MANIFEST))
-        return flasher.files(chip, table, lambda name: inspect_board.is_state(name, came_with))
-    except BadInput:
-        return {}  # a file system that cannot be mounted is what a repair is for
+        return flasher.files(chip, table, lambda name: inspect_board.is_state(name, came_with)), None
+    except BadInput as error:
+        return {}, error.what
 
 
 def _wanted(golden: bytes, state: dict[str, bytes]) -> list[Region]:

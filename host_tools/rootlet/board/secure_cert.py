@@ -78,6 +78,8 @@ def decode(partition: bytes) -> tuple[Entry, ...]:
             break
         entry, offset = _decode_entry(partition, offset)
         entries.append(entry)
+    if not entries and partition.strip(b"\xff"):
+        raise _damaged(0, "no TLV begins here")
     if not entries:
         raise RootletError("the credential partition is empty", hint="write an identity to the board")
     return tuple(entries)
@@ -149,17 +151,14 @@ def _encode_entry(entry: Entry) -> bytes:
 
 
 def _check_end(partition: bytes, offset: int) -> None:
-    """Raise RootletError where the bytes that end the entries are a damaged magic, or where there is no entry at all."""
-    word = partition[offset : offset + 4]
-    if word in _ENDS:
+    """Raise RootletError where the bytes that end the entries are a damaged magic."""
+    if partition[offset : offset + 4] in _ENDS:
         return
     try:
         _decode_entry(partition[:offset] + MAGIC_BYTES + partition[offset + 4 :], offset)
     except RootletError:
-        if offset == 0:
-            raise _damaged(offset, "no TLV begins here") from None
-    else:
-        raise _damaged(offset, "an entry without its magic number")
+        return
+    raise _damaged(offset, "an entry without its magic number")
 
 
 def _damaged(offset: int, why: str) -> RootletError:

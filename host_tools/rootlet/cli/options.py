@@ -33,6 +33,7 @@ application_option = click.option(
     "--application", default="leaf", show_default=True, help="The application's name in topics, as in config.json."
 )
 bare_option = click.option("--bare", is_flag=True, help="Allow an image without MicroPython: no real board starts from it.")
+confirm_option = click.option("--confirm", default="", metavar="MAC", help="The chip's MAC address: yes, this one.")
 thing_type_option = click.option("--thing-type", help="The thing's type.")
 attributes_option = click.option(
     "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute of the thing; repeatable."

@@ -37,12 +37,21 @@ class ConnectedBoard:
         return self.whole and self.carried is not None and self.carried == certificate_id
 
 
-def check(board: ConnectedBoard, batch: str, batch_id: int, held: sa.Row[Any] | None, owner: sa.Row[Any] | None) -> None:
+def check(
+    board: ConnectedBoard,
+    batch: str,
+    batch_id: int,
+    held: sa.Row[Any] | None,
+    owner: sa.Row[Any] | None,
+    *,
+    burn_begun: bool = False,
+) -> None:
     """Raise Refused or AlreadyDone unless the board may have an identity.
 
     ``held`` is the identity that the ledger assigned to this MAC address; ``owner`` is the one that has ``board.carried``.
+    ``burn_begun`` says that a station began to write ``held`` to a board, so credentials that cannot be read may be its own.
     """
-    if held is None:
+    if held is None or (held.batch_id == batch_id and _is_foreign(board, burn_begun)):
         _check_new(board, owner)
     elif held.batch_id != batch_id:
         raise Refused(
@@ -61,6 +70,10 @@ def check(board: ConnectedBoard, batch: str, batch_id: int, held: sa.Row[Any] | 
             raise AlreadyDone(f"the board {held.mac} is done: it is {held.thing}", hint="take the next board")
     else:
         _check_unlike(board, held, owner)
+
+
+def _is_foreign(board: ConnectedBoard, burn_begun: bool) -> bool:
+    return board.carried is None and not board.whole and not burn_begun
 
 
 def _check_new(board: ConnectedBoard, owner: sa.Row[Any] | None) -> None:

@@ -98,7 +98,8 @@ class Ledger:
                 raise BadInput(f"there is no batch {batch}", hint="open the batch first: rootlet factory open")
             held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == board.mac)).one_or_none()
             owner = _owner(connection, board.carried) if board.carried else None
-            admission.check(board, batch, batch_id, held, owner)
+            begun = held is not None and _was(connection, held.thing, Step.BURN)
+            admission.check(board, batch, batch_id, held, owner, burn_begun=begun)
             if held is not None:
                 _update(connection, held.thing, claim=_new_claim(self._station))
                 return _record(connection, held.thing)

@@ -9,10 +9,10 @@ from enum import StrEnum
 
 from cryptography import x509
 
-from rootlet.board import flasher, partitions, secure_cert
+from rootlet.board import credentials, flasher, partitions, secure_cert
 from rootlet.board.chip import Chip
 from rootlet.board.images import ImageFile
-from rootlet.errors import BadInput, RootletError
+from rootlet.errors import RootletError
 from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
 from rootlet.factory.database import LedgerUnavailable
 from rootlet.factory.ledger import IdentityRecord, Ledger
@@ -21,10 +21,7 @@ from rootlet.factory.schema import BEFORE_PROOF, State, Step
 from rootlet.pki import keys
 from rootlet.pki.certificates import PublicKey, supported_public_key
 from rootlet.pki.external_key import is_pair
-from rootlet.pki.identity import DeviceIdentity, certificate_id
-
-USUAL_CREDENTIALS = 0x800
-"""The size of certificate, key and issuer in bytes, with EC keys."""
+from rootlet.pki.identity import DeviceIdentity
 
 
 class Phase(StrEnum):
@@ -122,7 +119,7 @@ class Station:
                 )
             if self._tools.image is not None:
                 flasher.check_fit(chip, self._tools.image.data)
-            found = recognize(chip)
+            found = recognize(chip, self._tools.image)
             self._say(Phase.ASSIGN)
             record = self._tools.ledger.assign(self._tools.batch, found)
             if record is None:
@@ -236,7 +233,7 @@ def prove(chip: Chip, certificate: x509.Certificate) -> None:
     Raises RootletError where it does not.
     """
     place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
-    found = secure_cert.to_identity(_credentials(chip, place))
+    found = secure_cert.to_identity(credentials.read(chip, place))
     if found.certificate != certificate:
         raise RootletError(f"the board has a certificate of {found.thing} that is not the ledger's", hint=flasher.AGAIN)
     if not is_pair(found.key, supported_public_key(certificate.public_key())):
@@ -248,33 +245,15 @@ def registers_now(plan: BatchPlan) -> bool:
     return plan.registration is RegistrationMode.NOW
 
 
-def recognize(chip: Chip) -> ConnectedBoard:
-    """The board's MAC address, and the content of its credential partition. Raises RootletError for a lost board."""
-    try:
-        place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
-    except BadInput:
-        return ConnectedBoard(chip.mac)  # no partition table, or none with a place for credentials: a new board
-    if chip.md5(place.offset, place.size) == flasher.erased_md5(place.size):
-        return ConnectedBoard(chip.mac)
-    data = _credentials(chip, place)
-    try:
-        certificate, _ = secure_cert.to_certificates(data)
-    except RootletError:
-        return ConnectedBoard(chip.mac, whole=False)
-    carried = certificate_id(certificate)
-    try:
-        secure_cert.to_identity(data)
-    except RootletError:
-        return ConnectedBoard(chip.mac, carried, whole=False)
-    return ConnectedBoard(chip.mac, carried)
+def recognize(chip: Chip, image: ImageFile | None = None) -> ConnectedBoard:
+    """The board's MAC address, and the content of its credential partition. Raises RootletError for a lost board.
 
-
-def _credentials(chip: Chip, place: partitions.Partition) -> bytes:
-    """The credential partition up to its erased part, which is faster than reading all of it."""
-    data = chip.read(place.offset, USUAL_CREDENTIALS)
-    if data.endswith(flasher.ERASED * 16):  # as long as an entry's header: nothing follows
-        return data
-    return chip.read(place.offset, place.size)
+    ``image`` is what is about to be written.
+    """
+    found = credentials.look(chip, image.credentials if image else None)
+    if found is None:
+        return ConnectedBoard(chip.mac)  # a new board
+    return ConnectedBoard(chip.mac, found.certificate_id, whole=found.identity is not None)
 
 
 def until_connected(lines: Iterable[str], port: str) -> None:

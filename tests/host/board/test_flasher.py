@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from esp32_mock_bootloader import server
-from rootlet.board import filesystem, flasher, image, inspect_board, inspect_image, repair, secure_cert
+from rootlet.board import credentials, filesystem, flasher, image, inspect_board, inspect_image, repair, secure_cert
 from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
 from rootlet.errors import BadInput, RootletError
@@ -85,6 +85,23 @@ def with_state(flash: bytes) -> bytes:
     files = filesystem.read(flash[vfs.offset : vfs.end]) | {"/state/outbox": b"unsent", "/counter.txt": b"41"}
     content = filesystem.build(files, vfs.size)
     return flash[:0x9000] + b"calibration".ljust(0x4000, b"\xff") + flash[0xD000 : vfs.offset] + content
+
+
+def test_a_repair_of_a_board_without_a_table_keeps_its_state(full: bytes, application: Path, tmp_path: Path) -> None:
+    damaged = bytearray(with_state(full))
+    damaged[0x8000:0x9000] = b"\xff" * 0x1000
+    with DownloadMode(flash=bytes(damaged)) as board, Chip(board.port) as chip:
+        done = repair.repair(chip, firmware_for("esp32", application), backups=tmp_path)
+        assert done.kept and done.state_problem is None
+        assert inspect_image.inspect(board.flash).files["/state/outbox"] == b"unsent"
+
+
+def test_a_repair_says_why_it_keeps_no_state(full: bytes, application: Path, tmp_path: Path) -> None:
+    damaged = bytearray(with_state(full))
+    damaged[0x200000:0x202000] = bytes(0x2000)
+    with DownloadMode(flash=bytes(damaged)) as board, Chip(board.port) as chip:
+        done = repair.repair(chip, firmware_for("esp32", application), backups=tmp_path)
+    assert done.kept == () and "no LittleFS" in str(done.state_problem)
 
 
 def test_a_serial_port_is_sped_up_and_its_board_restarted(full: bytes) -> None:
@@ -193,15 +210,15 @@ class TestFaults:
     ) -> None:
         with DownloadMode(flash=full) as board, Chip(board.port) as chip:
             with pytest.raises(BadInput, match="carries the identity of sensor-1"):
-                flasher.guard_identity(chip, other_identity, replace=False)
-            flasher.guard_identity(chip, identity, replace=False)
-            flasher.guard_identity(chip, other_identity, replace=True)
+                credentials.guard(chip, other_identity, replace=False)
+            credentials.guard(chip, identity, replace=False)
+            credentials.guard(chip, other_identity, replace=True)
 
     @pytest.mark.parametrize("operations", range(2))
     def test_a_lost_connection_is_not_taken_for_a_board_without_an_identity(
         self, full: bytes, other_identity: DeviceIdentity, operations: int
     ) -> None:
-        for look in (lambda chip: flasher.guard_identity(chip, other_identity, replace=False), inspect_board.info):
+        for look in (lambda chip: credentials.guard(chip, other_identity, replace=False), inspect_board.info):
             with DownloadMode(flash=full) as board, Chip(board.port) as chip:
                 board.faults.drop_after = operations
                 with pytest.raises(RootletError, match="lost the connection"):

@@ -147,6 +147,17 @@ def test_a_second_board_with_the_same_mac_is_told_apart_by_its_certificate(datab
     assert ledger.status("monday") == {State.OPEN: 2, State.DONE: 1}
 
 
+def test_what_cannot_be_read_is_written_over_only_where_a_station_had_begun_to_write(database: Database) -> None:
+    ledger = ledger_with(database, 1)
+    issued = take(ledger, assigned(ledger), Step.ISSUE)
+    unreadable = ConnectedBoard(MAC, whole=False)
+    with pytest.raises(Refused, match="has a credential partition that cannot be read"):
+        ledger.assign("monday", unreadable)
+    ledger.begin(issued, Step.BURN)
+    found = ledger.assign("monday", unreadable)
+    assert found is not None and found.thing == issued.thing
+
+
 def test_a_copied_flash_and_a_foreign_identity_are_refused(database: Database) -> None:
     ledger = ledger_with(database, 2)
     done = take(ledger, assigned(ledger), Step.ISSUE, Step.BURN, Step.PROVE, Step.REGISTER, Step.LABEL)

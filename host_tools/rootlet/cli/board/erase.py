@@ -6,6 +6,7 @@ from rich.markup import escape
 from rootlet.cli import panels
 from rootlet.cli.board.connection import connected
 from rootlet.cli.board.options import port_options
+from rootlet.cli.options import confirm_option
 from rootlet.cli.output import out
 
 
@@ -14,28 +15,21 @@ from rootlet.cli.output import out
 Examples:
   rootlet erase
   rootlet erase --thing sensor-1 --port /dev/ttyUSB0
+  rootlet erase --confirm 24:0a:c4:12:34:56
 """
 )
 @click.option("--thing", help="Name the device whose identity goes with it.")
+@confirm_option
 @port_options
-def command(thing: str | None, port: str | None, baud: int) -> None:
+def command(thing: str | None, confirm: str, port: str | None, baud: int) -> None:
     """Erase a board's whole flash.
 
-    A board that carries an identity must be named by --thing: its key may exist nowhere else.
+    A board that carries an identity must be named by --thing: its key may exist nowhere else. Where nobody can say whose
+    its credentials are, --confirm takes the place of the name.
     """
-    from rootlet.board import flasher
-    from rootlet.errors import BadInput, RootletError
+    from rootlet.board import credentials
 
     with connected(port, baud) as chip:
-        try:
-            found = flasher.read_identity(chip, flasher.read_table(chip))
-        except RootletError:
-            found = None  # damaged or absent: nothing to lose
-        if found is not None and found.thing != thing:
-            raise BadInput(f"the board carries the identity of {found.thing}", hint=f"confirm: --thing {found.thing}")
-        chip.erase_all()
-        if chip.md5(0, chip.flash_size) != flasher.erased_md5(chip.flash_size):
-            raise RootletError("the flash is not empty after the erase", hint="run it again; the flash chip may be at fault")
-    out.print(
-        f"{chip.mac}: {chip.flash_size} bytes erased" + (f", with the identity of {escape(found.thing)}" if found else "")
-    )
+        found = credentials.erase_all(chip, thing, confirm)
+    what = f"the identity of {found.thing}" if found and found.thing else "credentials that could not be read"
+    out.print(f"{chip.mac}: {chip.flash_size} bytes erased" + (f", with {escape(what)}" if found else ""))

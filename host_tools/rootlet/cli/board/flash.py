@@ -27,7 +27,7 @@ Examples:
 @click.option("--device", type=PATH, help="The identity's directory, in place of --thing and --devices.")
 @click.option("--identity-only", is_flag=True, help="Write the credentials alone, to a board that carries the golden image.")
 @click.option("--no-identity", is_flag=True, help="Write a golden image and leave the board without an identity.")
-@click.option("--replace", is_flag=True, help="Overwrite another thing's identity, whose key may exist nowhere else.")
+@click.option("--replace", is_flag=True, help="Overwrite the credentials on the board, whose key may exist nowhere else.")
 @bare_option
 @port_options
 @json_option

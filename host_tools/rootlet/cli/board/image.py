@@ -142,14 +142,12 @@ def identity(device: Path, output: Path) -> None:
 
     The boards of a batch differ in these 8 KiB alone.
     """
-    from rootlet.board import secure_cert
-    from rootlet.files import write_secret
+    from rootlet.board import credentials
     from rootlet.pki.identity import DeviceIdentity
 
     whose = DeviceIdentity.load(device)
-    partition = secure_cert.from_identity(whose)
-    write_secret(output, partition)
-    out.print(f"{escape(str(output))}: {len(partition)} bytes, the identity of {escape(whose.thing)}")
+    size = credentials.write_file(output, whose)
+    out.print(f"{escape(str(output))}: {size} bytes, the identity of {escape(whose.thing)}")
 
 
 @command.command(

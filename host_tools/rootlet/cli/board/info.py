@@ -42,7 +42,7 @@ def _show(facts: dict[str, Any]) -> None:
     firmware = facts["firmware"]
     rows = {
         "mac": facts["mac"],
-        "thing": identity.get("thing", "none"),
+        "thing": identity.get("thing") or "none",
         "certificate ID": identity.get("certificate_id"),
         "valid until": identity and f"{identity['not_after']:%Y-%m-%d}",
         "issued by": identity.get("issuer"),

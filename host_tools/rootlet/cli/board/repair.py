@@ -40,5 +40,7 @@ def command(image: Path, forget: bool, bare: bool, port: str | None, baud: int) 
         restarted(chip)
     if done.resumed:
         err.print("an earlier repair was interrupted: the files come from the copy that it saved")
+    if done.state_problem:
+        err.print(f"[yellow]no file of its own is kept:[/] {escape(done.state_problem)}")
     out.print(f"{chip.mac} is {escape(done.identity.thing)}, as before; kept {len(done.kept)} files of its own")
     out.print(cost(done.outcome, baud))

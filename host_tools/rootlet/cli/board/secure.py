@@ -7,7 +7,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, json_option
+from rootlet.cli.options import PATH, confirm_option, json_option
 from rootlet.cli.output import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ Examples:
 @click.option("--chip", required=True, type=_CHIPS, help="The type of the chip.")
 @click.option("--port", help="As esptool names it.")
 @click.option("--virtual", type=PATH, help="Rehearse on a file that stands for the chip's eFuses.")
-@click.option("--confirm", default="", metavar="MAC", help="The chip's MAC address: yes, this one.")
+@confirm_option
 @click.option("--own-build", is_flag=True, help="A MicroPython built for these features exists for this board.")
 @click.option("--signing-key", type=PATH, help="Secure boot's RSA-3072 key, PEM; its public half will do.")
 @click.option(
