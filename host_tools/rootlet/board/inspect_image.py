@@ -21,6 +21,9 @@ from rootlet.pki.identity import DeviceIdentity, certificate_id
 T = TypeVar("T")
 TABLE = micropython.TABLE_OFFSET
 NOT_HERE = "not in this file"
+FILE_SYSTEMS = ("vfs", partitions.ROMFS)
+NO_TYPE = -1
+"""The type of a region that is no partition."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,11 @@ def describe(certificate: x509.Certificate, issuers: Sequence[x509.Certificate])
 
 
 def diff(first: bytes, second: bytes) -> list[Difference]:
-    """In what two images differ: partition by partition, and file by file inside ``vfs``. Empty where in nothing."""
-    return list(_differences(inspect(first), inspect(second), _micropython(first)[0], _micropython(second)[0]))
+    """In what two images differ: partition by partition, and file by file in file systems. Empty only for equal bytes."""
+    found = list(_differences(inspect(first), inspect(second), _micropython(first)[0], _micropython(second)[0]))
+    if not found and first != second:
+        found = [Difference("file", "the same flash, but one file begins at its bootloader")]
+    return found
 
 
 def _differences(a: Contents, b: Contents, flash_a: bytes, flash_b: bytes) -> Iterator[Difference]:
@@ -125,31 +131,62 @@ def _differences(a: Contents, b: Contents, flash_a: bytes, flash_b: bytes) -> It
     if a.partitions != b.partitions:
         for before, after in _paired({p.label: p for p in a.partitions}, {p.label: p for p in b.partitions}):
             yield Difference("partition table", f"{_place(before)} → {_place(after)}")
-    if flash_a[:TABLE] != flash_b[:TABLE]:
-        yield Difference("bootloader", "differs")
-    for partition in a.partitions:
-        if partition.label == "vfs" or partition not in b.partitions:
-            continue
-        if partition.label == partitions.ROMFS and a.romfs != b.romfs:
-            continue  # told file by file
-        if flash_a[partition.offset : partition.end] != flash_b[partition.offset : partition.end]:
-            yield Difference(partition.label, _how(partition, a, b))
-    yield from _file_differences(a, b)
+    places = list(_regions(a, b, min(len(flash_a), len(flash_b))))
+    for region in places:
+        count = _differing_bytes(flash_a[region.offset : region.end], flash_b[region.offset : region.end])
+        if count:
+            yield from _how(region, a, b, count)
+    for label in FILE_SYSTEMS:
+        if not any(region.label == label for region in places):  # they lie in different places
+            yield from _file_differences(label, a, b)
 
 
-def _how(partition: Partition, a: Contents, b: Contents) -> str:
-    if partition.label == partitions.SECURE_CERT:
-        return " → ".join(c.identity.thing if c.identity else f"({c.identity_problem})" for c in (a, b))
-    if partition.type == partitions.TYPES["app"]:
-        return " → ".join((c.micropython and c.micropython.text) or "(no MicroPython)" for c in (a, b))
-    return "differs"
+def _regions(a: Contents, b: Contents, size: int) -> Iterator[Partition]:
+    """``size`` bytes of flash without gaps: the partitions of both images, where they agree, and what lies between."""
+    in_both = [partition for partition in (*a.partitions, a.vfs) if partition in (*b.partitions, b.vfs) and partition]
+    table = Partition("partition table", NO_TYPE, 0, TABLE, partitions.TABLE_SIZE)
+    alone = Partition(partitions.SECURE_CERT, NO_TYPE, 0, 0, size)
+    named = [*dict.fromkeys(in_both), table] if a.partitions or b.partitions else [alone]
+    at = 0
+    for partition in sorted(named, key=lambda partition: partition.offset):
+        if partition.offset > at:
+            name = f"0x{at:06x}-0x{min(partition.offset, size):06x}" if at else "bootloader"
+            yield Partition(name, NO_TYPE, 0, at, min(partition.offset, size) - at)
+        yield partition
+        at = max(at, partition.end)
+    if at < size:
+        yield Partition(f"0x{at:06x}-0x{size:06x}", NO_TYPE, 0, at, size - at)
 
 
-def _file_differences(a: Contents, b: Contents) -> Iterator[Difference]:
-    if a.vfs_problem != b.vfs_problem:
-        yield Difference("vfs", f"{a.vfs_problem or 'readable'} → {b.vfs_problem or 'readable'}")
-    yield from _by_file("vfs", a.files, b.files)
-    yield from _by_file(partitions.ROMFS, a.romfs or {}, b.romfs or {})
+def _differing_bytes(a: bytes, b: bytes) -> int:
+    return 0 if a == b else sum(x != y for x, y in zip(a, b, strict=False)) + abs(len(a) - len(b))
+
+
+def _how(region: Partition, a: Contents, b: Contents, count: int) -> Iterator[Difference]:
+    """What to say of a region of which ``count`` bytes differ."""
+    bytes_differ = "1 byte differs" if count == 1 else f"{count} bytes differ"
+    if region.label == partitions.SECURE_CERT:
+        names = [c.identity.thing if c.identity else f"({c.identity_problem})" for c in (a, b)]
+        yield Difference(region.label, " → ".join(names) if names[0] != names[1] else f"{names[0]}: {bytes_differ}")
+    elif region.label in FILE_SYSTEMS:
+        problem = a.vfs_problem if region.label == "vfs" else a.romfs_problem
+        alike = f"cannot be read ({problem}): {bytes_differ}" if problem else f"the same files, but {bytes_differ}"
+        yield from [*_file_differences(region.label, a, b)] or [Difference(region.label, alike)]
+    elif region.type == partitions.TYPES["app"]:
+        names = [(c.micropython and c.micropython.text) or "(no MicroPython)" for c in (a, b)]
+        yield Difference(region.label, " → ".join(names) if names[0] != names[1] else f"{names[0]}: {bytes_differ}")
+    elif region.label != "partition table" or a.partitions == b.partitions:
+        yield Difference(region.label, bytes_differ)
+
+
+def _file_differences(label: str, a: Contents, b: Contents) -> Iterator[Difference]:
+    if label == "vfs":
+        problems, files = (a.vfs_problem, b.vfs_problem), (a.files, b.files)
+    else:
+        problems, files = (a.romfs_problem, b.romfs_problem), (a.romfs or {}, b.romfs or {})
+    if problems[0] != problems[1]:
+        yield Difference(label, " → ".join(problem or "readable" for problem in problems))
+    yield from _by_file(label, *files)
 
 
 def _by_file(where: str, a: Mapping[str, bytes], b: Mapping[str, bytes]) -> Iterator[Difference]:

@@ -143,6 +143,46 @@ class TestTheCommand:
         same = CliRunner().invoke(cli.command, ["diff", str(tmp_path / "a.bin"), str(tmp_path / "a.bin")])
         assert (same.exit_code, same.output) == (0, "")
 
+    @pytest.mark.parametrize(
+        ("offset", "where"),
+        [
+            (0, "bootloader"),
+            (0x8BFF, "partition table"),
+            (0x8FFF, "0x008c00-0x009000"),
+            (0xD010, "esp_secure_cert"),
+            (0xEFFF, "esp_secure_cert"),
+            (0xF123, "phy_init"),
+            (0x1FFFFF, "factory"),
+            (0x3FFFFF, "vfs"),
+        ],
+    )
+    def test_one_bit_anywhere_is_a_difference(self, full: bytes, offset: int, where: str) -> None:
+        other = bytearray(full)
+        other[offset] ^= 1
+        assert [difference.where for difference in inspect_image.diff(full, bytes(other))] == [where]
+
+    def test_file_systems_that_cannot_be_mounted_are_compared_byte_by_byte(self, full: bytes) -> None:
+        spoiled = bytearray(full)
+        spoiled[0x200000:0x202000] = bytes(0x2000)
+        other = bytearray(spoiled)
+        other[0x250000:0x250010] = b"\x5a" * 16
+        assert inspect_image.diff(bytes(spoiled), bytes(spoiled)) == []
+        (difference,) = inspect_image.diff(bytes(spoiled), bytes(other))
+        assert difference.where == "vfs" and "no LittleFS" in difference.what and "16 bytes differ" in difference.what
+
+    def test_what_lies_behind_the_partitions_is_compared(self, golden: bytes) -> None:
+        short = golden[:0x150000]  # the table says more than the file has
+        for first, second in ((short, short[:-1] + b"\0"), (golden + b"\xff", golden + b"\0"), (golden, golden + b"\0")):
+            assert inspect_image.diff(first, second) and not inspect_image.diff(first, first)
+
+    def test_credential_partitions_alone_are_compared(
+        self, identity: DeviceIdentity, other_identity: DeviceIdentity
+    ) -> None:
+        first, second = secure_cert.from_identity(identity), secure_cert.from_identity(other_identity)
+        (difference,) = inspect_image.diff(first, second)
+        assert (difference.where, difference.what) == ("esp_secure_cert", "sensor-1 → sensor-2")
+        assert inspect_image.diff(first, first[:-1] + b"\0")[0].what == "sensor-1: 1 byte differs"
+
     def test_the_identity_is_an_output_of_its_own(self, tmp_path: Path, identity: DeviceIdentity) -> None:
         identity.save(tmp_path / "sensor-1")
         out = tmp_path / "sensor-1.bin"
