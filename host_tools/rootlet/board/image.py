@@ -112,6 +112,8 @@ def build(
         table = partitions.with_romfs(table, len(rom))
         _put(flash, partitions.find(table, partitions.ROMFS).offset, rom)
     vfs = partitions.vfs(table, board.flash_size)
+    if found is not None:
+        micropython.check_table(found, table)
     _check_fit(vfs, board, micropython_bin)
     _put(flash, board.partition_table_offset, partitions.encode(table))
     if identity is not None:

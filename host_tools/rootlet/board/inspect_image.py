@@ -86,6 +86,7 @@ def facts(contents: Contents) -> dict[str, Any]:
         "micropython": None
         if found is None
         else {"version": found.text, "machine": found.machine, "chip": found.chip, "bytes": found.application.size}
+        | {"build": found.build, "psram": found.psram, "flash_bytes": found.flash_size}
         | {"romfs": found.romfs, "leaf_frozen": found.leaf_frozen},
         "micropython_problem": contents.micropython_problem,
         "identity": describe(contents.identity.certificate, contents.identity.issuers) if contents.identity else None,

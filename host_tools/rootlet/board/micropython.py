@@ -6,6 +6,7 @@ builds leave the version out of the application descriptor (CONFIG_APP_EXCLUDE_P
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from esptool.bin_image import ESP32FirmwareImage, LoadFirmwareImage
@@ -29,7 +30,21 @@ ROMFS_NAMES = (b"VfsRom\0", b"rom_ioctl\0")
 _FROZEN_LEAF = b"leaf/device.py\0"  # in the list of frozen modules (py/frozenmod.c, tools/mpy-tool.py)
 _FROZEN_SOURCE = re.compile(rb"leaf-source-([0-9a-f]{64})\0")  # firmware/manifest.py
 _CHIP_ID = slice(12, 14)  # of the image header
+_FLASH_SETTINGS = 3  # of the image header: the upper four bits are the size of flash, 1 MiB times a power of two
 _BANNER = re.compile(rb"(v(\d+)\.(\d+)(?:\.(\d+))?[-\w.]*) on (\d{4}-\d\d-\d\d)(?:; ([ -~]{1,64}))?")
+# From 1.17 to 1.27 at least the prompt prints banner and machine one after the other (shared/runtime/pyexec.c).
+_MACHINE = re.compile(rb"\0; ([ -~]{1,100} with ESP32[-A-Z0-9]*)\0")
+# sys.implementation._build, BOARD or BOARD-VARIANT, from 1.25 on (py/modsys.c): before sys.version, else by its usual name.
+_BUILD = (
+    re.compile(rb"\0([A-Za-z]\w*(?:-\w+)?)\0{1,4}\d\.\d\.\d; MicroPython v"),
+    re.compile(rb"\0(ESP32_GENERIC[A-Z0-9_]*(?:-[A-Z0-9_]+)?)\0"),
+)
+# Before that the variant shows in the machine's name only (boards/ESP32_GENERIC*/mpconfigvariant_*.cmake).
+_GENERIC_MACHINE = re.compile(r"(?:Generic )?(ESP32\w*) module with (?:(OTA|SPIRAM|Octal-SPIRAM) with )?ESP32\w*(?:-(\w+))?")
+_VARIANTS = {"Octal-SPIRAM": "SPIRAM_OCT"}
+_PSRAM = (b"PSRAM memory to heap allocator", b"esp_psram\0")  # ESP-IDF's component esp_psram
+# Variants of a build that run wherever the plain one does: they add a partition, or are for less flash.
+_ADDING = ("ROMFS", "FLASH_4M")
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,12 @@ class MicroPython:
     romfs: bool
     """Whether it maps a partition ``romfs`` into memory and runs code there."""
     leaf_frozen: bool
+    build: str | None
+    """MicroPython's name for the build, BOARD or BOARD-VARIANT; None where the binary does not say."""
+    psram: bool
+    """Whether it can use PSRAM."""
+    flash_size: int
+    """The size of flash, in bytes, that its bootloader is set to. It runs on that size, or on more."""
     leaf_source: str | None
     """The digest of the sources of the frozen ``leaf``; None where it is not frozen, or not by firmware/manifest.py."""
 
@@ -109,6 +130,9 @@ def read(firmware: bytes) -> MicroPython:
         problems,
         romfs=all(name in content for name in ROMFS_NAMES),
         leaf_frozen=_FROZEN_LEAF in content,
+        build=_build(content, machine),
+        psram=any(name in content for name in _PSRAM),
+        flash_size=(1 << 20) << (firmware[_FLASH_SETTINGS] >> 4),
         leaf_source=source.group(1).decode() if source else None,
     )
 
@@ -127,11 +151,46 @@ def check(found: MicroPython, board: Board) -> None:
         raise BadInput(
             f"this is MicroPython {found.text}; leaf needs {'.'.join(map(str, OLDEST))} or later (tls, vfs)", hint=get
         )
+    _check_variant(found, board, get)
+    if found.flash_size > board.flash_size:
+        raise BadInput(
+            f"the bootloader of this MicroPython is set to {found.flash_size >> 20} MiB of flash, and would not start on "
+            f"the board's {board.flash_size >> 20} MiB",
+            hint="give the size that the module has (--flash-size), or a build for less flash",
+        )
     home = found.application_partition
     if found.application.size > home.size:
         raise BadInput(
             f"the application takes {found.application.size} bytes, its partition {home.label} has {home.size}", hint=get
         )
+
+
+def check_table(found: MicroPython, table: Sequence[Partition]) -> None:
+    """Raise BadInput where this bootloader would refuse a table: it ends behind the flash that it is set to."""
+    last = max(table, key=lambda partition: partition.end)
+    if last.end > found.flash_size:
+        raise BadInput(
+            f"partition {last.label} ends at 0x{last.end:x}, behind the {found.flash_size >> 20} MiB of flash that the "
+            "bootloader of this MicroPython is set to",
+            hint="give a build for more flash (CONFIG_ESPTOOLPY_FLASHSIZE), or leave the code in vfs: --romfs no",
+        )
+
+
+def _check_variant(found: MicroPython, board: Board, get: str) -> None:
+    """Raise BadInput for another variant of the board's build; one of another name must have what the board needs."""
+    wanted = board.micropython.build
+    base, _, variant = (found.build or "").partition("-")
+    adds_only = "-" not in wanted and variant in _ADDING
+    if base == wanted.partition("-")[0] and found.build != wanted and not adds_only:
+        raise BadInput(f"this MicroPython is the build {found.build}; {board.id} takes {wanted}", hint=get)
+    slots = sum(partition.type == TYPES["app"] for partition in found.partitions)
+    if slots < sum(partition.type == TYPES["app"] for partition in board.partitions):
+        raise BadInput(
+            f"this MicroPython has {slots} partition for an application; {board.id} takes {wanted}, with two",
+            hint=get,
+        )
+    if "SPIRAM" in wanted and not found.psram:
+        raise BadInput(f"this MicroPython cannot use PSRAM; {board.id} takes {wanted}", hint=get)
 
 
 def examine(data: bytes, chip: str) -> Executable:
@@ -182,5 +241,21 @@ def _banner(application: bytes) -> tuple[str | None, tuple[int, int, int] | None
         return None, None, None
     match = max(matches, key=lambda found: len(found.group()))
     major, minor, patch = (int(match.group(n) or 0) for n in (2, 3, 4))
-    machine = match.group(6).decode() if match.group(6) else None
+    if match.group(6) is not None:
+        machine = match.group(6).decode()
+    else:
+        named = _MACHINE.search(application)
+        machine = named.group(1).decode() if named else None
     return f"{match.group(1).decode()} on {match.group(5).decode()}", (major, minor, patch), machine
+
+
+def _build(application: bytes, machine: str | None) -> str | None:
+    for pattern in _BUILD:
+        if found := pattern.search(application):
+            return found.group(1).decode()
+    if generic := _GENERIC_MACHINE.fullmatch(machine or ""):
+        chip, feature, core = generic.groups()
+        board = "ESP32_GENERIC" + chip.removeprefix("ESP32").replace("S", "_S").replace("C", "_C")
+        variant = _VARIANTS.get(feature, feature) or core
+        return f"{board}-{variant}" if variant else board
+    return None

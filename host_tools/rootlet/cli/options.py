@@ -51,6 +51,11 @@ def board_option(**more: Any) -> Callable[[Command], Command]:
     return click.option("--board", help="The board's name, as rootlet boards lists it.", **more)
 
 
+flash_size_option = click.option(
+    "--flash-size", type=int, metavar="MIB", help="The module's flash in MiB. [default: the board's usual size]"
+)
+
+
 def ca_option(**more: Any) -> Callable[[Command], Command]:
     """``--ca``: the CA that signs."""
     return click.option("--ca", help="The directory of the CA that signs.", **more)

@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from rootlet.cli import panels
 from rootlet.cli.board import defaults
-from rootlet.cli.options import PATH, board_option, json_option
+from rootlet.cli.options import PATH, board_option, flash_size_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -39,7 +39,7 @@ Examples:
 @board_option(default="esp32_generic", show_default=True)
 @click.option("--device", type=PATH, help="The identity's directory; without it, a batch's golden image.")
 @click.option("--micropython", type=PATH, help="MicroPython's .bin for this board, to put in as well.")
-@click.option("--flash-size", type=int, metavar="MIB", help="The module's flash in MiB. [default: the board's usual size]")
+@flash_size_option
 @click.option(
     "--config",
     "config_path",

@@ -6,7 +6,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, board_option, output_option
+from rootlet.cli.options import PATH, board_option, flash_size_option, output_option
 from rootlet.cli.output import out
 
 
@@ -46,7 +46,8 @@ Examples:
 )
 @click.argument("path", metavar="FILE", type=PATH)
 @board_option(default="esp32_generic", show_default=True)
-def check(path: Path, board: str) -> None:
+@flash_size_option
+def check(path: Path, board: str, flash_size: int | None) -> None:
     """Check whether a MicroPython .bin can run leaf on a board.
 
     Exits with 2 and the reason where it cannot.
@@ -56,7 +57,8 @@ def check(path: Path, board: str) -> None:
     from rootlet.files import read_input
 
     found = micropython.read(read_input(path, "MicroPython firmware"))
-    machine = f", {found.machine}" if found.machine else ""
-    out.print(escape(f"MicroPython {found.text}{machine}, for {found.chip}"))
-    micropython.check(found, load_board(board))
+    names = ", ".join(name for name in (found.build, found.machine) if name) or "an unnamed build"
+    out.print(f"MicroPython {escape(str(found.text))}, {escape(names)}, for {found.chip}")
+    definition = load_board(board)
+    micropython.check(found, definition.with_flash(flash_size << 20) if flash_size else definition)
     out.print(f"fits {board}")
