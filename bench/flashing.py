@@ -206,12 +206,16 @@ def wire(given: dict[str, object]) -> None:
 def building(given: dict[str, object]) -> None:
     identity, make, scratch, board = given["identity"], given["make"], given["scratch"], given["board"]
     content = firmware.files(
-        SAMPLE, CONFIG, {root.name: root.der() for root in load_manifest().defaults()}, {"built": BUILT}
+        SAMPLE,
+        CONFIG,
+        {root.name: root.der() for root in load_manifest().defaults()},
+        {"built": BUILT},
+        architecture="xtensawin",
     ).vfs
     tool = _their_tlv(scratch)
     contenders: dict[str, Callable[[], object]] = {
         "image build, all of it": make,  # type: ignore[dict-item]
-        "  of it: mpy-cross, 1 process a file": lambda: firmware.code(SAMPLE),
+        "  of it: mpy-cross, 1 process a file": lambda: firmware.code(SAMPLE, None),
         "  of it: littlefs-python": lambda: filesystem.build(content, board.vfs.size),  # type: ignore[attr-defined]
         "identity partition: rootlet": lambda: secure_cert.from_identity(identity),  # type: ignore[arg-type]
         "identity partition: esp-secure-cert-tool": tool,

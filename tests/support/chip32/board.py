@@ -42,7 +42,8 @@ def _secrets() -> tuple[bytes, list[bytes]]:
 def write(directory: Path, application: Path, given: Mapping[str, Any], config: Mapping[str, Any] = CONFIG) -> None:
     """Write a board's files into ``directory``, which becomes its root. ``given`` tells the stand-ins what to do."""
     roots = {root.name: root.der() for root in load_manifest().defaults()}
-    for name, content in firmware.files(application, config, roots, {"built": BUILT}).vfs.items():
+    files = firmware.files(application, config, roots, {"built": BUILT}, architecture="x86")
+    for name, content in files.vfs.items():
         _put(directory, name, content)
     partition, chain = _secrets()
     _put(directory, "/esp_secure_cert.bin", partition)

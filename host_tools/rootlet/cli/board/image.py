@@ -117,6 +117,9 @@ def _warn(output: Path, sandbox_root: Path | None, made: "Image") -> None:
         )
     if made.budget and (warning := made.budget.warning()):
         err.print(f"[bold yellow]WARNING:[/] {escape(warning)}")
+    if made.native:
+        names = ", ".join(f"{name.lstrip('/')} ({architecture})" for name, architecture in made.native.items())
+        err.print(f"[bold yellow]note:[/] machine code in {escape(names)}: the virtual board cannot run this image")
 
 
 def _show_built(output: Path, board: str, made: "Image", device: Path | None) -> None:

@@ -38,11 +38,10 @@ def command(
     from rootlet.board.config import load_config
     from rootlet.board.repl import Repl
 
-    files = firmware.code(application)
-    if config_path is not None:
-        files["/config.json"] = firmware.to_json(load_config(config_path))
+    files = firmware.code(application, None)
+    config = {} if config_path is None else {"/config.json": firmware.to_json(load_config(config_path))}
     with Repl(port or find_port(), baud) as board:
-        done = board.push(files, lambda name: err.print(f"  {escape(name)}"))
+        done = board.push({**board.fitting(application, files), **config}, lambda name: err.print(f"  {escape(name)}"))
         removed = f", {len(done.removed)} removed" if done.removed else ""
         out.print(f"{len(done.sent)} files sent ({done.sent_bytes} bytes){removed}, {done.unchanged} unchanged")
         board.restart()

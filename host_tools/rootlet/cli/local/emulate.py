@@ -78,10 +78,12 @@ def command(
 def _virtual_board(
     image: Path, resolve: tuple[str, ...], heapsize: str | None, *, mac: str | None, snapshot: bool, max_resets: int | None
 ) -> "EmulatedBoard":
+    from rootlet.board import inspect_image, mpy
     from rootlet.emulator import virtual_board
 
     given = dict(virtual_board.parse_resolve(item) for item in resolve)
     virtual_board.check(image)
+    mpy.check_virtual_board(inspect_image.read(image), str(image))
     settings = virtual_board.BoardSettings(
         resolve=given or defaults.addresses(image),
         heapsize=heapsize or virtual_board.DEFAULT_HEAP,
