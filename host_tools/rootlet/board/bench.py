@@ -133,7 +133,7 @@ class Bench:
                 released = time.monotonic()
                 for text in console.split(line, ended=ended):
                     yield time.monotonic() - released, text
-        except (serial.SerialException, OSError) as error:
+        except (serial.SerialException, OSError, ValueError) as error:
             raise RootletError(
                 f"cannot read {self._port}: {error}", hint="check the port; close any program that uses it"
             ) from None

@@ -161,7 +161,7 @@ class Chip:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (FatalError, serial.SerialException, OSError) as error:
+        except (FatalError, serial.SerialException, OSError, ValueError) as error:  # ValueError: of the port's settings
             what = "no answer from" if self._esp is None else "lost the connection to"
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             hint = NO_ANSWER if self._esp is None else "run the command again: what is written already is not sent again"

@@ -1,16 +1,38 @@
 """A running board's serial console."""
 
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 import serial
 
-from rootlet.errors import RootletError
+from rootlet.errors import BadInput, RootletError
+
+NETWORK = ("socket", "rfc2217")
+"""Schemes of ports on another machine, as SCHEME://HOST:PORT."""
 
 RESET_SECONDS = 0.1
 """How long the reset line is held."""
 POLL_SECONDS = 0.1
 """How long a read waits for more."""
+
+
+def check_port(port: str) -> None:
+    """Raise BadInput for what cannot name a serial port: a URL that pyserial does not know, or one without its parts."""
+    scheme, separator, _ = port.partition("://")
+    if not separator:
+        return
+    try:
+        serial.serial_for_url(port, do_not_open=True)
+        parts = urllib.parse.urlsplit(port)
+        whole = scheme not in NETWORK or (parts.hostname and parts.port)
+    except (ValueError, serial.SerialException):
+        whole = False
+    if not whole:
+        raise BadInput(
+            f"--port {port}: it does not name a serial port",
+            hint="for example /dev/ttyUSB0, COM3, socket://HOST:PORT or rfc2217://HOST:PORT",
+        )
 
 
 def lines(
@@ -31,7 +53,7 @@ def lines(
             if reset:
                 reset_board(console)
             yield from split(console, ended=lambda: ended() or (end is not None and time.monotonic() >= end))
-    except (serial.SerialException, OSError) as error:
+    except (serial.SerialException, OSError, ValueError) as error:
         raise RootletError(f"cannot read {port}: {error}", hint="check the port; close any program that uses it") from None
 
 

@@ -1,5 +1,7 @@
 """The options that several groups share: one name, one meaning, one text."""
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,61 @@ Command = Callable[..., Any]
 
 PATH = click.Path(path_type=Path)
 
+
+class _SerialPort(click.ParamType[str]):
+    name = "port"
+
+    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> str:
+        from rootlet.board.console import check_port
+
+        check_port(value)
+        return str(value)
+
+
+class _Matching(click.ParamType[str]):
+    """A text of a form."""
+
+    def __init__(self, name: str, form: str, what: str) -> None:
+        self.name = name
+        self._form, self._what = re.compile(form), what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not self._form.fullmatch(str(value)):
+            self.fail(f"{value!r} is not {self._what}.", param, ctx)
+        return str(value)
+
+
+class _Finite(click.FloatRange):
+    """A number in a range, and a number: nan would pass every comparison."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+SERIAL_PORT = _SerialPort()
+"""A serial port as pyserial names it. Converting raises BadInput."""
+MAC = _Matching("mac", r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", "a MAC address, such as 24:0a:c4:12:34:56")
+HEAP = _Matching("size", r"[1-9]\d{1,5}K|[1-9]\d{0,2}M", "a size, such as 96K or 1M")
+SECONDS = _Finite(0, 86_400)
+SOME_SECONDS = _Finite(0.1, 86_400)
+MILLIMETRES = _Finite(1, 1000)
+TCP_PORT = click.IntRange(1, 65_535)
+UNIX_SECONDS = click.IntRange(0, 0xFFFF_FFFF)
+DESCRIPTOR = click.IntRange(0, 1 << 20)
+
+
+def finite(least: float, most: float) -> click.FloatRange:
+    """The type of a number from ``least`` to ``most``."""
+    return _Finite(least, most)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 address_option = click.option("--address", help="Connect to this address instead of the one in DNS.")
 timeout_option = click.option(
-    "--timeout", type=float, default=10.0, show_default=True, help="Seconds to wait for an answer."
+    "--timeout", type=SOME_SECONDS, default=10.0, show_default=True, help="Seconds to wait for an answer."
 )
 
 _chip = click.option("--chip", is_flag=True, help="Boot the image's own MicroPython, in a chip emulator.")
@@ -43,7 +96,8 @@ groups_option = click.option("--group", "groups", multiple=True, help="A thing g
 
 def baud_option(default: int) -> Callable[[Command], Command]:
     """``--baud``: 460,800 where flash is written, 115,200 where a console is read."""
-    return click.option("--baud", type=int, default=default, show_default=True, help="Speed of the serial port.")
+    speed = click.IntRange(1, 10_000_000)
+    return click.option("--baud", type=speed, default=default, show_default=True, help="Speed of the serial port.")
 
 
 def board_option(**more: Any) -> Callable[[Command], Command]:

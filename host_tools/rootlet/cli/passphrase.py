@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from rootlet.cli.options import PATH
+from rootlet.cli.options import DESCRIPTOR, PATH
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 
@@ -113,7 +113,7 @@ def _options(function: Command, name: str, prefix: str, variable: str, what: str
         return function(*arguments, **{name: SecretSource(file, descriptor, variable, passphrase)}, **options)
 
     with_descriptor = click.option(
-        f"{passphrase}-fd", f"{pin}-fd", f"{name}_fd", type=int, help="Read it from this open file descriptor."
+        f"{passphrase}-fd", f"{pin}-fd", f"{name}_fd", type=DESCRIPTOR, help="Read it from this open file descriptor."
     )(wrapped)
     return click.option(
         f"{passphrase}-file",

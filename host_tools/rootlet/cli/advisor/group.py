@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, baud_option, emulated_chip_options, json_option, listen_address
+from rootlet.cli.options import PATH, SERIAL_PORT, baud_option, emulated_chip_options, finite, json_option, listen_address
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -92,11 +92,13 @@ Examples:
     "--exec", "command_line", help="A client's command line; placeholders {host} {port} {root} {certificate} {key}."
 )
 @click.option("--listen", metavar="ADDRESS:PORT", help="Wait for a device on the network at this address.")
-@click.option("--port", help="With --listen: the board's serial port. It is sent here, and back again at the end.")
+@click.option(
+    "--port", type=SERIAL_PORT, help="With --listen: the board's serial port. It is sent here, and back again at the end."
+)
 @baud_option(115_200)
 @click.option("--hostname", help="With --listen: the host name that the device connects to. [default: the address]")
 @click.option("--state-dir", type=PATH, help="With --listen: where the roots are kept between runs.")
-@click.option("--speed", type=click.FloatRange(1, 100), default=10, show_default=True, help="Of the virtual board's time.")
+@click.option("--speed", type=finite(1, 100), default=10, show_default=True, help="Of the virtual board's time.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the virtual board's randomness.")
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run each case so often.")
 @click.option(
@@ -176,7 +178,7 @@ Examples:
   rootlet advisor restore --port /dev/ttyUSB0
 """
 )
-@click.option("--port", help="As pyserial names it. Found where there is just one.")
+@click.option("--port", type=SERIAL_PORT, help="As pyserial names it. Found where there is just one.")
 @baud_option(115_200)
 def restore(port: str | None, baud: int) -> None:
     """Send a board back to its own endpoint.

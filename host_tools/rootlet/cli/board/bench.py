@@ -9,7 +9,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.options import baud_option, json_option, output_option
+from rootlet.cli.options import SERIAL_PORT, baud_option, finite, json_option, output_option
 from rootlet.cli.output import emit_json, err, out
 
 
@@ -20,10 +20,10 @@ Examples:
   rootlet bench --port /dev/ttyUSB0 --runs 5 -o my-board.json
 """
 )
-@click.option("--port", help="As pyserial names it. Found where there is just one.")
+@click.option("--port", type=SERIAL_PORT, help="As pyserial names it. Found where there is just one.")
 @baud_option(115_200)
 @click.option("--runs", type=click.IntRange(1, 100), default=1, show_default=True, help="Boots to measure, for medians.")
-@click.option("--timeout", type=click.FloatRange(5), default=90, show_default=True, help="Seconds from reset to PUBACK.")
+@click.option("--timeout", type=finite(5, 86_400), default=90, show_default=True, help="Seconds from reset to PUBACK.")
 @output_option("Write the report to this file as JSON.")
 @json_option
 def command(port: str | None, baud: int, runs: int, timeout: float, output: Path | None, as_json: bool) -> None:

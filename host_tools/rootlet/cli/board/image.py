@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from rootlet.cli import panels
 from rootlet.cli.board import defaults
-from rootlet.cli.options import PATH, board_option, flash_size_option, json_option
+from rootlet.cli.options import PATH, UNIX_SECONDS, board_option, flash_size_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 
@@ -59,7 +59,7 @@ Examples:
 )
 @click.option(
     "--built",
-    type=int,
+    type=UNIX_SECONDS,
     help="Build time in Unix seconds, the floor of the device's clock; SOURCE_DATE_EPOCH or now unless given.",
 )
 @click.option("--output", "-o", required=True, type=PATH, help="The flash image to write (0600).")
@@ -246,6 +246,6 @@ def _branch(branch: Tree, values: dict[str, Any] | None, problem: str | None) ->
 def _source_date() -> int | None:
     """The convention of reproducible builds."""
     value = os.environ.get("SOURCE_DATE_EPOCH")
-    if value and not value.isdecimal():
+    if value and not (value.isdecimal() and int(value) <= 0xFFFF_FFFF):
         raise BadInput(f"SOURCE_DATE_EPOCH is {value!r}", hint="set it to Unix seconds, or unset it")
     return int(value) if value else None

@@ -3,7 +3,7 @@
 import rich_click as click
 
 from rootlet.cli import panels
-from rootlet.cli.options import baud_option
+from rootlet.cli.options import SERIAL_PORT, baud_option
 from rootlet.cli.output import err
 
 
@@ -14,7 +14,7 @@ Examples:
   rootlet monitor --port /dev/ttyUSB0 --reset
 """
 )
-@click.option("--port", help="As pyserial names it. Found where there is just one.")
+@click.option("--port", type=SERIAL_PORT, help="As pyserial names it. Found where there is just one.")
 @baud_option(115_200)
 @click.option("--reset", is_flag=True, help="Reset the board first, to see it boot.")
 @click.option("--until", metavar="TEXT", help="End at the first line that contains TEXT.")

@@ -6,7 +6,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, baud_option
+from rootlet.cli.options import PATH, SERIAL_PORT, baud_option
 from rootlet.cli.output import err, out
 
 
@@ -19,7 +19,7 @@ Examples:
 )
 @click.argument("application", type=PATH)
 @click.option("--config", "config_path", type=PATH, help="Also send this configuration.")
-@click.option("--port", help="As pyserial names it. Found where there is just one.")
+@click.option("--port", type=SERIAL_PORT, help="As pyserial names it. Found where there is just one.")
 @baud_option(115_200)
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Show the log after the reset, until Ctrl-C.")
 @click.option("--until", metavar="TEXT", help="End at the first line that contains TEXT.")

@@ -7,7 +7,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, confirm_option, json_option
+from rootlet.cli.options import PATH, SERIAL_PORT, confirm_option, json_option
 from rootlet.cli.output import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ Examples:
 )
 @click.argument("features", nargs=-1, required=True, type=_FEATURES)
 @click.option("--chip", required=True, type=_CHIPS, help="The type of the chip.")
-@click.option("--port", help="As esptool names it.")
+@click.option("--port", type=SERIAL_PORT, help="As esptool names it.")
 @click.option("--virtual", type=PATH, help="Rehearse on a file that stands for the chip's eFuses.")
 @confirm_option
 @click.option("--own-build", is_flag=True, help="A MicroPython built for these features exists for this board.")

@@ -14,7 +14,16 @@ from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud.common import first_certificate, show_changes
-from rootlet.cli.options import PATH, address_option, baud_option, ca_option, days_left_option, json_option
+from rootlet.cli.options import (
+    PATH,
+    SERIAL_PORT,
+    TCP_PORT,
+    address_option,
+    baud_option,
+    ca_option,
+    days_left_option,
+    json_option,
+)
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.errors import BadInput, RootletError
@@ -75,7 +84,7 @@ Until --finish has seen the new certificate on the board, the old one stays acti
 @click.argument("device", type=PATH)
 @ca_option(type=PATH)
 @click.option("--finish", is_flag=True, help="The board has the new identity: retire the old one.")
-@click.option("--port", help="With --finish: the board's serial port, to read what it carries.")
+@click.option("--port", type=SERIAL_PORT, help="With --finish: the board's serial port, to read what it carries.")
 @click.option("--image", type=PATH, help="With --finish: the flash image of a virtual board, in place of --port.")
 @click.option(
     "--delete", "delete_old", is_flag=True, help="With --finish: delete the old certificate, not only switch it off."
@@ -83,7 +92,7 @@ Until --finish has seen the new certificate on the board, the old one stays acti
 @baud_option(460_800)
 @address_option
 @click.option("--root", "extra_root", type=PATH, help="Trust this root too when proving. [default: the sandbox's]")
-@click.option("--mqtt-port", type=int, help="Prove at this port of the endpoint. [default: 8883, or the sandbox's]")
+@click.option("--mqtt-port", type=TCP_PORT, help="Prove at this port of the endpoint. [default: 8883, or the sandbox's]")
 @secret_options
 @json_option
 def rotate(

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, station_name
-from rootlet.cli.options import PATH, ca_option, json_option
+from rootlet.cli.options import PATH, SERIAL_PORT, ca_option, finite, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.progress import counted
 from rootlet.errors import RootletError
@@ -28,7 +28,7 @@ Examples:
 """
 )
 @click.argument("batch")
-@click.option("--rate", type=click.FloatRange(0.1, 1000), default=9.0, show_default=True, help="Registrations a second.")
+@click.option("--rate", type=finite(0.1, 1000), default=9.0, show_default=True, help="Registrations a second.")
 @ca_option(type=PATH)
 @_STATION
 @ledger_option
@@ -100,7 +100,7 @@ Examples:
 @click.argument("batch")
 @click.option("--update", is_flag=True, help="Enter what AWS did and the ledger has not heard of (JITP, a lost answer).")
 @click.option("--connected-board", is_flag=True, help="Compare with the board in hand instead of AWS.")
-@click.option("--port", help="That board's port. Found where there is just one.")
+@click.option("--port", type=SERIAL_PORT, help="That board's port. Found where there is just one.")
 @_STATION
 @ledger_option
 @json_option

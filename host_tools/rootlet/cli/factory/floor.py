@@ -6,7 +6,7 @@ import rich_click as click
 
 from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, station_name
-from rootlet.cli.options import PATH, listen_address, output_option
+from rootlet.cli.options import MILLIMETRES, PATH, listen_address, output_option
 from rootlet.cli.output import err, out
 from rootlet.errors import BadInput
 
@@ -26,8 +26,8 @@ Examples:
 @output_option("Write to this file: .pdf, .zpl or .png.", required=True)
 @click.option("--code", default="{thing}", show_default=True, help="What the QR code says.")
 @click.option("--text", default="{thing}\\nSN {serial}\\n{mac}", show_default=True, help="The lines of text.")
-@click.option("--width", type=float, default=50, show_default=True, help="Of a label, in mm.")
-@click.option("--height", type=float, default=25, show_default=True, help="Of a label, in mm.")
+@click.option("--width", type=MILLIMETRES, default=50, show_default=True, help="Of a label, in mm.")
+@click.option("--height", type=MILLIMETRES, default=25, show_default=True, help="Of a label, in mm.")
 @click.option("--columns", type=click.IntRange(1, 20), default=3, show_default=True, help="Of labels on a page of A4.")
 @click.option("--rows", type=click.IntRange(1, 40), default=9, show_default=True, help="Of labels on a page of A4.")
 @ledger_option

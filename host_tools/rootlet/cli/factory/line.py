@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, station_name
-from rootlet.cli.options import PATH, bare_option, baud_option, ca_option, json_option
+from rootlet.cli.options import PATH, SECONDS, SERIAL_PORT, SOME_SECONDS, bare_option, baud_option, ca_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
 from rootlet.errors import RootletError
@@ -41,7 +41,7 @@ Examples:
 """
 )
 @click.argument("batch")
-@click.option("--port", "ports", multiple=True, help="A port, or a pattern in quotes; repeatable.")
+@click.option("--port", "ports", type=SERIAL_PORT, multiple=True, help="A port, or a pattern in quotes; repeatable.")
 @click.option("--all-ports", "every", is_flag=True, help="Every USB serial port that is there or appears.")
 @click.option("--image", type=PATH, help="The golden image, for boards that do not carry it yet.")
 @bare_option
@@ -49,11 +49,14 @@ Examples:
 @secret_options
 @click.option("--once", is_flag=True, help="One board a port, then end; the exit code is 1 where one failed.")
 @click.option(
-    "--patience", type=float, default=60.0, show_default=True, help="With --once: seconds a board waits for ledger and CA."
+    "--patience", type=SECONDS, default=60.0, show_default=True, help="With --once: seconds a board waits for ledger and CA."
 )
 @click.option("--jig", is_flag=True, help="The ports stay when boards are swapped: look at the MAC address instead.")
 @click.option(
-    "--wait-online", type=float, metavar="SECONDS", help="Wait this long for each registered board to boot and connect."
+    "--wait-online",
+    type=SOME_SECONDS,
+    metavar="SECONDS",
+    help="Wait this long for each registered board to boot and connect.",
 )
 @click.option("--labels", "place", help="A directory, a printer (tcp://HOST:9100) or its device file.")
 @click.option(

@@ -8,7 +8,7 @@ import rich_click as click
 
 from rootlet.cli import panels
 from rootlet.cli.board import defaults
-from rootlet.cli.options import emulated_chip_options
+from rootlet.cli.options import HEAP, MAC, emulated_chip_options
 from rootlet.cli.output import err
 from rootlet.errors import BadInput
 
@@ -32,8 +32,10 @@ Examples:
     multiple=True,
     help="What DNS answers for HOST; repeatable. [default: the sandbox's]",
 )
-@click.option("--heapsize", default=None, metavar="SIZE", help="MicroPython's heap, such as 176K (the default) or 96K.")
-@click.option("--mac", default=None, help="The chip's MAC address.")
+@click.option(
+    "--heapsize", type=HEAP, default=None, metavar="SIZE", help="MicroPython's heap, such as 176K (the default) or 96K."
+)
+@click.option("--mac", type=MAC, default=None, help="The chip's MAC address.")
 @click.option("--snapshot", is_flag=True, help="Write to a copy: IMAGE stays as it is.")
 @click.option("--no-restart", is_flag=True, help="End when the board resets, instead of booting it again.")
 @click.option("--max-resets", type=click.IntRange(0), metavar="N", help="End at the reset that follows N others.")

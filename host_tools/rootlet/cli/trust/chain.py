@@ -10,7 +10,7 @@ import rich_click as click
 
 from rootlet.cli import panels
 from rootlet.cli.cloud import account
-from rootlet.cli.options import PATH, address_option, baud_option, json_option, timeout_option
+from rootlet.cli.options import PATH, SERIAL_PORT, address_option, baud_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, err
 from rootlet.errors import BadInput
 
@@ -57,7 +57,7 @@ Exit: 0 a device with these roots would connect, 1 it would not, 2 wrong input.
     help="Judge by these roots; default: those embedded by default.",
 )
 @click.option("--image", type=PATH, help="Judge by the roots in a flash image, and show its device's chain.")
-@click.option("--port", help="The same with a board: its serial port.")
+@click.option("--port", type=SERIAL_PORT, help="The same with a board: its serial port.")
 @baud_option(460_800)
 @click.option("--at", "date", metavar="DATE", help="Judge at this date: 2035-01-01, or 2035-01-01T12:00.")
 @click.option("--hostname", help="With FILE: the host name that the certificate must hold.")
