@@ -12,6 +12,7 @@ _TYPE = const(0x3F)
 _MAGIC = const(b"\x11\xba\x5e\xba")
 _CERTIFICATE = const(1)
 _KEY = const(2)
+_DS_DATA = const(3)  # an RSA key for the chip's DS peripheral
 _KEY_ELSEWHERE = const(0xC8)  # flags of a key that eFuses hold, encrypt or derive
 _BLOCK = const(4096)
 
@@ -49,32 +50,40 @@ def load():
 
 
 def _read_entries(partition):
-    # type -> DER, of certificate and key only: the rest stays in flash.
+    # type -> DER, of certificate and key only: the rest stays in flash. Of several the highest subtype counts. The first
+    # header without magic ends them: erased flash, or the mark that Espressif's --append-integrity leaves.
     size = partition.info()[3]
-    parts = {}
+    found = {}
     at = 0
     while at + 16 <= size:
         header = _read(partition, at, 12)
         if header[:4] != _MAGIC:
-            if header[:4] != b"\xff\xff\xff\xff":
-                raise Fault("credentials", "esp_secure_cert is damaged at byte %d: no TLV begins there" % at)
             break
-        kind, length = header[8], header[10] | header[11] << 8
-        padded = length + -length % 16
-        if at + 12 + padded + 4 > size:
+        kind = _KEY if header[8] == _DS_DATA else header[8]
+        length = header[10] | header[11] << 8
+        end = at + 12 + (length + 15 & ~15) + 4
+        if end > size:
             raise Fault("credentials", "esp_secure_cert is truncated: an entry of %d bytes does not fit" % length)
-        entry = _read(partition, at + 12, padded + 4)
-        crc = binascii.crc32(memoryview(entry)[:padded], binascii.crc32(header, 0xFFFFFFFF))
-        if crc != int.from_bytes(entry[padded:], "little"):
-            raise Fault("credentials", "esp_secure_cert has a bad CRC in the entry at byte %d" % at)
-        if kind == _KEY and header[4] & _KEY_ELSEWHERE:
-            raise Fault("credentials", "the private key is kept in eFuses, which MicroPython cannot use")
-        if kind in (_CERTIFICATE, _KEY):
-            parts[kind] = _der(bytes(memoryview(entry)[:length]))
-        at += 12 + padded + 4
+        if kind in (_CERTIFICATE, _KEY) and (kind not in found or header[9] >= found[kind][0][9]):
+            found[kind] = header, at, length
+        at = end
     if at == 0:
-        raise Fault("credentials", "esp_secure_cert is empty")
-    return parts
+        empty = header[:4] == b"\xff\xff\xff\xff"
+        raise Fault(
+            "credentials", "esp_secure_cert is empty" if empty else "esp_secure_cert is damaged: no TLV begins there"
+        )
+    return {kind: _der(_entry(partition, *found[kind])) for kind in found}
+
+
+def _entry(partition, header, at, length):
+    if header[8] == _DS_DATA or (header[8] == _KEY and header[4] & _KEY_ELSEWHERE):
+        raise Fault("credentials", "the private key is kept in eFuses, which MicroPython cannot use")
+    padded = length + 15 & ~15
+    entry = _read(partition, at + 12, padded + 4)
+    crc = binascii.crc32(memoryview(entry)[:padded], binascii.crc32(header, 0xFFFFFFFF))
+    if crc != int.from_bytes(entry[padded:], "little"):
+        raise Fault("credentials", "esp_secure_cert has a bad CRC in the entry at byte %d" % at)
+    return bytes(memoryview(entry)[:length])
 
 
 def _read(partition, at, length):
@@ -87,5 +96,8 @@ def _der(data):
     # Espressif's tools write PEM with a final NUL as readily as DER; the Unix port's mbedTLS takes DER only.
     if not data.startswith(b"-----"):
         return data
-    body = data[data.find(b"\n") : data.rfind(b"-----END")]
-    return binascii.a2b_base64(body.replace(b"\n", b"").replace(b"\r", b""))
+    body = data[data.find(b"\n") : data.find(b"-----END")]
+    try:
+        return binascii.a2b_base64(body.replace(b"\n", b"").replace(b"\r", b""))
+    except ValueError:
+        raise Fault("credentials", "esp_secure_cert holds a damaged PEM")

@@ -11,19 +11,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from esp_secure_cert.tlv_format import tlv_type_t
-from esp_secure_cert.tlv_format_construct import EspSecureCert, TlvPartitionBuilder
+from esp_secure_cert.tlv_format_construct import TlvPartitionBuilder
 from rootlet.board import secure_cert
-from rootlet.board.secure_cert import Entry, Type
+from rootlet.board.secure_cert import Type
 from rootlet.errors import RootletError
 from rootlet.pki import certificates, keys
 from rootlet.pki.identity import DeviceIdentity
+from support.espressif import REAL, generated
 
 TOOL = Path(sys.executable).with_name("configure_esp_secure_cert.py")
 KINDS = {"ec-p256": ["ECDSA", "256"], "rsa-2048": ["RSA", "2048"]}
-REAL = Path(__file__).resolve().parents[3] / "shared" / "cases" / "esp-secure-cert-integrity.bin"
-USER_AND_MATTER = (51, 52, 53, 54, 55, 201, 202)
-HIGHEST_SUBTYPE = 16
 
 
 def mint(key_type: keys.KeyType, with_ca: bool) -> DeviceIdentity:
@@ -113,33 +110,6 @@ def test_an_rsa_key_in_the_ds_peripheral_is_named(tmp_path: Path, key: int | Non
     with pytest.raises(RootletError, match="kept in the chip's eFuses"):
         secure_cert.to_identity(partition)
     assert secure_cert.to_certificates(partition)[0] == identity.certificate
-
-
-def generated(chance: random.Random, directory: Path) -> tuple[bytes, list[Entry]]:
-    """A credential partition that Espressif's classes wrote, and the entries that their parser finds in it."""
-    kinds = [*(kind for kind in tlv_type_t if kind != tlv_type_t.TLV_END), *USER_AND_MATTER]
-    wanted = {(int(chance.choice(kinds)), chance.randint(0, HIGHEST_SUBTYPE)) for _ in range(chance.randint(1, 9))}
-    wanted -= {(tlv_type_t.ESP_SECURE_CERT_INTEGRITY_TLV, subtype) for subtype in range(HIGHEST_SUBTYPE + 1)}
-    wanted |= {(Type.DEVICE_CERTIFICATE, chance.randint(0, 3)), (Type.PRIVATE_KEY, chance.randint(0, 3))}
-    builder = TlvPartitionBuilder()
-    path = directory / "generated.bin"
-    with contextlib.redirect_stdout(io.StringIO()):
-        for kind, subtype in chance.sample(sorted(wanted), len(wanted)):
-            builder.add_tlv_entry(kind, subtype, chance.randbytes(chance.randint(0, 600)), 0)
-        builder.build_partition(str(path), add_tlv_integrity=chance.random() < 0.5)
-        if chance.random() < 0.5:  # as a file of the whole partition
-            path.write_bytes(path.read_bytes().ljust(secure_cert.SIZE, b"\xff"))
-        for _ in range(chance.randint(0, 3)):
-            EspSecureCert.append_integrity_tlv(str(path))
-        found = EspSecureCert._parse_tlv_entries_from_bin(str(path))
-    entries = [
-        Entry(entry["header"]["type"], entry["data"], entry["header"]["subtype"], entry["header"]["flags"])
-        for entry in found
-    ]
-    # On a chip, sectors that a shorter file does not reach keep what an earlier one left in them.
-    written = path.read_bytes()
-    sectors = written.ljust(-(-len(written) // 0x1000) * 0x1000, b"\xff")
-    return sectors.ljust(secure_cert.SIZE, chance.choice([b"\xff", b"\x5a"])), entries
 
 
 def _certificate_in(found: list[bytes], certificate: x509.Certificate) -> bool:
