@@ -58,6 +58,12 @@ def test_an_application_with_services_reconnects_within_the_first_area() -> None
     assert min(sample.largest for sample in found.samples) >= 1024
 
 
+def test_each_module_is_weighed_on_its_own() -> None:
+    found = {module.name: module for module in account.modules(["leaf.mqtt", "leaf.services.jobs"])}
+    assert {"leaf.packets", "leaf.mqtt", "leaf.services.jobs"} <= set(found)
+    assert all(module.total >= module.code > 0 for module in found.values())
+
+
 def test_the_pools_of_names_are_counted_as_a_chip_has_them() -> None:
     assert account.pools(0) == 0
     assert account.pools(20) == 176  # 24 bytes and 20 entries of 7, in blocks of 16
