@@ -68,7 +68,7 @@ def _read(path):
     except OSError:
         raise Fault("config", "%s is missing" % path)
     except ValueError:
-        raise Fault("config", "%s is no JSON" % path)
+        raise Fault("config", "%s is not valid JSON" % path)
 
 
 def _check_keys(table, keys, prefix):

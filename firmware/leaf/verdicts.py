@@ -35,8 +35,8 @@ def _explain(stream, word):
         what = "signed itself" if len(stream.chain) == 1 else "is a root that is not embedded"
         return "the server's %s %s" % (subject, what)
     if len(stream.chain) == 1:
-        return "the server sent no intermediate: %s, the issuer of its certificate, is no embedded root" % issuer
-    return "the server's chain ends at %s, which is no embedded root" % issuer
+        return "the server sent no intermediate: %s, the issuer of its certificate, is not an embedded root" % issuer
+    return "the server's chain ends at %s, which is not an embedded root" % issuer
 
 
 def failure(stream, error):

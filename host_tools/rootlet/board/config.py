@@ -31,7 +31,7 @@ def load_config(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(read_input(path, "configuration"))
     except ValueError as error:
-        raise BadInput(f"{path} is no JSON: {error}", hint="correct the file") from None
+        raise BadInput(f"{path} is not valid JSON: {error}", hint="correct the file") from None
     if problem := check(document, load_schema()):
         raise BadInput(f"{path}: {problem}", hint="correct the file; docs/configuration.md lists the keys")
     assert isinstance(document, dict)

@@ -24,7 +24,7 @@ USUAL_SIZE = 0x800
 
 @dataclass(frozen=True)
 class BoardCredentials:
-    """What is not erased where a board's credentials belong. ``problem`` says why it is no identity that Rootlet can use.
+    """What is not erased where a board's credentials belong. ``problem`` says why Rootlet cannot use it as an identity.
 
     ``certificate`` is None where not even that can be read, ``identity`` where certificate or key cannot. The repr does not
     show ``data``: it may hold a private key.

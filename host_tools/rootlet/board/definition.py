@@ -67,7 +67,7 @@ class Board:
     pins: Mapping[str, int]
     secure_element: str | None = None
     memory: memories.Memory | None = None
-    """None where it is no bound: a board with PSRAM."""
+    """None for a board with PSRAM, which memory does not limit."""
 
     @property
     def vfs(self) -> Partition:
@@ -130,7 +130,7 @@ def _check_values(document: dict[str, Any]) -> list[str]:
     if isinstance(sizes, list) and not (sizes and all(type(size) is int and size >= 1 << 21 for size in sizes)):
         problems.append("flash_sizes must be sizes in bytes, 2 MiB or more")
     if isinstance(pins, dict):
-        problems += [f"pins.{name} is no GPIO number" for name, pin in pins.items() if type(pin) is not int or pin < 0]
+        problems += [f"pins.{name} is not a GPIO number" for name, pin in pins.items() if type(pin) is not int or pin < 0]
     if isinstance(document.get("memory"), dict):
         problems += memories.check(document["memory"])
     if isinstance(document.get("micropython"), dict):

@@ -107,16 +107,16 @@ def burn(chip: Chip, wanted: Sequence[Region], progress: Progress | None = None)
 def write_region(chip: Chip, region: Region, progress: Progress | None = None) -> int:
     """Write the sectors of a region that differ; return how many bytes of flash that were."""
     written = 0
-    told = 0
+    sent = 0
     for offset, data in _runs(region, differing(chip, region)):
         if data.count(ERASED) == len(data):
             chip.erase(offset, len(data))
         else:
             chip.write(offset, data, progress)
-            told += len(data)
+            sent += len(data)
         written += len(data)
     if progress:
-        progress(len(region.data) - told)
+        progress(len(region.data) - sent)
     return written
 
 

@@ -180,7 +180,7 @@ def _sandbox_root(path: Path) -> bytes:
     if others:
         raise BadInput(f"{path} holds more than one certificate", hint="give the root alone")
     if certificate.issuer != certificate.subject:
-        raise BadInput(f"{path} is no root: somebody else issued it", hint="give the self-signed root")
+        raise BadInput(f"{path} is not a root: another certificate issued it", hint="give the self-signed root")
     return certificate.public_bytes(Encoding.DER)
 
 

@@ -32,7 +32,7 @@ def load(path: Path, *, bare: bool = False) -> ImageFile:
     board_id = found.json_file("/build.json").get("board")
     if not isinstance(board_id, str) or found.vfs is None or found.vfs_problem:
         raise BadInput(
-            f"{path} is no image that Rootlet built: {found.vfs_problem or 'it has no /build.json'}",
+            f"{path} was not built by rootlet image build: {found.vfs_problem or 'it has no /build.json'}",
             hint="build one: rootlet image build --help",
         )
     if found.micropython_problem and found.micropython is not None:

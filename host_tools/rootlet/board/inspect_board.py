@@ -25,7 +25,7 @@ class Mismatch:
 def info(chip: Chip) -> dict[str, Any]:
     """Which device is this? Facts to show; nothing on the board changes, not even its file system.
 
-    What is missing or damaged is told in ``problems``.
+    What is missing or damaged is listed in ``problems``.
     """
     facts: dict[str, Any] = {"mac": chip.mac, "chip": chip.name, "flash_size": chip.flash_size, "problems": []}
     facts |= {"identity": None, "firmware": {}, "roots": [], "state": []}

@@ -23,7 +23,7 @@ TABLE = micropython.TABLE_OFFSET
 NOT_HERE = "not in this file"
 FILE_SYSTEMS = ("vfs", partitions.ROMFS)
 NO_TYPE = -1
-"""The type of a region that is no partition."""
+"""The type of a region that is not a partition."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Contents:
     romfs_problem: str | None = None
 
     def json_file(self, name: str) -> dict[str, Any]:
-        """A JSON file of ours; empty where there is none or it is no JSON object, as in somebody else's dump."""
+        """A JSON file of ours; empty where there is none or it is not a JSON object, as in somebody else's dump."""
         try:
             value = json.loads(self.files.get(name, b"{}"))
         except ValueError:
@@ -65,7 +65,7 @@ def read(path: Path) -> bytes:
 
 
 def inspect(flash: bytes) -> Contents:
-    """Look into ``flash``. What it lacks is told, not raised. Raises BadInput where not even a partition table is there."""
+    """Look into ``flash``. What it lacks is listed in ``problems``. Raises BadInput where it has no partition table."""
     if flash.startswith(secure_cert.MAGIC_BYTES):
         return _partition_alone(flash)
     flash, found, problem = _micropython(flash)

@@ -97,11 +97,11 @@ def find(flash: bytes) -> int | None:
 def read(firmware: bytes) -> MicroPython:
     """Look into a .bin, or into a flash dump cut off before its bootloader.
 
-    Raises BadInput for anything that is no firmware of an ESP32 at all; damage is told in ``problems``.
+    Raises BadInput for anything that is not a MicroPython build for an ESP32; damage is listed in ``problems``.
     """
     if len(firmware) < TABLE_OFFSET or firmware[0] != _MAGIC:
         raise BadInput(
-            "this is no MicroPython firmware for an ESP32: it does not begin with a bootloader",
+            "this is not a MicroPython build for an ESP32: it does not begin with a bootloader",
             hint="give the .bin from the board's download page, not an .elf, .uf2 or .app-bin",
         )
     chip = _chip(firmware)
@@ -146,7 +146,7 @@ def check(found: MicroPython, board: Board) -> None:
     if found.problems:
         raise BadInput(f"this MicroPython is damaged: {'; '.join(found.problems)}", hint="download it again")
     if found.version is None:
-        raise BadInput("this firmware is no MicroPython: it has no version banner", hint=get)
+        raise BadInput("this file is not MicroPython: it has no version banner", hint=get)
     if found.version[:2] < OLDEST:
         raise BadInput(
             f"this is MicroPython {found.text}; leaf needs {'.'.join(map(str, OLDEST))} or later (tls, vfs)", hint=get

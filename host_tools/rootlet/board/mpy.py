@@ -27,7 +27,7 @@ _HEADER_SIZE = 4
 
 
 def architecture(data: bytes) -> str | None:
-    """What machine code is in a .mpy; None for one of bytecode alone, and for what is no .mpy."""
+    """What machine code is in a .mpy; None for one of bytecode alone, and for what is not a .mpy."""
     if len(data) < _HEADER_SIZE or not data.startswith(b"M"):
         return None
     number = data[2] >> 2 & 0xF

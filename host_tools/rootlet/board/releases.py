@@ -14,7 +14,7 @@ MIRROR = "ROOTLET_MICROPYTHON_MIRROR"
 """The environment variable that names another place with the same files."""
 
 TIMEOUT = 30  # seconds without a byte
-LARGEST = 16 << 20  # bytes; a larger file is no firmware
+LARGEST = 16 << 20  # bytes; a larger file is not a MicroPython build
 
 
 def url(board: Board) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-# rich drops colour by itself when the stream is no terminal or NO_COLOR is set.
+# rich drops colour by itself when the stream is not a terminal or NO_COLOR is set.
 # No emoji: rich would make one of the :AB: in a fingerprint.
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)

@@ -17,7 +17,7 @@ from rootlet.cli.output import err
 
 @contextlib.contextmanager
 def counted(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar of things done; yields what is told how many are done, and of how many."""
+    """Show a bar of things done; yield the function that takes how many are done, and of how many."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # No refresh thread: what is done meanwhile may fork.
     with Progress(*columns, console=err, auto_refresh=False, disable=not err.is_terminal) as progress:
@@ -27,7 +27,7 @@ def counted(title: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def transferred(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar of bytes; yields what is told how many more have gone."""
+    """Show a bar of bytes; yield the function that takes how many more were sent."""
     columns = (TextColumn("{task.description}"), BarColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as progress:
         bar = progress.add_task(title, total=total)

@@ -14,7 +14,7 @@ UNKNOWN = ""
 def figures() -> dict[str, dict[str, dict[str, int] | None]]:
     """Board to release to figures in bytes, with ``UNKNOWN`` among the boards and among each board's releases.
 
-    None instead of figures where the memory is no bound: a board with PSRAM.
+    None instead of figures for a board with PSRAM, which memory does not limit.
     """
     # Only what is shipped with Rootlet, which board/definition.py and its tests check; this room lies below that one.
     tables = {

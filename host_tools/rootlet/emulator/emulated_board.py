@@ -168,7 +168,7 @@ def flash_size(image: Path, sizes: tuple[int, ...]) -> int:
     if size not in sizes:
         listed = ", ".join(f"{size >> 20}" for size in sizes)
         raise BadInput(
-            f"{image} is {size} bytes long, which is no flash size ({listed} MiB)",
+            f"{image} is {size} bytes long, which is not a flash size ({listed} MiB)",
             hint="give a whole flash image, as rootlet image build writes it",
         )
     return size

@@ -104,7 +104,7 @@ def _download(source: Source) -> bytes:
 
 
 def _pip_setting(name: str) -> list[str]:
-    """What pip is told by its environment or its configuration: a company's mirror, say."""
+    """The setting of pip in the environment or in its configuration: a company's mirror, for example."""
     value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
     if value is None:
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "get", f"global.{name}"]

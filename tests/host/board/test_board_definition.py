@@ -40,7 +40,7 @@ def test_adding_a_board_is_adding_a_folder(tmp_path: Path) -> None:
         ("gc_area = 56736", 'gc_area = "56 KiB"', "memory.gc_area must be a number of bytes"),
         ("gc_area = 56736", "area = 56736", "memory.gc_area is missing; memory.area is not known"),
         ("boot = 147558", "", "memory.c_heap.1.23.0.boot is missing"),
-        ("led = 2", 'led = "two"', "pins.led is no GPIO number"),
+        ("led = 2", 'led = "two"', "pins.led is not a GPIO number"),
         ('build = "ESP32_GENERIC"', "", "micropython.build is missing"),
         ('label = "esp_secure_cert"', 'label = "credentials"', "no partition esp_secure_cert"),
         ('subtype = "nvs"', 'subtype = "keys"', "partition nvs: unknown type or subtype"),

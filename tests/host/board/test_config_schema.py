@@ -40,7 +40,7 @@ def test_a_configuration_without_endpoint_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{endpoint: 1}")
-    with pytest.raises(BadInput, match="is no JSON"):
+    with pytest.raises(BadInput, match="is not valid JSON"):
         load_config(tmp_path / "config.json")
 
 

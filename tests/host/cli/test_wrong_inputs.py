@@ -40,7 +40,7 @@ def rootlet(directory: Path, *arguments: str, **environment: str) -> subprocess.
         (["image", "build", "--config", "wrong.json", "--app", SAMPLE, "-o", "flash.bin"], "endpiont"),
         (["image", "build", "--config", "config.json", "--app", "bad.py", "-o", "flash.bin"], "bad.py does not compile"),
         (["image", "inspect", "config.json"], "partition table"),
-        (["emulate", "config.json"], "no flash size"),
+        (["emulate", "config.json"], "not a flash size"),
         (["emulate", "missing.bin"], "missing.bin"),
         (["emulate", "missing.bin", "--chip"], "missing.bin"),
         (["emulate", "missing.bin", "--chip", "--heapsize", "96K"], "--heapsize"),

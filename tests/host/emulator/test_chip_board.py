@@ -146,7 +146,7 @@ def test_passphrases_do_not_reach_the_emulator(flash: Path, monkeypatch: pytest.
 
 def test_a_size_that_the_emulator_does_not_have_is_refused(flash: Path) -> None:
     flash.write_bytes(b"\xff" * (2 << 20))
-    with pytest.raises(BadInput, match=r"no flash size \(1 MiB\)"):
+    with pytest.raises(BadInput, match=r"not a flash size \(1 MiB\)"):
         ChipBoard(flash, Script(""), ChipSettings("esp32")).start()
 
 

@@ -118,13 +118,13 @@ def reconcile(
         ledger.plan(batch)  # raises where there is no such batch
         by_board = connected_board or bool(port)
         findings = _with_board(database, batch, port) if by_board else _with_aws(database, ledger, batch, update)
-    told = f"{len(findings)} disagreements"
+    count = f"{len(findings)} disagreements"
     if as_json:
         emit_json({"batch": batch, "findings": findings})
     else:
         for finding in findings:
             out.print(f"{finding['thing']}: {escape(str(finding['what']))}{', entered' if finding.get('entered') else ''}")
-        out.print(f"{escape(batch)}: {told}")
+        out.print(f"{escape(batch)}: {count}")
     left = [finding for finding in findings if not finding.get("entered")]
     if left:
         raise RootletError(

@@ -38,5 +38,5 @@ def opened(where: str) -> Iterator["Database"]:
 
 
 def station_name() -> str:
-    """What this computer is called in the books, unless told otherwise."""
+    """Return this computer's name in the ledger, where no option names it."""
     return socket.gethostname()[:64] or "station"
