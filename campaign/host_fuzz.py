@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from rootlet.advisor import packets
+from rootlet import packets
 from rootlet.board import config, secure_cert
 from rootlet.errors import RootletError
 from rootlet.pki import csr, identity, keys

@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from rootlet.advisor import packets
+from rootlet import packets
 from rootlet.advisor.chains import ServerChain
 from rootlet.advisor.hello import Hello, HelloReader
-from rootlet.advisor.packets import (
+from rootlet.advisor.timeline import Timeline
+from rootlet.advisor.tls import TlsEnd, TlsFailed, TlsServer
+from rootlet.packets import (
     Connack,
     Connect,
     Decoder,
@@ -28,8 +30,6 @@ from rootlet.advisor.packets import (
     Unsuback,
     Unsubscribe,
 )  # fmt: skip
-from rootlet.advisor.timeline import Timeline
-from rootlet.advisor.tls import TlsEnd, TlsFailed, TlsServer
 
 P = TypeVar("P", Connect, Publish, Puback, Subscribe, Pingreq, Disconnect, Unsubscribe)
 

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 from rootlet import __version__
 from rootlet.advisor.grading import Result
-from rootlet.advisor.packets import Packet, name_of
 from rootlet.advisor.runner import CaseResult
 from rootlet.advisor.timeline import Event
+from rootlet.packets import Packet, name_of
 
 PREVIEW = 80
 """The number of bytes shown of a payload."""

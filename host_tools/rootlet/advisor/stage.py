@@ -10,9 +10,9 @@ from rootlet.advisor.client import Behaviour, Client, Clock, Timeout
 from rootlet.advisor.devices import DeviceUnderTest, Environment
 from rootlet.advisor.endpoint import Endpoint
 from rootlet.advisor.grading import Grade
-from rootlet.advisor.packets import Connect, Subscribe
 from rootlet.advisor.sntp import TimeServer
 from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connect, Subscribe
 
 PATIENCE = 120
 """Seconds in which a device must connect, since it may be waiting."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from rootlet.advisor.packets import Packet, name_of
+from rootlet.packets import Packet, name_of
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rootlet.advisor import grading
 from rootlet.advisor.cases import connect, messages, services, tls
 from rootlet.advisor.grading import Backoff, CaseVerdict, Result, classify
-from rootlet.advisor.packets import Connack, Connect, Packet, Publish, Subscribe
 from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connack, Connect, Packet, Publish, Subscribe
 
 
 def noisy(waits: list[float], seed: int) -> list[float]:

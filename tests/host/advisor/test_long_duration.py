@@ -4,8 +4,8 @@ import pytest
 from rootlet.advisor.cases import long
 from rootlet.advisor.cases.messages import MESSAGE
 from rootlet.advisor.grading import Result
-from rootlet.advisor.packets import Connack, Connect, Packet, Pingreq, Puback, Publish, Subscribe
 from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connack, Connect, Packet, Pingreq, Puback, Publish, Subscribe
 
 SUBSCRIBE = Subscribe(1, (("t", 1),))
 JITTERED, CONSTANT = (1.3, 2.9, 6.6, 3.8, 19.0, 40.0, 22.0), (5.0,) * 7

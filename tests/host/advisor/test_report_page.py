@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from rootlet.advisor import cases, page, report
-from rootlet.advisor.packets import Connack, Connect, Publish
 from rootlet.advisor.runner import CaseResult
 from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connack, Connect, Publish
 from support.browser import CHROMIUM, Browser
 
 WAITS = (1.3, 2.9, 6.6, 3.8, 19.0, 40.0)

@@ -5,9 +5,9 @@ import itertools
 from rootlet.advisor import grading
 from rootlet.advisor.cases.tls import acknowledges, why_no_connect
 from rootlet.advisor.grading import Backoff, CaseVerdict, Grade, failed, passed, warned
-from rootlet.advisor.packets import Connect, Puback, Publish
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connect, Puback, Publish
 
 SILENCE = 5
 """Seconds without a CONNACK after which the server disconnects."""

@@ -7,9 +7,9 @@ from rootlet.advisor.cases.connect import judge_backoff
 from rootlet.advisor.cases.messages import MESSAGE, describe, identifier
 from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import CaseVerdict, Result, failed
-from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
+from rootlet.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe
 
 RETRY_WITHIN = 15
 """Seconds (Device Advisor, MQTT long duration)."""

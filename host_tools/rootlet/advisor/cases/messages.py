@@ -2,9 +2,9 @@
 
 from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import CaseVerdict, Grade, failed, not_run, passed, warned
-from rootlet.advisor.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe, name_of
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
+from rootlet.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe, name_of
 
 MESSAGE = 77
 """The packet identifier of the server's message."""

@@ -4,9 +4,9 @@ from rootlet.advisor.cases.connect import waits_a_second
 from rootlet.advisor.cases.messages import MESSAGE, identifier, renews_session
 from rootlet.advisor.cases.tls import acknowledges, completes_handshake, why_no_connect
 from rootlet.advisor.grading import CaseVerdict, failed, passed, warned
-from rootlet.advisor.packets import Connack, Connect, Pingreq, Puback, Publish, Suback, Subscribe
 from rootlet.advisor.stage import Behaviour, Client, Stage, case
 from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connack, Connect, Pingreq, Puback, Publish, Suback, Subscribe
 
 LARGEST = 128 * 1024
 """The largest payload that AWS IoT Core accepts, in bytes."""

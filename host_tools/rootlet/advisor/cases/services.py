@@ -7,10 +7,10 @@ from typing import Any
 
 from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import CaseVerdict, failed, not_run, passed, warned
-from rootlet.advisor.packets import Connect, Packet, Publish, Subscribe
 from rootlet.advisor.stage import Client, Clock, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
 from rootlet.errors import BadInput
+from rootlet.packets import Connect, Packet, Publish, Subscribe
 from rootlet.policies.check import check
 
 SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/[^/]+)?/(?P<what>.+)")

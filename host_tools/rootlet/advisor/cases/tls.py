@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from rootlet.advisor import hello
 from rootlet.advisor.grading import CaseVerdict, Grade, failed, passed, warned
-from rootlet.advisor.packets import Connect, Puback, Publish, Subscribe, encode
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connect, Puback, Publish, Subscribe, encode
 
 SHOWN = 4
 """The most messages that the evidence lists one by one."""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rootlet.advisor import packets
-from rootlet.advisor.packets import Connect, Decoder, MalformedPacket, Packet, Publish, Will, encode
+from rootlet import packets
+from rootlet.packets import Connect, Decoder, MalformedPacket, Packet, Publish, Will, encode
 
 identifiers = st.integers(1, 65535)
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)

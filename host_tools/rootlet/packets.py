@@ -11,6 +11,10 @@ class MalformedPacket(ValueError):  # noqa: N818 - reads as what it is
     """The peer sent what MQTT 3.1.1 forbids."""
 
 
+class IdentifierRejected(MalformedPacket):
+    """The peer asked for a persistent session without a client id, to which a server says so (section 3.1.3.1)."""
+
+
 @dataclass(frozen=True)
 class Will:
     topic: str
@@ -168,7 +172,7 @@ class Decoder:
             start = end - self._length
             body = bytes(self._buffer[start:end])
             del self._buffer[:end]
-            packets.append(_decode(first, body))
+            packets.append(decode(first, body))
         return packets
 
     def _end(self) -> int | None:
@@ -237,7 +241,8 @@ class _Body:
             raise MalformedPacket(f"{self._what} with {len(self._data) - self._at} bytes too many")
 
 
-def _decode(first: int, data: bytes) -> Packet:
+def decode(first: int, data: bytes) -> Packet:
+    """The packet of this first byte and body. Raises MalformedPacket."""
     kind, flags = first >> 4, first & 0x0F
     if kind == Publish.kind:
         return _decode_publish(flags, _Body("PUBLISH", data))
@@ -277,7 +282,7 @@ def _decode_connect(body: _Body) -> Connect:
     client_id = body.string()
     clean = bool(flags & 2)
     if not client_id and not clean:
-        raise MalformedPacket("CONNECT for a persistent session without a client id (section 3.1.3.1)")
+        raise IdentifierRejected("CONNECT for a persistent session without a client id (section 3.1.3.1)")
     will = Will(_topic_name(body), body.data(), qos, retain) if has_will else None
     packet = Connect(client_id, keep_alive, clean, will, body.string() if user else None, body.data() if password else None)
     body.end()
