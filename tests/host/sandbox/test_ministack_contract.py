@@ -43,6 +43,7 @@ def test_describing_the_endpoint_goes_through_the_function_that_is_replaced() ->
         ("_mtls_serve_conn", "_mtls_handle_conn"),
         ("_WSSession", "_mtls_serve_conn"),
         ("_WSSession", "handle_websocket"),
+        ("broker_subscribe", "_WSSession._dispatch_packet"),
         ("_handle_certificate", "_route_request"),
     ],
 )
@@ -64,6 +65,11 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
         ("_mtls_auto_register", ["der", "peername", "server_name"]),
         ("_mtls_serve_conn", ["reader", "writer"]),
         ("_handle_certificate", ["method", "path", "body", "qp"]),
+        (
+            "broker_subscribe",
+            ["account_id", "region", "topic_filter", "callback", "granted_qos", "client_id"]
+            + ["retain_as_published", "retain_handling"],
+        ),
         ("_provisioning_plan", ["template", "parameters", "cert_id"]),
         ("_apply_provisioning_plan", ["plan", "cert", "role_arn"]),
         (

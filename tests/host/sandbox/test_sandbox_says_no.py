@@ -1,7 +1,6 @@
 """What AWS IoT Core refuses, the sandbox refuses."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,51 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
 from rootlet.pki import certificates, keys
 from rootlet.pki.authority import Authority
-from rootlet.pki.identity import DeviceIdentity
 from rootlet.pki.subject import Subject
 from rootlet.sandbox.sandbox import Sandbox
 from rootlet.sandbox.server import SandboxSettings
 from support import provisioning
 from support.mqtt import MqttClient
+from support.registered import ANY, CONNECT, Register, allow, arn, create_policy
 
-ARN = "arn:aws:iot:us-east-1:000000000000"
 THING = "${iot:Connection.Thing.ThingName}"
 ISSUER = "iot:Certificate.Issuer.Organization"
-Register = Callable[..., DeviceIdentity]
-
-
-def allow(action: str | list[str], *resources: str, **more: Any) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": action, "Resource": [f"{ARN}:{name}" for name in resources], **more}
-
-
-CONNECT = allow("iot:Connect", "client/*")
-ANY = allow(["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"], "*")
-
-
-def arn(identity: DeviceIdentity) -> str:
-    return f"{ARN}:cert/{identity.certificate_id}"
-
-
-def create_policy(aws: IoTClient, name: str, *statements: dict[str, Any]) -> None:
-    aws.create_policy(policyName=name, policyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}))
-
-
-@pytest.fixture
-def register(aws: IoTClient, authority: Authority) -> Register:
-    """Register an identity with a policy of these statements, and a thing of its name that has these attributes."""
-
-    def make(thing: str, *statements: dict[str, Any], ca: Authority = authority, **attributes: str) -> DeviceIdentity:
-        identity = ca.issue(thing)
-        pem = identity.certificate.public_bytes(Encoding.PEM).decode()
-        aws.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")
-        if statements:
-            create_policy(aws, thing, *statements)
-            aws.attach_policy(policyName=thing, target=arn(identity))
-        aws.create_thing(thingName=thing, attributePayload={"attributes": attributes})
-        aws.attach_thing_principal(thingName=thing, principal=arn(identity))
-        return identity
-
-    return make
 
 
 def test_a_certificate_without_a_policy_stays_out(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ REPLACED = (
     "_mtls_start_locked",
     "_parse_fleet_provisioning_topic",
     "_WSSession",
+    "broker_subscribe",
 )
 USED = (
     "_apply_provisioning_plan",
@@ -58,6 +59,8 @@ USED = (
     "_ProvisioningRejected",
     "_publish_source_ip",
     "_read_string",
+    "_scoped_topic",
+    "_subscriptions",
     "_thing_groups",
     "_things",
     "publishing_events",
@@ -107,6 +110,7 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
     - Fleet provisioning takes certificate signing requests.
     - A PUBLISH of more than 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
+    - A repeated SUBSCRIBE replaces the subscription.
     - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app

@@ -14,6 +14,7 @@ _log = logging.getLogger("rootlet.sandbox")
 
 def apply(iot: Any, iot_data: Any) -> None:
     _limit_http_publish(iot_data)
+    _replace_repeated_subscriptions(iot)
     iot._WSSession = _session_class(iot)
     _drop_the_deactivated(iot)
     _require_server_name(iot)
@@ -30,11 +31,13 @@ def _session_class(iot: Any) -> type:
             goes_on: bool = await super().handle_packet(kind, flags, body)
             if kind == _SUBSCRIBE and not goes_on:
                 self._forget(set(self._sub_filters) - before)
+            elif kind == _SUBSCRIBE:
+                latest = {name: key for key, name in self._sub_filters.items()}
+                self._forget([key for key, name in self._sub_filters.items() if latest[name] != key])
             elif kind == _CONNECT and goes_on:
                 denied = [key for key, name in self._sub_filters.items() if not self._may_subscribe(name)]
                 for key in denied:
                     await iot.broker_unsubscribe(key)
-                    self._sub_ids.remove(key)
                 self._forget(denied)
             return goes_on
 
@@ -46,6 +49,8 @@ def _session_class(iot: Any) -> type:
             for key in keys:
                 del self._sub_filters[key]
                 self._sub_granted_qos.pop(key, None)
+                if key in self._sub_ids:  # a refused packet has emptied it
+                    self._sub_ids.remove(key)
 
         def _payload_size(self, qos: int, body: bytes) -> int:
             try:
@@ -58,6 +63,23 @@ def _session_class(iot: Any) -> type:
             return len(body) - int(offset)
 
     return Session
+
+
+def _replace_repeated_subscriptions(iot: Any) -> None:
+    subscribe = iot.broker_subscribe
+
+    async def replace(
+        account: str, region: str, topic_filter: str, *more: Any, client_id: str | None = None, **options: Any
+    ) -> str:
+        """Subscribe, and end the client's earlier subscription to the same filter (MQTT-3.8.4-3)."""
+        key: str = await subscribe(account, region, topic_filter, *more, client_id=client_id, **options)
+        if client_id is not None:
+            subscribers = iot._subscriptions.get(iot._scoped_topic(account, region, topic_filter), set())
+            earlier = {entry for entry in subscribers if entry.client_id == client_id and entry.subscription_id != key}
+            subscribers -= earlier
+        return key
+
+    iot.broker_subscribe = replace
 
 
 def _limit_http_publish(iot_data: Any) -> None:

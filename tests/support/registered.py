@@ -1,0 +1,27 @@
+"""Devices that are registered with a sandbox, and their policies."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from mypy_boto3_iot import IoTClient
+from rootlet.pki.identity import DeviceIdentity
+
+ARN = "arn:aws:iot:us-east-1:000000000000"
+Register = Callable[..., DeviceIdentity]
+
+
+def allow(action: str | list[str], *resources: str, **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": [f"{ARN}:{name}" for name in resources], **more}
+
+
+CONNECT = allow("iot:Connect", "client/*")
+ANY = allow(["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"], "*")
+
+
+def arn(identity: DeviceIdentity) -> str:
+    return f"{ARN}:cert/{identity.certificate_id}"
+
+
+def create_policy(aws: IoTClient, name: str, *statements: dict[str, Any]) -> None:
+    aws.create_policy(policyName=name, policyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}))
