@@ -44,6 +44,7 @@ def test_describing_the_endpoint_goes_through_the_function_that_is_replaced() ->
         ("_WSSession", "_mtls_serve_conn"),
         ("_WSSession", "handle_websocket"),
         ("broker_subscribe", "_WSSession._dispatch_packet"),
+        ("_subscription_matches", "broker_publish"),
         ("_handle_certificate", "_route_request"),
     ],
 )
@@ -67,8 +68,10 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
         ("_handle_certificate", ["method", "path", "body", "qp"]),
         (
             "broker_subscribe",
-            ["account_id", "region", "topic_filter", "callback", "granted_qos", "client_id"]
-            + ["retain_as_published", "retain_handling"],
+            [
+                *("account_id", "region", "topic_filter", "callback", "granted_qos", "client_id"),
+                *("retain_as_published", "retain_handling"),
+            ],
         ),
         ("_provisioning_plan", ["template", "parameters", "cert_id"]),
         ("_apply_provisioning_plan", ["plan", "cert", "role_arn"]),
@@ -76,7 +79,10 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
             "_fleet_provisioning_reply",
             ["account_id", "region", "operation", "template_name", "payload", "connection"],
         ),
+        ("_subscription_matches", ["filter_", "topic"]),
         ("_WSSession.handle_packet", ["self", "pkt_type", "flags", "body"]),
+        ("_WSSession.deliver_to_client", ["self", "topic", "payload", "qos"]),
+        ("_WSSession._preserve_session", ["self"]),
     ],
 )
 def test_what_is_replaced_or_used_takes_the_same_parameters(name: str, parameters: list[str]) -> None:
@@ -86,7 +92,13 @@ def test_what_is_replaced_or_used_takes_the_same_parameters(name: str, parameter
     assert list(inspect.signature(function).parameters) == parameters
 
 
-@pytest.mark.parametrize("name", ["_sub_filters", "_sub_granted_qos", "_sub_ids", "certificate_id", "protocol_version"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("_cleaned_up", "_client_id", "_in_flight", "_persist_session", "_sub_filters", "_sub_granted_qos", "_sub_ids"),
+        *("certificate_id", "protocol_version"),
+    ],
+)
 def test_what_a_session_keeps_has_its_name(name: str) -> None:
     assert hasattr(iot._WSSession(None, "account", "region"), name)
 

@@ -27,6 +27,7 @@ REPLACED = (
     "_mtls_serve_conn",
     "_mtls_start_locked",
     "_parse_fleet_provisioning_topic",
+    "_subscription_matches",
     "_WSSession",
     "broker_subscribe",
 )
@@ -37,6 +38,7 @@ USED = (
     "_connected_clients",
     "_create_certificate_from_csr",
     "_decode_properties",
+    "_delivery_properties",
     "_endpoint_prefix",
     "_fleet_rejected",
     "_mtls_active_registrations",
@@ -48,6 +50,7 @@ USED = (
     "_mtls_server_names",
     "_MtlsAcceptor",
     "_ownership_tokens",
+    "_persistent_sessions",
     "_OWNERSHIP_TOKEN_SECONDS",
     "_policies",
     "_policies_attached_to",
@@ -65,6 +68,7 @@ USED = (
     "_things",
     "publishing_events",
     "request_scope",
+    "RETAIN_HANDLING_SEND_NEVER",
 )
 
 
@@ -110,7 +114,8 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
     - Fleet provisioning takes certificate signing requests.
     - A PUBLISH of more than 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
-    - A repeated SUBSCRIBE replaces the subscription.
+    - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
+    - What a client has not acknowledged is sent as soon as its session resumes; at most 100 messages wait for it.
     - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app

@@ -3,25 +3,46 @@
 import asyncio
 import hashlib
 import logging
-from typing import Any
+import time
+from collections import deque
+from typing import Any, Self
 
 MAX_PAYLOAD = 128 * 1024
 """The largest PUBLISH, in bytes (AWS IoT Core: message broker limits)."""
 
-_CONNECT, _PUBLISH, _SUBSCRIBE = 1, 3, 8  # packet types, MQTT 3.1.1 §2.2.1
+UNACKNOWLEDGED = 100
+"""The QoS 1 messages that one client may leave unacknowledged before it is sent no more (AWS IoT Core quotas)."""
+
+_CONNECT, _PUBLISH, _PUBACK, _SUBSCRIBE = 1, 3, 4, 8  # packet types, MQTT 3.1.1 §2.2.1
 _log = logging.getLogger("rootlet.sandbox")
 
 
 def apply(iot: Any, iot_data: Any) -> None:
     _limit_http_publish(iot_data)
-    _replace_repeated_subscriptions(iot)
+    _subscribe_once(iot)
     iot._WSSession = _session_class(iot)
     _drop_the_deactivated(iot)
     _require_server_name(iot)
 
 
+class StoredFilter(str):
+    """A topic filter of a stored session, with the QoS that was granted to it; ministack stores the text only."""
+
+    __slots__ = ("qos",)
+    qos: int
+
+    def __new__(cls, text: str, qos: int) -> Self:
+        stored = super().__new__(cls, text)
+        stored.qos = qos
+        return stored
+
+
 def _session_class(iot: Any) -> type:
     class Session(iot._WSSession):  # type: ignore[misc]
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self._held: deque[tuple[str, bytes, int, bytes, float]] = deque()  # as ministack queues messages
+
         async def handle_packet(self, kind: int, flags: int, body: bytes) -> bool:
             qos = flags >> 1 & 3
             if kind == _PUBLISH and (qos > 1 or self._payload_size(qos, body) > MAX_PAYLOAD):
@@ -34,12 +55,56 @@ def _session_class(iot: Any) -> type:
             elif kind == _SUBSCRIBE:
                 latest = {name: key for key, name in self._sub_filters.items()}
                 self._forget([key for key, name in self._sub_filters.items() if latest[name] != key])
+            elif kind == _PUBACK:
+                await self._release()
             elif kind == _CONNECT and goes_on:
+                for key, name in self._sub_filters.items():
+                    if isinstance(name, StoredFilter):
+                        self._sub_filters[key], self._sub_granted_qos[key] = str(name), name.qos
                 denied = [key for key, name in self._sub_filters.items() if not self._may_subscribe(name)]
                 for key in denied:
                     await iot.broker_unsubscribe(key)
                 self._forget(denied)
             return goes_on
+
+        async def deliver_to_client(self, topic: str, payload: bytes, qos: int) -> None:
+            message = (topic, payload, qos, iot._delivery_properties.get(), time.time())
+            if self._cleaned_up:
+                await self._deliver_after_the_end(*message)
+            elif qos and len(self._in_flight) >= UNACKNOWLEDGED:
+                self._held.append(message)
+            else:
+                await super().deliver_to_client(topic, payload, qos)
+
+        async def _deliver_after_the_end(self, topic: str, payload: bytes, qos: int, *more: Any) -> None:
+            """Keep a message that was on its way when the connection ended, or give it to the session's next connection."""
+            place = (self.account_id, self.region, self._client_id)
+            stored = iot._persistent_sessions.get(place)
+            if qos and self._persist_session and stored is not None:
+                successor = iot._connected_clients.get(place, self)
+                if successor is self:
+                    stored.queued_messages.append((topic, payload, qos, *more))
+                else:
+                    await successor.deliver_to_client(topic, payload, qos)
+
+        async def _release(self) -> None:
+            while self._held and len(self._in_flight) < UNACKNOWLEDGED:
+                topic, payload, qos, properties, _ = self._held.popleft()
+                token = iot._delivery_properties.set(properties)
+                try:
+                    await super().deliver_to_client(topic, payload, qos)
+                finally:
+                    iot._delivery_properties.reset(token)
+
+        def _preserve_session(self) -> None:
+            super()._preserve_session()
+            stored = iot._persistent_sessions[self.account_id, self.region, self._client_id]
+            granted = self._sub_granted_qos
+            stored.subscriptions = [StoredFilter(name, granted[key]) for key, name in self._sub_filters.items()]
+            for message in stored.in_flight.values():
+                message.sent_at = float("-inf")  # due at once when the session resumes, not half a minute after it was sent
+            stored.queued_messages[:0] = self._held
+            self._held.clear()
 
         def _may_subscribe(self, topic_filter: str) -> bool:
             allowed: bool = self._policy_allows("iot:Subscribe", f"topicfilter/{topic_filter}")
@@ -65,21 +130,33 @@ def _session_class(iot: Any) -> type:
     return Session
 
 
-def _replace_repeated_subscriptions(iot: Any) -> None:
-    subscribe = iot.broker_subscribe
+def _subscribe_once(iot: Any) -> None:
+    subscribe, matches = iot.broker_subscribe, iot._subscription_matches
 
     async def replace(
-        account: str, region: str, topic_filter: str, *more: Any, client_id: str | None = None, **options: Any
+        account: str,
+        region: str,
+        topic_filter: str,
+        deliver: Any,
+        qos: int = 0,
+        client_id: str | None = None,
+        **more: Any,
     ) -> str:
         """Subscribe, and end the client's earlier subscription to the same filter (MQTT-3.8.4-3)."""
-        key: str = await subscribe(account, region, topic_filter, *more, client_id=client_id, **options)
+        if isinstance(topic_filter, StoredFilter):  # a session resumes: no SUBSCRIBE has come
+            qos, more["retain_handling"] = topic_filter.qos, iot.RETAIN_HANDLING_SEND_NEVER
+        key: str = await subscribe(account, region, topic_filter, deliver, qos, client_id=client_id, **more)
         if client_id is not None:
             subscribers = iot._subscriptions.get(iot._scoped_topic(account, region, topic_filter), set())
             earlier = {entry for entry in subscribers if entry.client_id == client_id and entry.subscription_id != key}
             subscribers -= earlier
         return key
 
-    iot.broker_subscribe = replace
+    def match(topic_filter: str, topic: str) -> bool:
+        # Asked of stored filters, whether to queue a message: only where both publisher and subscriber asked for QoS 1.
+        return not (isinstance(topic_filter, StoredFilter) and not topic_filter.qos) and matches(topic_filter, topic)
+
+    iot.broker_subscribe, iot._subscription_matches = replace, match
 
 
 def _limit_http_publish(iot_data: Any) -> None:
