@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,6 +46,23 @@ class RawMqtt:
 
     def send(self, *packets: Packet | bytes) -> None:
         self._socket.sendall(b"".join(packet if isinstance(packet, bytes) else encode(packet) for packet in packets))
+
+    def exchange(self, packet: Packet) -> Packet | None:
+        self.send(packet)
+        return self.receive()
+
+    def receive_while(self, works: Callable[[], bool]) -> Packet | None:
+        """As ``receive``, and calls ``works``, which must be true, every half a second until then."""
+        self._socket.settimeout(0.5)
+        try:
+            for _ in range(int(self._timeout / 0.5)):
+                try:
+                    return self.receive()
+                except TimeoutError:
+                    assert works()
+            raise TimeoutError
+        finally:
+            self._socket.settimeout(self._timeout)
 
     def receive(self) -> Packet | None:
         """The next packet; None where the server has ended the connection."""

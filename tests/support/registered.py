@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
+from rootlet.pki.authority import Authority
 from rootlet.pki.identity import DeviceIdentity
 
 ARN = "arn:aws:iot:us-east-1:000000000000"
@@ -25,3 +27,20 @@ def arn(identity: DeviceIdentity) -> str:
 
 def create_policy(aws: IoTClient, name: str, *statements: dict[str, Any]) -> None:
     aws.create_policy(policyName=name, policyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+
+
+def registering(aws: IoTClient, authority: Authority) -> Register:
+    """A function that registers an identity with a policy of these statements, and a thing that has these attributes."""
+
+    def register(thing: str, *statements: dict[str, Any], ca: Authority = authority, **attributes: str) -> DeviceIdentity:
+        identity = ca.issue(thing)
+        pem = identity.certificate.public_bytes(Encoding.PEM).decode()
+        aws.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")
+        if statements:
+            create_policy(aws, thing, *statements)
+            aws.attach_policy(policyName=thing, target=arn(identity))
+        aws.create_thing(thingName=thing, attributePayload={"attributes": attributes})
+        aws.attach_thing_principal(thingName=thing, principal=arn(identity))
+        return identity
+
+    return register

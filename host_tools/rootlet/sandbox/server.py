@@ -21,6 +21,7 @@ from rootlet.files import make_private_directory, write_atomic
 from rootlet.processes import die_with_parent
 from rootlet.sandbox import chain as server_chain
 from rootlet.sandbox import ministack_patch
+from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
 from rootlet.sandbox.running import Facts
 
 LOOPBACK = "127.0.0.1"
@@ -30,12 +31,16 @@ DOMAIN = "localhost"
 
 @dataclass(frozen=True)
 class SandboxSettings:
-    """The settings of a sandbox. Port 0 is any free port. ``state`` keeps registry and chain across restarts."""
+    """The settings of a sandbox. Port 0 is any free port. ``state`` keeps registry and chain across restarts.
+
+    A keep-alive below ``shortest_keep_alive`` seconds, AWS's 30, is lengthened to it; a test may not want to wait for that.
+    """
 
     region: str = "us-east-1"
     api_port: int = 0
     mqtt_port: int = 0
     state: str | None = None
+    shortest_keep_alive: int = SHORTEST
 
 
 def serve(settings: SandboxSettings, ready: Callable[[Facts], None]) -> None:
@@ -65,7 +70,7 @@ def serve(settings: SandboxSettings, ready: Callable[[Facts], None]) -> None:
         write_atomic(public / server_chain.ROOT, chain.root)
         write_atomic(public / server_chain.CHAIN, chain.sent)
         facts = _facts(settings.region, api_port, mqtt_port, public)
-        asyncio.run(_serve(chain, api_socket, mqtt_socket, lambda: ready(facts)))
+        asyncio.run(_serve(settings, chain, api_socket, mqtt_socket, lambda: ready(facts)))
 
 
 def _listen(port: int, option: str) -> socket.socket:
@@ -104,6 +109,7 @@ def _facts(region: str, api_port: int, mqtt_port: int, directory: Path) -> Facts
 
 
 async def _serve(
+    settings: SandboxSettings,
     chain: server_chain.ServerChain,
     api_socket: socket.socket,
     mqtt_socket: socket.socket,
@@ -116,7 +122,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed; the state is saved, too
         loop.add_signal_handler(number, stop.set)
-    application = ministack_patch.apply(chain, mqtt_socket, listening.set)
+    application = ministack_patch.apply(chain, mqtt_socket, listening.set, settings.shortest_keep_alive)
     config = Config()
     config.bind = [f"fd://{os.dup(api_socket.fileno())}"]
     config.loglevel = "WARNING"

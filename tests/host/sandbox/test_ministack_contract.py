@@ -83,6 +83,7 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
         ("_WSSession.handle_packet", ["self", "pkt_type", "flags", "body"]),
         ("_WSSession.deliver_to_client", ["self", "topic", "payload", "qos"]),
         ("_WSSession._preserve_session", ["self"]),
+        ("_WSSession.cleanup", ["self"]),
     ],
 )
 def test_what_is_replaced_or_used_takes_the_same_parameters(name: str, parameters: list[str]) -> None:
@@ -95,7 +96,16 @@ def test_what_is_replaced_or_used_takes_the_same_parameters(name: str, parameter
 @pytest.mark.parametrize(
     "name",
     [
-        *("_cleaned_up", "_client_id", "_in_flight", "_persist_session", "_sub_filters", "_sub_granted_qos", "_sub_ids"),
+        *(
+            "_cleaned_up",
+            "_client_id",
+            "_forced_disconnect_reason",
+            "_in_flight",
+            "_persist_session",
+            "_sub_filters",
+            "_sub_granted_qos",
+            "_sub_ids",
+        ),
         *("certificate_id", "protocol_version"),
     ],
 )

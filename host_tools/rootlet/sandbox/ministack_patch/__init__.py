@@ -13,6 +13,7 @@ from typing import Any
 
 from rootlet.sandbox.chain import ServerChain, in_memory_file
 from rootlet.sandbox.ministack_patch import deciding, provisioning, sessions
+from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
 
 ACCOUNT = "000000000000"
 
@@ -100,7 +101,9 @@ def endpoint(region: str, domain: str) -> str:
     return f"{iot._endpoint_prefix(ACCOUNT)}-ats.iot.{region}.{domain}"
 
 
-def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[], None]) -> Any:
+def apply(
+    chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[], None], shortest_keep_alive: int = SHORTEST
+) -> Any:
     """ministack's ASGI application, changed where the sandbox must differ.
 
     - The mutual-TLS listener takes ``mqtt_socket``, which is bound to loopback; ministack itself binds every interface
@@ -116,6 +119,7 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
     - A PUBLISH of more than 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
     - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
     - What a client has not acknowledged is sent as soon as its session resumes; at most 100 messages wait for it.
+    - A connection that is silent for 1.5 times its keep-alive ends, and its will is published.
     - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app
@@ -142,7 +146,7 @@ def apply(chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[]
     iot._mtls_build_ssl_context = lambda: _tls_context(iot, chain)
     iot._describe_endpoint = describe_endpoint
     deciding.apply(iot)
-    sessions.apply(iot, iot_data)
+    sessions.apply(iot, iot_data, shortest_keep_alive)
     provisioning.apply(iot)
     return app.app
 

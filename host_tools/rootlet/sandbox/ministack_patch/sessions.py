@@ -7,6 +7,8 @@ import time
 from collections import deque
 from typing import Any, Self
 
+from rootlet.sandbox.ministack_patch import keep_alive
+
 MAX_PAYLOAD = 128 * 1024
 """The largest PUBLISH, in bytes (AWS IoT Core: message broker limits)."""
 
@@ -14,13 +16,14 @@ UNACKNOWLEDGED = 100
 """The QoS 1 messages that one client may leave unacknowledged before it is sent no more (AWS IoT Core quotas)."""
 
 _CONNECT, _PUBLISH, _PUBACK, _SUBSCRIBE = 1, 3, 4, 8  # packet types, MQTT 3.1.1 §2.2.1
+_KEEP_ALIVE = slice(8, 10)  # in the body of a CONNECT, behind "MQTT", the level and the flags
 _log = logging.getLogger("rootlet.sandbox")
 
 
-def apply(iot: Any, iot_data: Any) -> None:
+def apply(iot: Any, iot_data: Any, shortest_keep_alive: int) -> None:
     _limit_http_publish(iot_data)
     _subscribe_once(iot)
-    iot._WSSession = _session_class(iot)
+    iot._WSSession = _session_class(iot, shortest_keep_alive)
     _drop_the_deactivated(iot)
     _require_server_name(iot)
 
@@ -37,13 +40,16 @@ class StoredFilter(str):
         return stored
 
 
-def _session_class(iot: Any) -> type:
+def _session_class(iot: Any, shortest_keep_alive: int) -> type:
     class Session(iot._WSSession):  # type: ignore[misc]
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             self._held: deque[tuple[str, bytes, int, bytes, float]] = deque()  # as ministack queues messages
+            self._heard = asyncio.get_running_loop().time()
+            self._watch: asyncio.Task[None] | None = None
 
         async def handle_packet(self, kind: int, flags: int, body: bytes) -> bool:
+            self._heard = asyncio.get_running_loop().time()
             qos = flags >> 1 & 3
             if kind == _PUBLISH and (qos > 1 or self._payload_size(qos, body) > MAX_PAYLOAD):
                 _log.warning("PUBLISH of %r refused: QoS %d, %d bytes in all", self._client_id, qos, len(body))
@@ -58,6 +64,8 @@ def _session_class(iot: Any) -> type:
             elif kind == _PUBACK:
                 await self._release()
             elif kind == _CONNECT and goes_on:
+                seconds = keep_alive.patience(int.from_bytes(body[_KEEP_ALIVE]), shortest_keep_alive)
+                self._watch = asyncio.create_task(self._end_when_silent(seconds))
                 for key, name in self._sub_filters.items():
                     if isinstance(name, StoredFilter):
                         self._sub_filters[key], self._sub_granted_qos[key] = str(name), name.qos
@@ -66,6 +74,18 @@ def _session_class(iot: Any) -> type:
                     await iot.broker_unsubscribe(key)
                 self._forget(denied)
             return goes_on
+
+        async def _end_when_silent(self, seconds: float) -> None:
+            await keep_alive.silence(seconds, lambda: self._heard)
+            _log.warning("%r was silent for %g s, 1.5 times its keep-alive: disconnected", self._client_id, seconds)
+            self._forced_disconnect_reason = "MQTT_KEEP_ALIVE_TIMEOUT"
+            await self._send({"type": "websocket.close"})
+            await self.cleanup()  # the close may wait for an answer of a peer that is gone; the will does not
+
+        async def cleanup(self) -> None:
+            if self._watch is not None and self._watch is not asyncio.current_task():
+                self._watch.cancel()
+            await super().cleanup()
 
         async def deliver_to_client(self, topic: str, payload: bytes, qos: int) -> None:
             message = (topic, payload, qos, iot._delivery_properties.get(), time.time())
