@@ -120,6 +120,7 @@ def apply(
     - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
     - What a client has not acknowledged is sent as soon as its session resumes; at most 100 messages wait for it.
     - A connection that is silent for 1.5 times its keep-alive ends, and its will is published.
+    - What MQTT 3.1.1 forbids ends the connection.
     - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app

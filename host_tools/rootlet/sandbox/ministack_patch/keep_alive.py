@@ -1,7 +1,7 @@
 """How long a connection may be silent.
 
-AWS IoT Core endpoints and quotas, connection inactivity: a client may ask for 30 to 1,200 seconds; one that asks for less gets
-30, one that asks for none gets the default; the server hangs up after 1.5 times the interval.
+AWS IoT Core endpoints and quotas, connection inactivity: a client may ask for 30 to 1,200 seconds; one that asks for less
+gets 30, one that asks for none gets the default; the server hangs up after 1.5 times the interval.
 """
 
 import asyncio

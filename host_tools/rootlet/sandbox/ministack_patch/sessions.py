@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import Any, Self
 
+from rootlet import packets
 from rootlet.sandbox.ministack_patch import keep_alive
 
 MAX_PAYLOAD = 128 * 1024
@@ -16,7 +17,15 @@ UNACKNOWLEDGED = 100
 """The QoS 1 messages that one client may leave unacknowledged before it is sent no more (AWS IoT Core quotas)."""
 
 _CONNECT, _PUBLISH, _PUBACK, _SUBSCRIBE = 1, 3, 4, 8  # packet types, MQTT 3.1.1 §2.2.1
-_KEEP_ALIVE = slice(8, 10)  # in the body of a CONNECT, behind "MQTT", the level and the flags
+_PROTOCOL = b"\x00\x04MQTT"
+_LEVEL, _KEEP_ALIVE = 6, slice(8, 10)  # in the body of a CONNECT
+_IDENTIFIER_REJECTED = 2  # CONNACK return code, §3.2.2.3
+_LENGTH_BYTES = 4  # of the remaining length at most, §2.2.3
+_NO_PACKET = (0, 0, b"")  # of the forbidden type 0
+_FROM_SERVERS = {
+    *(packets.Connack, packets.Pubrec, packets.Pubrel, packets.Pubcomp),
+    *(packets.Suback, packets.Unsuback, packets.Pingresp),
+}
 _log = logging.getLogger("rootlet.sandbox")
 
 
@@ -50,6 +59,13 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
 
         async def handle_packet(self, kind: int, flags: int, body: bytes) -> bool:
             self._heard = asyncio.get_running_loop().time()
+            try:
+                self._check(kind, flags, body)
+            except packets.IdentifierRejected as refusal:
+                await self.send_bytes(packets.encode(packets.Connack(code=_IDENTIFIER_REJECTED)))
+                return self._refuse(refusal)
+            except packets.MalformedPacket as malformed:
+                return self._refuse(malformed)
             qos = flags >> 1 & 3
             if kind == _PUBLISH and (qos > 1 or self._payload_size(qos, body) > MAX_PAYLOAD):
                 _log.warning("PUBLISH of %r refused: QoS %d, %d bytes in all", self._client_id, qos, len(body))
@@ -74,6 +90,28 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
                     await iot.broker_unsubscribe(key)
                 self._forget(denied)
             return goes_on
+
+        def _check(self, kind: int, flags: int, body: bytes) -> None:
+            """Raise MalformedPacket for what MQTT 3.1.1 forbids. Of MQTT 5, ministack checks what it reads."""
+            if bool(self._client_id) == (kind == _CONNECT):
+                raise packets.MalformedPacket(f"type {kind}, where the first packet and no other is a CONNECT (section 3.1)")
+            level = body[_LEVEL] if kind == _CONNECT and body.startswith(_PROTOCOL) and len(body) > _LEVEL else None
+            if self.protocol_version == iot.MQTT_5 or level not in (None, iot.MQTT_311):
+                return
+            packet = packets.decode(kind << 4 | flags, body)
+            if type(packet) in _FROM_SERVERS:
+                raise packets.MalformedPacket(f"{packets.name_of(packet)} is for servers to send, or of QoS 2")
+
+        def _refuse(self, why: packets.MalformedPacket) -> bool:
+            _log.warning("%r is disconnected: %s", self._client_id, why)
+            self._forced_disconnect_reason = "CLIENT_ERROR"
+            return False
+
+        def _take_packet(self) -> tuple[int, int, bytes] | None:
+            if len(self._buffer) > _LENGTH_BYTES and all(byte & 0x80 for byte in self._buffer[1 : _LENGTH_BYTES + 1]):
+                return _NO_PACKET
+            taken: tuple[int, int, bytes] | None = super()._take_packet()
+            return taken
 
         async def _end_when_silent(self, seconds: float) -> None:
             await keep_alive.silence(seconds, lambda: self._heard)
