@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rootlet.sandbox.chain import ServerChain, in_memory_file
-from rootlet.sandbox.ministack_patch import deciding, provisioning, sessions
+from rootlet.sandbox.ministack_patch import deciding, limits, provisioning, sessions
 from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
 
 ACCOUNT = "000000000000"
@@ -42,6 +42,8 @@ USED = (
     "_delivery_properties",
     "_endpoint_prefix",
     "_fleet_rejected",
+    "_make_connack",
+    "_make_disconnect",
     "_mtls_active_registrations",
     "_mtls_close",
     "_mtls_loaded_anchors",
@@ -81,7 +83,7 @@ def environment(region: str, domain: str, api_port: int, mqtt_port: int, state: 
         "IOT_MTLS_ENABLED": "1",
         "IOT_MTLS_PORT": str(mqtt_port),
         # Bytes that a connection may leave undecoded: one packet of the largest size, and the read after it.
-        "IOT_WS_FRAME_MAX_BYTES": str(2 * sessions.MAX_PAYLOAD),
+        "IOT_WS_FRAME_MAX_BYTES": str(2 * limits.PAYLOAD),
         "LOG_LEVEL": "WARNING",
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_HOST": domain,
@@ -116,7 +118,7 @@ def apply(
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
     - Fleet provisioning takes certificate signing requests.
-    - A PUBLISH of more than 128 KiB, or with QoS 2, ends the connection; over HTTP it is refused.
+    - AWS's quotas of one connection hold (``limits``). A PUBLISH of more than 128 KiB is refused over HTTP as well.
     - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
     - What a client has not acknowledged is sent as soon as its session resumes; at most 100 messages wait for it.
     - A connection that is silent for 1.5 times its keep-alive ends, and its will is published.

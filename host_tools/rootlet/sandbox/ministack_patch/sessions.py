@@ -8,18 +8,13 @@ from collections import deque
 from typing import Any, Self
 
 from rootlet import packets
-from rootlet.sandbox.ministack_patch import keep_alive
-
-MAX_PAYLOAD = 128 * 1024
-"""The largest PUBLISH, in bytes (AWS IoT Core: message broker limits)."""
-
-UNACKNOWLEDGED = 100
-"""The QoS 1 messages that one client may leave unacknowledged before it is sent no more (AWS IoT Core quotas)."""
+from rootlet.sandbox.ministack_patch import keep_alive, limits, mqtt5
 
 _CONNECT, _PUBLISH, _PUBACK, _SUBSCRIBE = 1, 3, 4, 8  # packet types, MQTT 3.1.1 §2.2.1
 _PROTOCOL = b"\x00\x04MQTT"
 _LEVEL, _KEEP_ALIVE = 6, slice(8, 10)  # in the body of a CONNECT
-_IDENTIFIER_REJECTED = 2  # CONNACK return code, §3.2.2.3
+_IDENTIFIER_REJECTED = {4: 2, 5: 0x85}  # by protocol level: CONNACK return code, §3.2.2.3; reason code of MQTT 5
+_QUOTA_EXCEEDED = 0x97  # DISCONNECT reason code, MQTT 5 §3.14.2.1
 _LENGTH_BYTES = 4  # of the remaining length at most, §2.2.3
 _NO_PACKET = (0, 0, b"")  # of the forbidden type 0
 _FROM_SERVERS = {
@@ -55,21 +50,25 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
             super().__init__(*arguments)
             self._held: deque[tuple[str, bytes, int, bytes, float]] = deque()  # as ministack queues messages
             self._heard = asyncio.get_running_loop().time()
+            self._publishes, self._bytes = limits.Rate(limits.PUBLISHES), limits.Rate(limits.THROUGHPUT)
             self._watch: asyncio.Task[None] | None = None
 
         async def handle_packet(self, kind: int, flags: int, body: bytes) -> bool:
             self._heard = asyncio.get_running_loop().time()
+            await asyncio.sleep(self._bytes.borrow(len(body)))
             try:
-                self._check(kind, flags, body)
-            except packets.IdentifierRejected as refusal:
-                await self.send_bytes(packets.encode(packets.Connack(code=_IDENTIFIER_REJECTED)))
-                return self._refuse(refusal)
-            except packets.MalformedPacket as malformed:
-                return self._refuse(malformed)
-            qos = flags >> 1 & 3
-            if kind == _PUBLISH and (qos > 1 or self._payload_size(qos, body) > MAX_PAYLOAD):
-                _log.warning("PUBLISH of %r refused: QoS %d, %d bytes in all", self._client_id, qos, len(body))
+                packet = self._read(kind, flags, body)
+                if packet is not None:
+                    limits.check(packet, self._sub_filters.values())
+            except (packets.MalformedPacket, limits.OverLimit) as why:
+                await self._refuse(why, kind)
                 return False
+            if kind == _PUBLISH and not self._publishes.take():
+                _log.warning("a PUBLISH of %r is discarded: more than %d a second", self._client_id, limits.PUBLISHES)
+                return True
+            if isinstance(packet, packets.Subscribe) and any(qos > 1 for _, qos in packet.filters):
+                _log.warning("a SUBSCRIBE of %r asks for QoS 2 and is not answered", self._client_id)
+                return True
             before = set(self._sub_filters)
             goes_on: bool = await super().handle_packet(kind, flags, body)
             if kind == _SUBSCRIBE and not goes_on:
@@ -91,21 +90,31 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
                 self._forget(denied)
             return goes_on
 
-        def _check(self, kind: int, flags: int, body: bytes) -> None:
-            """Raise MalformedPacket for what MQTT 3.1.1 forbids. Of MQTT 5, ministack checks what it reads."""
+        def _read(self, kind: int, flags: int, body: bytes) -> packets.Packet | None:
+            """The packet, if it can be limited. Raises MalformedPacket; of MQTT 5, ministack itself checks what it reads."""
             if bool(self._client_id) == (kind == _CONNECT):
                 raise packets.MalformedPacket(f"type {kind}, where the first packet and no other is a CONNECT (section 3.1)")
-            level = body[_LEVEL] if kind == _CONNECT and body.startswith(_PROTOCOL) and len(body) > _LEVEL else None
-            if self.protocol_version == iot.MQTT_5 or level not in (None, iot.MQTT_311):
-                return
+            version: int = self.protocol_version
+            if kind == _CONNECT and body.startswith(_PROTOCOL) and len(body) > _LEVEL:
+                version = body[_LEVEL]
+            if version == iot.MQTT_5:
+                self.protocol_version: int = version
+                return mqtt5.read(iot, kind, flags, body)
+            if version != iot.MQTT_311:
+                return None  # refused by name
             packet = packets.decode(kind << 4 | flags, body)
             if type(packet) in _FROM_SERVERS:
                 raise packets.MalformedPacket(f"{packets.name_of(packet)} is for servers to send, or of QoS 2")
+            return packet
 
-        def _refuse(self, why: packets.MalformedPacket) -> bool:
+        async def _refuse(self, why: packets.MalformedPacket | limits.OverLimit, kind: int) -> None:
             _log.warning("%r is disconnected: %s", self._client_id, why)
             self._forced_disconnect_reason = "CLIENT_ERROR"
-            return False
+            if isinstance(why, packets.IdentifierRejected | limits.IdentifierOverLimit):
+                code = _IDENTIFIER_REJECTED[self.protocol_version]
+                await self.send_bytes(iot._make_connack(return_code=code, protocol_version=self.protocol_version))
+            elif self.protocol_version == iot.MQTT_5 and kind != _CONNECT:
+                await self.send_bytes(iot._make_disconnect(_QUOTA_EXCEEDED))
 
         def _take_packet(self) -> tuple[int, int, bytes] | None:
             if len(self._buffer) > _LENGTH_BYTES and all(byte & 0x80 for byte in self._buffer[1 : _LENGTH_BYTES + 1]):
@@ -129,7 +138,7 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
             message = (topic, payload, qos, iot._delivery_properties.get(), time.time())
             if self._cleaned_up:
                 await self._deliver_after_the_end(*message)
-            elif qos and len(self._in_flight) >= UNACKNOWLEDGED:
+            elif qos and len(self._in_flight) >= limits.UNACKNOWLEDGED:
                 self._held.append(message)
             else:
                 await super().deliver_to_client(topic, payload, qos)
@@ -146,7 +155,7 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
                     await successor.deliver_to_client(topic, payload, qos)
 
         async def _release(self) -> None:
-            while self._held and len(self._in_flight) < UNACKNOWLEDGED:
+            while self._held and len(self._in_flight) < limits.UNACKNOWLEDGED:
                 topic, payload, qos, properties, _ = self._held.popleft()
                 token = iot._delivery_properties.set(properties)
                 try:
@@ -174,16 +183,6 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
                 self._sub_granted_qos.pop(key, None)
                 if key in self._sub_ids:  # a refused packet has emptied it
                     self._sub_ids.remove(key)
-
-        def _payload_size(self, qos: int, body: bytes) -> int:
-            try:
-                _, offset = iot._read_string(body, 0)
-                offset += 2 if qos else 0
-                if self.protocol_version == iot.MQTT_5:
-                    _, offset = iot._decode_properties(body, offset)
-            except (ValueError, IndexError):
-                return 0  # malformed: the session itself refuses it
-            return len(body) - int(offset)
 
     return Session
 
@@ -221,7 +220,7 @@ def _limit_http_publish(iot_data: Any) -> None:
     publish = iot_data._publish
 
     async def limited(topic: str, body: bytes, *more: Any) -> Any:
-        if len(body) > MAX_PAYLOAD:
+        if len(body) > limits.PAYLOAD:
             reason = "The payload exceeds the maximum size allowed"
             return iot_data.error_response_json("RequestEntityTooLargeException", reason, 413)
         return await publish(topic, body, *more)
