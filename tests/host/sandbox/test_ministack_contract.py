@@ -43,6 +43,7 @@ def test_describing_the_endpoint_goes_through_the_function_that_is_replaced() ->
         ("_mtls_serve_conn", "_mtls_handle_conn"),
         ("_WSSession", "_mtls_serve_conn"),
         ("_WSSession", "handle_websocket"),
+        ("broker_publish", "_WSSession._dispatch_packet"),
         ("broker_subscribe", "_WSSession._dispatch_packet"),
         ("_subscription_matches", "broker_publish"),
         ("_handle_certificate", "_route_request"),
@@ -67,6 +68,13 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
         ("_mtls_serve_conn", ["reader", "writer"]),
         ("_handle_certificate", ["method", "path", "body", "qp"]),
         (
+            "broker_publish",
+            [
+                *("account_id", "region", "topic", "payload", "qos"),
+                *("retain", "properties", "client_id", "principal"),
+            ],
+        ),
+        (
             "broker_subscribe",
             [
                 *("account_id", "region", "topic_filter", "callback", "granted_qos", "client_id"),
@@ -82,6 +90,7 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
         ("_subscription_matches", ["filter_", "topic"]),
         ("_WSSession.handle_packet", ["self", "pkt_type", "flags", "body"]),
         ("_WSSession.deliver_to_client", ["self", "topic", "payload", "qos"]),
+        ("_WSSession._connack_properties", ["self", "assigned_client_id"]),
         ("_WSSession._preserve_session", ["self"]),
         ("_WSSession.cleanup", ["self"]),
     ],

@@ -30,10 +30,13 @@ REPLACED = (
     "_parse_fleet_provisioning_topic",
     "_subscription_matches",
     "_WSSession",
+    "broker_publish",
     "broker_subscribe",
 )
 USED = (
+    "_aged_properties",
     "_apply_provisioning_plan",
+    "_BASIC_INGEST_PREFIX",
     "_ca_certificates",
     "_certificates",
     "_connected_clients",
@@ -42,6 +45,7 @@ USED = (
     "_delivery_properties",
     "_endpoint_prefix",
     "_fleet_rejected",
+    "_is_session_expired",
     "_make_connack",
     "_make_disconnect",
     "_mtls_active_registrations",
@@ -69,6 +73,8 @@ USED = (
     "_subscriptions",
     "_thing_groups",
     "_things",
+    "_unscope_topic",
+    "PROP_SHARED_SUBSCRIPTION_AVAILABLE",
     "publishing_events",
     "request_scope",
     "RETAIN_HANDLING_SEND_NEVER",
@@ -122,6 +128,7 @@ def apply(
     - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
     - What a client has not acknowledged is sent as soon as its session resumes; at most 100 messages wait for it.
     - A connection that is silent for 1.5 times its keep-alive ends, and its will is published.
+    - A message for a shared subscription goes to one member of its group.
     - What MQTT 3.1.1 forbids ends the connection.
     - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Collection
 
 from rootlet import packets
+from rootlet.sandbox.ministack_patch.shares import PREFIX
 
 PAYLOAD = 128 * 1024  # bytes of a PUBLISH
 CLIENT_ID = 128  # bytes
 TOPIC = 256  # bytes
 SLASHES = 7
+SHARE_NAME = 128  # characters
 FILTERS = 8  # in one SUBSCRIBE
 SUBSCRIPTIONS = 50  # of one connection
 UNACKNOWLEDGED = 100  # QoS 1 messages that one client may leave unacknowledged before it is sent no more
@@ -21,7 +23,6 @@ PUBLISHES = 100  # a second; what exceeds them is discarded
 THROUGHPUT = 512 * 1024  # bytes a second; what exceeds them is processed later
 
 _BASIC_INGEST = "$aws/rules/"
-_SHARE = "$share/"
 
 
 class OverLimit(ValueError):  # noqa: N818 - reads as what it is
@@ -52,6 +53,7 @@ def check(packet: packets.Packet, held: Collection[str]) -> None:
             names = [name for name, _ in packet.filters]
             for name in names:
                 _check_topic(name)
+                _check_share(name)
             if len(names) > FILTERS:
                 raise OverLimit(f"a SUBSCRIBE with {len(names)} filters; the limit is {FILTERS}")
             if (count := len({*held, *names})) > SUBSCRIPTIONS:
@@ -63,12 +65,19 @@ def _check_topic(topic: str) -> None:
     counted = topic
     if topic.startswith(_BASIC_INGEST):
         counted = topic[len(_BASIC_INGEST) :].partition("/")[2]
-    elif topic.startswith(_SHARE):
-        counted = topic[len(_SHARE) :].partition("/")[2]
+    elif topic.startswith(PREFIX):
+        counted = topic[len(PREFIX) :].partition("/")[2]
     if (size := len(counted.encode())) > TOPIC:
         raise OverLimit(f"a topic of {size} bytes; the limit is {TOPIC}")
     if not counted.startswith("$aws/") and (slashes := counted.count("/")) > SLASHES:
         raise OverLimit(f"a topic with {slashes} slashes; the limit is {SLASHES}: {topic!r}")
+
+
+def _check_share(name: str) -> None:
+    if name.startswith(PREFIX):
+        share, _, shared = name[len(PREFIX) :].partition("/")
+        if not share or not shared or "+" in share or "#" in share or len(share) > SHARE_NAME:
+            raise OverLimit(f"{name!r} is not a shared subscription: $share/NAME/FILTER, with a name without wildcards")
 
 
 class Rate:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any, Self
 
 from rootlet import packets
-from rootlet.sandbox.ministack_patch import keep_alive, limits, mqtt5
+from rootlet.sandbox.ministack_patch import keep_alive, limits, mqtt5, shares
 
 _CONNECT, _PUBLISH, _PUBACK, _SUBSCRIBE = 1, 3, 4, 8  # packet types, MQTT 3.1.1 §2.2.1
 _PROTOCOL = b"\x00\x04MQTT"
@@ -27,7 +27,7 @@ _log = logging.getLogger("rootlet.sandbox")
 def apply(iot: Any, iot_data: Any, shortest_keep_alive: int) -> None:
     _limit_http_publish(iot_data)
     _subscribe_once(iot)
-    iot._WSSession = _session_class(iot, shortest_keep_alive)
+    iot._WSSession = _session_class(iot, shares.apply(iot), shortest_keep_alive)
     _drop_the_deactivated(iot)
     _require_server_name(iot)
 
@@ -44,7 +44,7 @@ class StoredFilter(str):
         return stored
 
 
-def _session_class(iot: Any, shortest_keep_alive: int) -> type:
+def _session_class(iot: Any, groups: shares.Shares, shortest_keep_alive: int) -> type:
     class Session(iot._WSSession):  # type: ignore[misc]
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
@@ -88,7 +88,13 @@ def _session_class(iot: Any, shortest_keep_alive: int) -> type:
                 for key in denied:
                     await iot.broker_unsubscribe(key)
                 self._forget(denied)
+            if goes_on and kind in (_CONNECT, _SUBSCRIBE):
+                await groups.joined(self.account_id, self.region, self._client_id)
             return goes_on
+
+        def _connack_properties(self, assigned_client_id: str | None) -> list[tuple[int, object]]:
+            found = dict(super()._connack_properties(assigned_client_id))
+            return list((found | {iot.PROP_SHARED_SUBSCRIPTION_AVAILABLE: 1}).items())
 
         def _read(self, kind: int, flags: int, body: bytes) -> packets.Packet | None:
             """The packet, if it can be limited. Raises MalformedPacket; of MQTT 5, ministack itself checks what it reads."""
