@@ -46,6 +46,8 @@ def test_describing_the_endpoint_goes_through_the_function_that_is_replaced() ->
         ("broker_publish", "_WSSession._dispatch_packet"),
         ("broker_subscribe", "_WSSession._dispatch_packet"),
         ("_subscription_matches", "broker_publish"),
+        ("_shadow_rejected", "_handle_shadow_publish"),
+        ("update_thing_shadow", "_handle_shadow_publish"),
         ("_handle_certificate", "_route_request"),
     ],
 )
@@ -88,6 +90,8 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
             ["account_id", "region", "operation", "template_name", "payload", "connection"],
         ),
         ("_subscription_matches", ["filter_", "topic"]),
+        ("_shadow_rejected", ["status", "message", "client_token"]),
+        ("update_thing_shadow", ["thing_name", "shadow_name", "request"]),
         ("_WSSession.handle_packet", ["self", "pkt_type", "flags", "body"]),
         ("_WSSession.deliver_to_client", ["self", "topic", "payload", "qos"]),
         ("_WSSession._connack_properties", ["self", "assigned_client_id"]),
@@ -127,3 +131,13 @@ def test_publishing_over_http_goes_through_the_function_that_is_replaced() -> No
 
     assert "_publish(" in inspect.getsource(iot_data.handle_request)
     assert list(inspect.signature(iot_data._publish).parameters)[:2] == ["topic", "body"]
+
+
+def test_shadows_over_http_go_through_the_functions_that_are_replaced() -> None:
+    from ministack.services import iot_data
+
+    assert "_shadow(" in inspect.getsource(iot_data.handle_request)
+    assert "_iot_module.update_thing_shadow(" in inspect.getsource(iot_data._shadow)
+    assert list(inspect.signature(iot_data.handle_request).parameters) == [
+        *("method", "path", "headers", "body", "query_params")
+    ]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rootlet.sandbox.chain import ServerChain, in_memory_file
-from rootlet.sandbox.ministack_patch import deciding, limits, provisioning, sessions
+from rootlet.sandbox.ministack_patch import deciding, limits, provisioning, sessions, shadows
 from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
 
 ACCOUNT = "000000000000"
@@ -28,10 +28,12 @@ REPLACED = (
     "_mtls_serve_conn",
     "_mtls_start_locked",
     "_parse_fleet_provisioning_topic",
+    "_shadow_rejected",
     "_subscription_matches",
     "_WSSession",
     "broker_publish",
     "broker_subscribe",
+    "update_thing_shadow",
 )
 USED = (
     "_aged_properties",
@@ -42,6 +44,7 @@ USED = (
     "_connected_clients",
     "_create_certificate_from_csr",
     "_decode_properties",
+    "_deep_merge",
     "_delivery_properties",
     "_endpoint_prefix",
     "_fleet_rejected",
@@ -70,6 +73,8 @@ USED = (
     "_publish_source_ip",
     "_read_string",
     "_scoped_topic",
+    "_shadow_now",
+    "_shadows",
     "_subscriptions",
     "_thing_groups",
     "_things",
@@ -123,6 +128,7 @@ def apply(
     - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
+    - A shadow update that AWS refuses is refused; ListNamedShadowsForThing is there.
     - Fleet provisioning takes certificate signing requests.
     - AWS's quotas of one connection hold (``limits``). A PUBLISH of more than 128 KiB is refused over HTTP as well.
     - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
@@ -158,6 +164,7 @@ def apply(
     deciding.apply(iot)
     sessions.apply(iot, iot_data, shortest_keep_alive)
     provisioning.apply(iot)
+    shadows.apply(iot, iot_data)
     return app.app
 
 
