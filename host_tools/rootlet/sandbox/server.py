@@ -22,6 +22,7 @@ from rootlet.processes import die_with_parent
 from rootlet.sandbox import chain as server_chain
 from rootlet.sandbox import ministack_patch
 from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
+from rootlet.sandbox.ministack_patch.timeouts import MINUTE
 from rootlet.sandbox.running import Facts
 
 LOOPBACK = "127.0.0.1"
@@ -33,7 +34,8 @@ DOMAIN = "localhost"
 class SandboxSettings:
     """The settings of a sandbox. Port 0 is any free port. ``state`` keeps registry and chain across restarts.
 
-    A keep-alive below ``shortest_keep_alive`` seconds, AWS's 30, is lengthened to it; a test may not want to wait for that.
+    A test may not want to wait for AWS's shortest times: a keep-alive below ``shortest_keep_alive`` seconds is lengthened to
+    it, and a minute of a job's timeout has ``job_minute`` seconds.
     """
 
     region: str = "us-east-1"
@@ -41,6 +43,7 @@ class SandboxSettings:
     mqtt_port: int = 0
     state: str | None = None
     shortest_keep_alive: int = SHORTEST
+    job_minute: float = MINUTE
 
 
 def serve(settings: SandboxSettings, ready: Callable[[Facts], None]) -> None:
@@ -122,7 +125,13 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed; the state is saved, too
         loop.add_signal_handler(number, stop.set)
-    application = ministack_patch.apply(chain, mqtt_socket, listening.set, settings.shortest_keep_alive)
+    application = ministack_patch.apply(
+        chain,
+        mqtt_socket,
+        listening.set,
+        shortest_keep_alive=settings.shortest_keep_alive,
+        minute=settings.job_minute,
+    )
     config = Config()
     config.bind = [f"fd://{os.dup(api_socket.fileno())}"]
     config.loglevel = "WARNING"

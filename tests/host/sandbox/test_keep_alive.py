@@ -7,7 +7,6 @@ from rootlet.packets import Connect, Pingreq, Pingresp, Publish, Suback, Subscri
 from rootlet.pki.authority import Authority
 from rootlet.sandbox.ministack_patch.keep_alive import patience
 from rootlet.sandbox.sandbox import Sandbox
-from rootlet.sandbox.server import SandboxSettings
 from support.raw_mqtt import RawMqtt
 from support.registered import ANY, registering
 
@@ -19,21 +18,22 @@ def test_a_keep_alive_is_30_to_1200_seconds_and_the_server_waits_half_as_long_ag
     assert patience(asked) == seconds
 
 
-def test_a_silent_connection_ends_and_its_will_is_published(authority: Authority, tmp_path: Path) -> None:
-    with Sandbox(SandboxSettings(shortest_keep_alive=1)) as sandbox:
-        register = registering(sandbox.iot(), authority)
-        with (
-            RawMqtt(sandbox, register("watches", ANY), tmp_path) as watcher,
-            RawMqtt(sandbox, register("pings", ANY), tmp_path) as pinging,
-            RawMqtt(sandbox, register("falls-silent", ANY), tmp_path) as silent,
-        ):
-            watcher.connect()
-            watcher.send(Subscribe(1, (("gone", 0),)))
-            assert watcher.receive() == Suback(1, (0,))
-            pinging.connect(keep_alive=1)
-            silent.send(Connect("falls-silent", 1, will=Will("gone", b"falls-silent")))
-            assert silent.receive()
-            assert silent.receive_while(lambda: pinging.exchange(Pingreq()) == Pingresp()) is None, "it is disconnected"
-            assert watcher.receive() == Publish("gone", b"falls-silent")
-            assert pinging.exchange(Pingreq()) == Pingresp(), "it has not been silent"
-            assert "'falls-silent' was silent for 1.5 s" in sandbox.log()
+def test_a_silent_connection_ends_and_its_will_is_published(
+    impatient: Sandbox, authority: Authority, tmp_path: Path
+) -> None:
+    register = registering(impatient.iot(), authority)
+    with (
+        RawMqtt(impatient, register("watches", ANY), tmp_path) as watcher,
+        RawMqtt(impatient, register("pings", ANY), tmp_path) as pinging,
+        RawMqtt(impatient, register("falls-silent", ANY), tmp_path) as silent,
+    ):
+        watcher.connect()
+        watcher.send(Subscribe(1, (("gone", 0),)))
+        assert watcher.receive() == Suback(1, (0,))
+        pinging.connect(keep_alive=1)
+        silent.send(Connect("falls-silent", 1, will=Will("gone", b"falls-silent")))
+        assert silent.receive()
+        assert silent.receive_while(lambda: pinging.exchange(Pingreq()) == Pingresp()) is None, "it is disconnected"
+        assert watcher.receive() == Publish("gone", b"falls-silent")
+        assert pinging.exchange(Pingreq()) == Pingresp(), "it has not been silent"
+        assert "'falls-silent' was silent for 1.5 s" in impatient.log()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rootlet.sandbox.chain import ServerChain, in_memory_file
-from rootlet.sandbox.ministack_patch import deciding, limits, provisioning, sessions, shadows
+from rootlet.sandbox.ministack_patch import deciding, limits, provisioning, sessions, shadows, timeouts
 from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
 
 ACCOUNT = "000000000000"
@@ -21,6 +21,9 @@ REPLACED = (
     "_describe_endpoint",
     "_fleet_provisioning_reply",
     "_handle_certificate",
+    "_handle_jobs_publish",
+    "_jobs_apply_timeout",
+    "_jobs_timeout_minutes",
     "_mqtt_policy_allows",
     "_mqtt_policy_context",
     "_mtls_auto_register",
@@ -33,6 +36,8 @@ REPLACED = (
     "_WSSession",
     "broker_publish",
     "broker_subscribe",
+    "jobs_start_next_execution",
+    "jobs_update_execution",
     "update_thing_shadow",
 )
 USED = (
@@ -49,6 +54,8 @@ USED = (
     "_endpoint_prefix",
     "_fleet_rejected",
     "_is_session_expired",
+    "_job_executions",
+    "_jobs_now_ms",
     "_make_connack",
     "_make_disconnect",
     "_mtls_active_registrations",
@@ -80,6 +87,9 @@ USED = (
     "_things",
     "_unscope_topic",
     "PROP_SHARED_SUBSCRIPTION_AVAILABLE",
+    "get_account_id",
+    "get_region",
+    "jobs_notify_thing",
     "publishing_events",
     "request_scope",
     "RETAIN_HANDLING_SEND_NEVER",
@@ -115,7 +125,12 @@ def endpoint(region: str, domain: str) -> str:
 
 
 def apply(
-    chain: ServerChain, mqtt_socket: socket.socket, listening: Callable[[], None], shortest_keep_alive: int = SHORTEST
+    chain: ServerChain,
+    mqtt_socket: socket.socket,
+    listening: Callable[[], None],
+    *,
+    shortest_keep_alive: int = SHORTEST,
+    minute: float = timeouts.MINUTE,
 ) -> Any:
     """ministack's ASGI application, changed where the sandbox must differ.
 
@@ -129,6 +144,7 @@ def apply(
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
     - A shadow update that AWS refuses is refused; ListNamedShadowsForThing is there.
+    - A job execution times out when it is due, and its thing is notified.
     - Fleet provisioning takes certificate signing requests.
     - AWS's quotas of one connection hold (``limits``). A PUBLISH of more than 128 KiB is refused over HTTP as well.
     - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
@@ -141,11 +157,14 @@ def apply(
     from ministack import app
     from ministack.services import iot, iot_data
 
+    watching: list[asyncio.Task[None]] = []  # a task that nobody refers to may vanish
+
     async def start() -> None:
         if iot._mtls_server is None:
             loop = asyncio.get_running_loop()
             iot._mtls_server = await loop.create_server(iot._MtlsAcceptor, sock=mqtt_socket.dup())
             iot._mtls_loop = loop
+            watching.append(loop.create_task(timeouts.watch(iot)))
             listening()
 
     describe = iot._describe_endpoint
@@ -165,6 +184,7 @@ def apply(
     sessions.apply(iot, iot_data, shortest_keep_alive)
     provisioning.apply(iot)
     shadows.apply(iot, iot_data)
+    timeouts.apply(iot, minute)
     return app.app
 
 
