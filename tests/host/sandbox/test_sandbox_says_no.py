@@ -254,6 +254,43 @@ def test_a_signing_request_over_mqtt_is_answered_with_a_certificate_and_a_token(
     assert found["status"] == "PENDING_ACTIVATION"
 
 
+def test_an_ownership_token_serves_once(sandbox: Sandbox, register: Register, aws: IoTClient, tmp_path: Path) -> None:
+    body = {
+        "Parameters": {"Serial": {"Type": "String"}},
+        "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "Serial"}}},
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
+            },
+        },
+    }
+    aws.create_provisioning_template(
+        templateName="once", templateBody=json.dumps(body), enabled=True, provisioningRoleArn=provisioning.role()
+    )
+    create, provision = "$aws/certificates/create/json", "$aws/provisioning-templates/once/provision/json"
+    with MqttClient(sandbox, register("claims", ANY), tmp_path) as client:
+        assert client.is_on()
+        for topic in (create, provision):
+            assert client.may("subscribe", f"{topic}/accepted")
+            assert client.may("subscribe", f"{topic}/rejected")
+
+        def ask(topic: str, **request: Any) -> tuple[str, dict[str, Any]]:
+            client.paho.publish(topic, json.dumps(request), qos=1)
+            where, payload = client.messages.get(timeout=10)
+            return where.removeprefix(f"{topic}/"), json.loads(payload)
+
+        token = ask(create)[1]["certificateOwnershipToken"]
+        verdict, why = ask(provision, certificateOwnershipToken=token)
+        assert verdict == "rejected", "a parameter is missing, and the device may try again"
+        verdict, made = ask(provision, certificateOwnershipToken=token, parameters={"Serial": "claimed-1"})
+        assert (verdict, made["thingName"]) == ("accepted", "claimed-1")
+        verdict, why = ask(provision, certificateOwnershipToken=token, parameters={"Serial": "claimed-2"})
+        assert (verdict, why["errorCode"]) == ("rejected", "InvalidCertificateOwnershipToken")
+    with pytest.raises(aws.exceptions.ResourceNotFoundException):
+        aws.describe_thing(thingName="claimed-2")
+
+
 def csr(key: certificates.PrivateKey) -> str:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes

@@ -145,7 +145,7 @@ def apply(
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
     - A shadow update that AWS refuses is refused; ListNamedShadowsForThing is there.
     - A job execution times out when it is due, and its thing is notified.
-    - Fleet provisioning takes certificate signing requests.
+    - Fleet provisioning takes certificate signing requests, and an ownership token serves once.
     - AWS's quotas of one connection hold (``limits``). A PUBLISH of more than 128 KiB is refused over HTTP as well.
     - A repeated SUBSCRIBE replaces the subscription, and a stored session keeps the QoS that was granted.
     - What a client has not acknowledged is sent as soon as its session resumes; at most 100 messages wait for it.

@@ -87,7 +87,11 @@ def _take_signing_requests(iot: Any) -> None:
         account: str, region: str, operation: str, template: str | None, payload: bytes, connection: Any
     ) -> Any:
         if operation != _CREATE_FROM_CSR:
-            return await reply(account, region, operation, template, payload, connection)
+            answered = await reply(account, region, operation, template, payload, connection)
+            if template is not None and answered[0] == "accepted":  # a thing was registered: the token has served
+                with iot.request_scope(account, region):
+                    iot._ownership_tokens.pop(json.loads(payload)["certificateOwnershipToken"], None)
+            return answered
         try:
             request = json.loads(payload)
             wanted = {"certificateSigningRequest": str(request["certificateSigningRequest"])}
