@@ -57,40 +57,48 @@ def _session_class(iot: Any, groups: shares.Shares, shortest_keep_alive: int) ->
             self._heard = asyncio.get_running_loop().time()
             await asyncio.sleep(self._bytes.borrow(len(body)))
             try:
-                packet = self._read(kind, flags, body)
-                if packet is not None:
-                    limits.check(packet, self._sub_filters.values())
+                if not self._takes(kind, flags, body):
+                    return True
             except (packets.MalformedPacket, limits.OverLimit) as why:
                 await self._refuse(why, kind)
                 return False
-            if kind == _PUBLISH and not self._publishes.take():
-                _log.warning("a PUBLISH of %r is discarded: more than %d a second", self._client_id, limits.PUBLISHES)
-                return True
-            if isinstance(packet, packets.Subscribe) and any(qos > 1 for _, qos in packet.filters):
-                _log.warning("a SUBSCRIBE of %r asks for QoS 2 and is not answered", self._client_id)
-                return True
             before = set(self._sub_filters)
             goes_on: bool = await super().handle_packet(kind, flags, body)
-            if kind == _SUBSCRIBE and not goes_on:
-                self._forget(set(self._sub_filters) - before)
-            elif kind == _SUBSCRIBE:
+            if kind == _SUBSCRIBE:
                 latest = {name: key for key, name in self._sub_filters.items()}
-                self._forget([key for key, name in self._sub_filters.items() if latest[name] != key])
+                keep = set(latest.values()) if goes_on else before
+                self._forget([key for key in self._sub_filters if key not in keep])
             elif kind == _PUBACK:
                 await self._release()
             elif kind == _CONNECT and goes_on:
-                seconds = keep_alive.patience(int.from_bytes(body[_KEEP_ALIVE]), shortest_keep_alive)
-                self._watch = asyncio.create_task(self._end_when_silent(seconds))
-                for key, name in self._sub_filters.items():
-                    if isinstance(name, StoredFilter):
-                        self._sub_filters[key], self._sub_granted_qos[key] = str(name), name.qos
-                denied = [key for key, name in self._sub_filters.items() if not self._may_subscribe(name)]
-                for key in denied:
-                    await iot.broker_unsubscribe(key)
-                self._forget(denied)
+                await self._begin(int.from_bytes(body[_KEEP_ALIVE]))
             if goes_on and kind in (_CONNECT, _SUBSCRIBE):
                 await groups.joined(self.account_id, self.region, self._client_id)
             return goes_on
+
+        def _takes(self, kind: int, flags: int, body: bytes) -> bool:
+            """Whether the packet is looked at; AWS leaves some unanswered. Raises MalformedPacket, OverLimit."""
+            packet = self._read(kind, flags, body)
+            if packet is not None:
+                limits.check(packet, self._sub_filters.values())
+            if kind == _PUBLISH and not self._publishes.take():
+                _log.warning("a PUBLISH of %r is discarded: more than %d a second", self._client_id, limits.PUBLISHES)
+                return False
+            if isinstance(packet, packets.Subscribe) and any(qos > 1 for _, qos in packet.filters):
+                _log.warning("a SUBSCRIBE of %r asks for QoS 2 and is not answered", self._client_id)
+                return False
+            return True
+
+        async def _begin(self, asked: int) -> None:
+            """What a CONNECT that was accepted begins: the watch, and the subscriptions of a stored session."""
+            self._watch = asyncio.create_task(self._end_when_silent(keep_alive.patience(asked, shortest_keep_alive)))
+            for key, name in self._sub_filters.items():
+                if isinstance(name, StoredFilter):
+                    self._sub_filters[key], self._sub_granted_qos[key] = str(name), name.qos
+            denied = [key for key, name in self._sub_filters.items() if not self._may_subscribe(name)]
+            for key in denied:
+                await iot.broker_unsubscribe(key)
+            self._forget(denied)
 
         def _connack_properties(self, assigned_client_id: str | None) -> list[tuple[int, object]]:
             found = dict(super()._connack_properties(assigned_client_id))
