@@ -90,7 +90,10 @@ while True:
     except OSError: pass
     if mine: mine.close()
 """
-WIDE: dict[str, Any] = {"Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}]}
+WIDE: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}],
+}
 
 PUBLISH = "mine = connect(); mine.sendall(b'\\x32\\x05\\x00\\x01t\\x00\\x05'); time.sleep(0.5)"
 SUBSCRIBES = "mine = connect(); mine.sendall(SUBSCRIBE); time.sleep(0.5)"

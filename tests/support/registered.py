@@ -18,6 +18,7 @@ def allow(action: str | list[str], *resources: str, **more: Any) -> dict[str, An
 
 
 CONNECT = allow("iot:Connect", "client/*")
+PUBLISH = allow("iot:Publish", "topic/*")
 ANY = allow(["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"], "*")
 
 

@@ -29,13 +29,15 @@ def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None
         found = iot.describe_certificate(certificateId=wanted)["certificateDescription"]
         arn = found["certificateArn"]
         leaf = x509.load_pem_x509_certificate(found["certificatePem"].encode())
-        things = iot.list_principal_things(principal=arn)["things"]
-        client_id = client_id or next(iter(things), common_name(leaf))
+        attached = _things(iot, arn)
+        client_id = client_id or next(iter(attached), common_name(leaf))
+        exclusive = next((name for name, kind in attached.items() if kind == "EXCLUSIVE_THING"), None)
+        name = exclusive or (client_id if client_id in attached else None)
         targets, thing = [arn], None
-        if client_id in things:
-            about = iot.describe_thing(thingName=client_id)
-            thing = Thing(client_id, about.get("thingTypeName"), about.get("attributes") or {})
-            targets += _groups(iot, client_id)
+        if name is not None:
+            about = iot.describe_thing(thingName=name)
+            thing = Thing(name, about.get("thingTypeName"), about.get("attributes") or {})
+            targets += _groups(iot, name)
         names = dict.fromkeys(name for target in targets for name in _attached(iot, target))
         parsed = [document.parse(name, iot.get_policy(policyName=name)["policyDocument"]) for name in names]
     return SimulatedConnection(leaf, client_id, thing, tuple(parsed), arn.rpartition(":")[0], found["status"])
@@ -46,6 +48,13 @@ def read_policy(iot: "IoTClient", name: str) -> str:
     with aws_errors():
         return iot.get_policy(policyName=name)["policyDocument"]
     raise AssertionError  # aws_errors() never swallows
+
+
+def _things(iot: "IoTClient", principal: str) -> dict[str, str]:
+    """The things that a certificate is attached to, and how: EXCLUSIVE_THING or NON_EXCLUSIVE_THING."""
+    pages = iot.get_paginator("list_principal_things_v2").paginate(principal=principal)
+    found = (entry for page in pages for entry in page["principalThingObjects"])
+    return {entry["thingName"]: entry.get("thingPrincipalType", "NON_EXCLUSIVE_THING") for entry in found}
 
 
 def _attached(iot: "IoTClient", target: str) -> Iterator[str]:

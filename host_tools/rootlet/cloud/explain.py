@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -13,6 +13,7 @@ from rootlet.cloud.client import aws_errors
 from rootlet.pki.identity import certificate_id
 from rootlet.policies.application import Application
 from rootlet.policies.application_check import denied
+from rootlet.policies.rendering import will_topic
 from rootlet.policies.simulation import simulate
 from rootlet.trust.model import Certificate
 
@@ -62,7 +63,7 @@ def explain(
         if description is None:
             _unregistered(found, authority)
         else:
-            _registered(iot, found, description, certificate)
+            _registered(iot, found, description, certificate, application)
             if read is not None:
                 found.rules += _uses(iot, identifier, application, read)
         found.rules.append(_dates(certificate, at))
@@ -101,7 +102,9 @@ def _unregistered(found: Explanation, authority: Any) -> None:
         )
 
 
-def _registered(iot: "IoTClient", found: Explanation, description: Any, certificate: x509.Certificate) -> None:
+def _registered(
+    iot: "IoTClient", found: Explanation, description: Any, certificate: x509.Certificate, application: str
+) -> None:
     mode = description.get("certificateMode", "DEFAULT")
     how = f"under CA {description['caCertificateId'][:16]}…" if description.get("caCertificateId") else "without a CA"
     sni = "; the device must send SNI" if mode == "SNI_ONLY" else ""
@@ -124,14 +127,18 @@ def _registered(iot: "IoTClient", found: Explanation, description: Any, certific
     )
     found.rules += _policies(iot, arn, thing)
     if status == "ACTIVE":
-        found.rules.append(_connect(iot, found.certificate_id, names[0] if names else thing))
+        found.rules.append(_connect(iot, found.certificate_id, names[0] if names else thing, application))
 
 
-def _connect(iot: "IoTClient", certificate_id: str, client_id: str) -> ConnectionCheck:
-    """The policies' decision for the client ID that ``leaf`` uses, the certificate's common name."""
-    decision = simulate(from_aws(iot, certificate_id, client_id=client_id), "connect", client_id).decision
+def _connect(iot: "IoTClient", certificate_id: str, client_id: str, application: str) -> ConnectionCheck:
+    """The policies' decision about the CONNECT of ``leaf``: its client ID is the certificate's common name."""
+    will = will_topic(application, client_id)
+    device = replace(from_aws(iot, certificate_id, client_id=client_id), persistent=True, will_topic=will)
+    decision = simulate(device, "connect", client_id).decision
     text = f"as {client_id}: {decision.by.title if decision.by else 'no statement allows iot:Connect'}"
-    hint = "" if decision.allowed else f"rootlet cloud policy simulate {certificate_id} connect {client_id} says why"
+    options = f"--persistent --will-topic {will}"
+    hint = f"rootlet cloud policy simulate {certificate_id} connect {client_id} {options} says why"
+    hint = "" if decision.allowed else hint
     return ConnectionCheck("connect", decision.allowed, text, hint)
 
 

@@ -9,7 +9,7 @@ from rootlet.policies.application import Application
 from rootlet.policies.check import PolicyFinding
 from rootlet.policies.decision import decide
 from rootlet.policies.document import Policy
-from rootlet.policies.rendering import needs
+from rootlet.policies.rendering import needs, will_topic
 from rootlet.policies.simulation import SimulatedConnection, arn_prefix
 from rootlet.policies.variables import THING_NAME, Thing, Variables, of_connection
 
@@ -60,6 +60,9 @@ def _denied(
     for action, resource, place in needs(prefix, application, read):
         # The ids of jobs are nobody's to know beforehand: one stands for all.
         concrete = resource.replace(THING_NAME, thing).replace("*", "1")
-        if not decide(policies, action, concrete, variables).allowed:
+        values = variables
+        if action == "iot:Connect":
+            values = variables.connecting(persistent=True, will=f"{prefix}:topic/{will_topic(application, thing)}")
+        if not decide(policies, action, concrete, values).allowed:
             found.append(DeniedUse(action, concrete.split(":", 5)[-1], place))
     return found

@@ -9,24 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rootlet.policies import document, patterns, variables
+from rootlet.policies import actions, document, patterns, variables
 from rootlet.policies.document import Statement
-
-DATA_PLANE = {
-    "connect": "client",
-    "publish": "topic",
-    "retainpublish": "topic",
-    "receive": "topic",
-    "subscribe": "topicfilter",
-}
-"""The actions of a device's MQTT session, and each one's type of resource (AWS IoT: policy resources)."""
-
-SERVICES = {
-    *("getthingshadow", "updatethingshadow", "deletethingshadow", "listnamedshadowsforthing"),
-    *("describejobexecution", "getpendingjobexecutions", "startnextpendingjobexecution", "updatejobexecution"),
-    *("getretainedmessage", "listretainedmessages", "assumerolewithcertificate"),
-}
-"""Other actions that a device may need, over HTTPS (AWS IoT: policy actions)."""
 
 _OWN = ("iot:connection.thing.thingname", "iot:clientid", "iot:certificate.subject.", "iot:certificate.serialnumber")
 _ARN = re.compile(r"arn:[\w-]+:iot:(?P<region>[^:]*):(?P<account>[^:]*):(?P<type>[^/]*)/(?P<name>.*)", re.DOTALL)
@@ -51,6 +35,10 @@ def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
     """The findings about a policy; empty where it has no fault. Raises BadInput where it is malformed."""
     policy = document.parse(name, given)
     found = [finding for statement in policy.statements for finding in _statement(statement)]
+    if policy.version == document.OLD:
+        found += [finding for statement in policy.statements for finding in _plain_text(statement)]
+    if not policy.statements:
+        found.append(PolicyFinding("error", "the document", "it has no statement, and allows nothing", "add a statement"))
     size = document.characters(given if isinstance(given, Mapping) else document.load(name, given))
     if size > document.MAX_CHARACTERS:
         what = f"{size} characters without white space; AWS IoT accepts {document.MAX_CHARACTERS}"
@@ -60,6 +48,8 @@ def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
 
 def _statement(statement: Statement) -> Iterator[PolicyFinding]:
     yield from _unknown_variables(statement)
+    yield from _connect_keys(statement)
+    yield from _unknown_actions(statement)
     if statement.effect == "Deny":
         return  # a Deny that is too wide allows nothing
     for what, inverted in (("NotAction", statement.not_actions), ("NotResource", statement.not_resources)):
@@ -69,25 +59,37 @@ def _statement(statement: Statement) -> Iterator[PolicyFinding]:
     if not statement.not_actions:
         yield from _actions(statement)
     if not statement.not_resources:
-        for resource in statement.resources:
+        for resource in map(patterns.shown, statement.resources):
             yield from _resource(statement, resource)
+
+
+def _unknown_actions(statement: Statement) -> Iterator[PolicyFinding]:
+    for action in statement.actions:
+        if _is_pattern(action) or action.lower() in actions.ACTIONS or action.lower().startswith(actions.GREENGRASS):
+            continue
+        hint = "check its spelling; what the back end does belongs into its role"
+        yield PolicyFinding("error", statement.title, f"no device's policy decides {action}", hint)
+
+
+def _is_pattern(action: str) -> bool:
+    return "*" in action or "?" in action
 
 
 def _actions(statement: Statement) -> Iterator[PolicyFinding]:
     for action in statement.actions:
-        service, _, verb = action.lower().partition(":")
-        if "*" in action or "?" in action:
+        if _is_pattern(action):
             yield PolicyFinding(
                 "error", statement.title, f"the action {action} has a wildcard", "name each action", wildcard=True
             )
-        elif service != "iot" or verb not in {*DATA_PLANE, *SERVICES}:
-            yield PolicyFinding(
-                "warning", statement.title, f"a device does not use {action}", "move it to the back end's role"
-            )
+        elif action.lower().startswith(actions.GREENGRASS):
+            hint = "remove it, unless the device is a Greengrass core"
+            yield PolicyFinding("warning", statement.title, f"a device with leaf does not use {action}", hint)
 
 
 def _resource(statement: Statement, resource: str) -> Iterator[PolicyFinding]:
-    if resource == "*":
+    if resource == actions.EVERYTHING and _types(statement) == [actions.EVERYTHING]:
+        return  # those actions take no other
+    if resource == actions.EVERYTHING:
         hint = "name topics, with a policy variable for the thing"
         yield PolicyFinding("error", statement.title, "the resource * matches everything", hint, wildcard=True)
         return
@@ -107,18 +109,18 @@ def _resource(statement: Statement, resource: str) -> Iterator[PolicyFinding]:
 
 def _wrong_type(statement: Statement, kind: str, resource: str) -> Iterator[PolicyFinding]:
     """The finding about a resource whose type none of the statement's actions has."""
-    verbs = [action.lower().removeprefix("iot:") for action in statement.actions]
-    if statement.not_actions or not all(verb in DATA_PLANE for verb in verbs):
-        return
-    types = sorted({DATA_PLANE[verb] for verb in verbs})
-    if kind not in types:
-        yield PolicyFinding(
-            "error", statement.title, f"{resource} never applies to {', '.join(statement.actions)}", _types(types)
-        )
+    if (types := _types(statement)) and kind not in types:
+        what = f"{resource} never applies to {', '.join(statement.actions)}"
+        hint = " or ".join("*" if kind == actions.EVERYTHING else f"{kind}/…" for kind in types)
+        yield PolicyFinding("error", statement.title, what, f"use {hint}")
 
 
-def _types(types: list[str]) -> str:
-    return f"use {' or '.join(f'{kind}/…' for kind in types)}"
+def _types(statement: Statement) -> list[str]:
+    """The types of resource that the statement's actions ask about; empty where that is not known of each."""
+    known = [actions.ACTIONS.get(action.lower()) for action in statement.actions]
+    if statement.not_actions or None in known:
+        return []
+    return sorted({action.resource for action in known if action})
 
 
 def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator[PolicyFinding]:
@@ -132,7 +134,7 @@ def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator
         whose = "more topics of the device than it needs" if own else "topics of other devices"
         what = f"{resource} has a wildcard, which matches {whose}"
         yield PolicyFinding(level, statement.title, what, "name each topic", wildcard=True)
-    elif not own and kind in ("topic", "client"):
+    elif not own and kind in ("topic", "client", "thing"):
         yield PolicyFinding(
             "warning",
             statement.title,
@@ -153,6 +155,30 @@ def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator
         yield PolicyFinding(
             "error", statement.title, f"{resource} lets it connect as any client", f"use {variables.THING_NAME}"
         )
+
+
+def _connect_keys(statement: Statement) -> Iterator[PolicyFinding]:
+    """The findings about the condition keys that only CONNECT has."""
+    given = [(key, values) for keys in statement.conditions.values() for key, values in keys.items()]
+    for key, values in given:
+        if key.lower() not in (variables.CONNECT_ATTRIBUTES.lower(), variables.WILL_TOPIC.lower()):
+            continue
+        if not statement.not_actions and any(name.lower() != "iot:connect" for name in statement.actions):
+            what = f"only iot:Connect has {key}"
+            yield PolicyFinding("error", statement.title, what, "give iot:Connect a statement of its own")
+        if key.lower() == variables.WILL_TOPIC.lower():
+            continue
+        for value in values:
+            if not _is_pattern(value) and value not in (variables.PERSISTENT, variables.WILL):
+                what, hint = f"{key} never has the value {value}", f"use {variables.PERSISTENT} or {variables.WILL}"
+                yield PolicyFinding("error", statement.title, what, hint)
+
+
+def _plain_text(statement: Statement) -> Iterator[PolicyFinding]:
+    values = (value for keys in statement.conditions.values() for values in keys.values() for value in values)
+    if any(patterns.shown(text) != text for text in (*statement.resources, *values)):
+        what = f"policy variables are plain text in Version {document.OLD}, which a document without Version has"
+        yield PolicyFinding("error", statement.title, what, f'write "Version": "{document.CURRENT}"')
 
 
 def _unknown_variables(statement: Statement) -> Iterator[PolicyFinding]:

@@ -3,10 +3,14 @@
 import datetime as dt
 import ipaddress
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from rootlet.policies import patterns
 from rootlet.policies.variables import Variables
+
+_COLON = re.compile(r":(?![^{}]*\})")
+"""A colon that is not in a variable's name."""
 
 _Test = Callable[[str, str, Variables], bool]
 
@@ -17,6 +21,12 @@ def _plain(test: Callable[[str, str], bool]) -> _Test:
 
 def _like(actual: str, expected: str, variables: Variables) -> bool:
     return patterns.matches(expected, actual, variables)
+
+
+def _arn(actual: str, expected: str, variables: Variables) -> bool:
+    """Each of an ARN's six parts by itself: no wildcard reaches over a colon (IAM: ARN condition operators)."""
+    found, wanted = actual.split(":", 5), _COLON.split(expected, maxsplit=5)
+    return len(found) == len(wanted) and all(map(_like, found, wanted, [variables] * len(found)))
 
 
 def _number(compare: Callable[[float, float], bool]) -> _Test:
@@ -57,8 +67,8 @@ _POSITIVE: dict[str, _Test] = {
     "stringequals": _plain(operator.eq),
     "stringequalsignorecase": _plain(lambda actual, expected: actual.casefold() == expected.casefold()),
     "stringlike": _like,
-    "arnequals": _like,
-    "arnlike": _like,
+    "arnequals": _arn,
+    "arnlike": _arn,
     "numericequals": _number(operator.eq),
     "numericlessthan": _number(operator.lt),
     "numericlessthanequals": _number(operator.le),

@@ -1,15 +1,19 @@
 """A policy document, parsed and checked (IAM: grammar of the JSON policy language, of which AWS IoT supports a part)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rootlet.errors import BadInput
-from rootlet.policies import conditions
+from rootlet.policies import conditions, patterns
 
 MAX_CHARACTERS = 2048
 """The longest document, white space not counted (AWS IoT Core: device management limits)."""
+
+CURRENT, OLD = "2012-10-17", "2008-10-17"
+"""The versions of the policy language. A document that names none has the old one, where variables are plain text (IAM:
+Version)."""
 
 _KEYS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 
@@ -36,6 +40,7 @@ class Statement:
 class Policy:
     name: str
     statements: tuple[Statement, ...]
+    version: str = CURRENT
 
 
 def parse(name: str, document: str | Mapping[str, Any]) -> Policy:
@@ -44,11 +49,13 @@ def parse(name: str, document: str | Mapping[str, Any]) -> Policy:
         document = load(name, document)
     if not isinstance(document, Mapping) or "Statement" not in document:
         raise _malformed(f"policy {name} has no Statement")
-    if document.get("Version", "2012-10-17") not in ("2012-10-17", "2008-10-17"):
-        raise _malformed(f"policy {name} has the unknown Version {document['Version']!r}")
+    version = document.get("Version", OLD)
+    if version not in (CURRENT, OLD):
+        raise _malformed(f"policy {name} has the unknown Version {version!r}")
     given = document["Statement"]
     statements = given if isinstance(given, list) else [given]
-    return Policy(name, tuple(_statement(name, number, entry) for number, entry in enumerate(statements, 1)))
+    read = str if version == CURRENT else patterns.literal
+    return Policy(name, tuple(_statement(name, number, entry, read) for number, entry in enumerate(statements, 1)), version)
 
 
 def load(name: str, text: str) -> Any:
@@ -69,7 +76,8 @@ def characters(document: Mapping[str, Any]) -> int:
     return len("".join(json.dumps(document, ensure_ascii=False, separators=(",", ":")).split()))
 
 
-def _statement(name: str, number: int, entry: Any) -> Statement:
+def _statement(name: str, number: int, entry: Any, read: Callable[[str], str]) -> Statement:
+    """``read`` makes a pattern (``policies.patterns``) of a text in the document."""
     where = f"policy {name}, statement {number}"
     if not isinstance(entry, Mapping):
         raise _malformed(f"{where} is not an object")
@@ -84,10 +92,10 @@ def _statement(name: str, number: int, entry: Any) -> Statement:
         str(entry.get("Sid", "")),
         entry["Effect"],
         actions,
-        resources,
+        tuple(map(read, resources)),
         not_actions,
         not_resources,
-        _conditions(where, entry.get("Condition", {})),
+        _conditions(where, entry.get("Condition", {}), read),
     )
 
 
@@ -101,14 +109,14 @@ def _one_of(where: str, entry: Mapping[str, Any], key: str) -> tuple[tuple[str, 
     return tuple(values), key not in entry
 
 
-def _conditions(where: str, given: Any) -> dict[str, dict[str, tuple[str, ...]]]:
+def _conditions(where: str, given: Any, read: Callable[[str], str]) -> dict[str, dict[str, tuple[str, ...]]]:
     if not isinstance(given, Mapping):
         raise _malformed(f"{where} has a Condition that is not an object")
     result: dict[str, dict[str, tuple[str, ...]]] = {}
     for operator, keys in given.items():
         if not conditions.is_operator(operator) or not isinstance(keys, Mapping):
             raise _malformed(f"{where} has the unknown condition operator {operator!r}")
-        result[operator] = {key: _values(value) for key, value in keys.items()}
+        result[operator] = {key: tuple(map(read, _values(value))) for key, value in keys.items()}
     return result
 
 

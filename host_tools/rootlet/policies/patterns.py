@@ -15,6 +15,16 @@ def names(text: str) -> list[str]:
     return [name for name in VARIABLE.findall(text) if name not in _FIXED]
 
 
+def literal(text: str) -> str:
+    """The pattern in which no variable of ``text`` is one: Version 2008-10-17 of the policy language has none."""
+    return text.replace("${", "${$}{")
+
+
+def shown(pattern: str) -> str:
+    """The text that ``literal`` made the pattern of."""
+    return pattern.replace("${$}{", "${")
+
+
 def resolved(text: str, variables: Variables) -> str:
     """``text`` with variables replaced. A variable without a value stays as it is, as in AWS IoT."""
     return VARIABLE.sub(lambda match: _value(match, variables), text)

@@ -73,6 +73,11 @@ def _service_topics(arn_prefix: str, service: str) -> dict[str, list[str]]:
     }
 
 
+def will_topic(application: str, thing: str) -> str:
+    """The topic of the last will that ``leaf`` gives with each CONNECT, which also asks for a persistent session."""
+    return f"dt/{application}/{thing}/status"
+
+
 def service_policy(service: str) -> str:
     """The name of a service's policy. It cannot be that of an application, which begins with ``rootlet-``."""
     return "rootlet_" + service.replace(":", "_")

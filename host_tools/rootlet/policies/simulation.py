@@ -1,5 +1,6 @@
 """What a device's policies would decide about one action, without asking AWS."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,21 +12,20 @@ from cryptography import x509
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 from rootlet.pki.identity import CERTIFICATE, common_name, load_certificates
-from rootlet.policies import document, patterns
-from rootlet.policies.check import DATA_PLANE
+from rootlet.policies import actions, document, patterns
 from rootlet.policies.decision import Decision, decide
 from rootlet.policies.document import Policy
 from rootlet.policies.variables import Thing, Variables, of_connection
 
-_ACTIONS = {"connect": "Connect", "publish": "Publish", "retainpublish": "RetainPublish", "receive": "Receive"} | {
-    "subscribe": "Subscribe"
-}
 _PREFIX = re.compile(r"arn:[\w-]+:iot:[\w-]+:\d{12}")
 
 
 @dataclass(frozen=True)
 class SimulatedConnection:
-    """A connection to evaluate. ``thing`` is the one that the client ID names, where the certificate is attached to it."""
+    """A connection to evaluate. ``thing`` is the one of ``variables.of_connection``.
+
+    ``persistent`` and ``will_topic`` are what its CONNECT asks for; ``domain_name`` is the server name that it connects to.
+    """
 
     certificate: x509.Certificate
     client_id: str
@@ -34,10 +34,22 @@ class SimulatedConnection:
     prefix: str  # of its ARNs: arn:aws:iot:REGION:ACCOUNT
     status: str = "ACTIVE"
     source_ip: str | None = None
+    domain_name: str | None = None
+    persistent: bool = False
+    will_topic: str | None = None
 
     @property
     def variables(self) -> Variables:
-        return of_connection(self.client_id, self.certificate, self.thing, self.source_ip)
+        """The variables of what the session does after its CONNECT."""
+        return of_connection(self.client_id, self.certificate, self.thing, self.source_ip, self.domain_name)
+
+    def decide(self, action: actions.Action, target: str) -> Decision:
+        """The decision about ``action`` on ``target``, a name or an ARN, with the variables that AWS IoT has for it."""
+        variables = self.variables if action.mqtt else self.variables.without_session()
+        if action.name == "iot:Connect":
+            will = f"{self.prefix}:topic/{self.will_topic}" if self.will_topic is not None else None
+            variables = variables.connecting(persistent=self.persistent, will=will)
+        return decide(self.policies, action.name, action.arn(self.prefix, target), variables)
 
 
 @dataclass(frozen=True)
@@ -71,21 +83,33 @@ class Simulation:
 
 
 def simulate(device: SimulatedConnection, action: str, target: str) -> Simulation:
-    """The decision about ``action`` (``iot:Publish`` or ``publish``) on ``target``, a topic, topic filter, client ID or ARN.
+    """The decision about ``action`` (``iot:Publish`` or ``publish``) on ``target``, a name or ARN of its resource.
 
-    Raises BadInput for an action that is not of an MQTT session.
+    Raises BadInput for an action that no device's policy decides, and for a source IP that is not an address.
     """
-    verb = action.lower().removeprefix("iot:")
-    if verb not in _ACTIONS:
-        raise BadInput(f"{action!r} is not an action of an MQTT session", hint=f"use one of {', '.join(_ACTIONS)}")
-    resource = target if target.startswith("arn:") else f"{device.prefix}:{DATA_PLANE[verb]}/{target}"
+    if device.source_ip is not None:
+        try:
+            ipaddress.ip_address(device.source_ip)
+        except ValueError:
+            raise BadInput(f"{device.source_ip!r} is not an IP address", hint="give it as 192.0.2.7") from None
+    known = actions.find(action)
+    if known is None:
+        raise BadInput(f"{action!r} is not an action of a device", hint=f"use one of {', '.join(actions.names())}")
     hindrances = [] if device.status == "ACTIVE" else [f"the certificate is {device.status}"]
-    if verb != "connect":
-        client = f"{device.prefix}:client/{device.client_id}"
-        if not decide(device.policies, "iot:Connect", client, device.variables).allowed:
-            hindrances.append(f"iot:Connect as {device.client_id} is denied")
-    name = f"iot:{_ACTIONS[verb]}"
-    return Simulation(name, resource, decide(device.policies, name, resource, device.variables), hindrances)
+    needed = list(_needed(device, known, target))
+    hindrances += [f"{also.name} {words} is denied" for also, on, words in needed if not device.decide(also, on).allowed]
+    return Simulation(known.name, known.arn(device.prefix, target), device.decide(known, target), hindrances)
+
+
+def _needed(device: SimulatedConnection, action: actions.Action, target: str) -> Iterator[tuple[actions.Action, str, str]]:
+    """What else the policies must allow (AWS IoT: policy actions): the action, its target, and words for both."""
+    publish = actions.ACTIONS["iot:publish"]
+    if action.mqtt and action.name != "iot:Connect":
+        yield actions.ACTIONS["iot:connect"], device.client_id, f"as {device.client_id}"
+    elif action.name == "iot:Connect" and device.will_topic is not None:
+        yield publish, device.will_topic, f"of the last will on {device.will_topic}"
+    if action.name == "iot:RetainPublish":
+        yield publish, target, f"on {target}"
 
 
 def from_files(
@@ -95,6 +119,7 @@ def from_files(
     client_id: str | None = None,
     thing: str | None = None,
     attributes: Mapping[str, str] | None = None,
+    thing_type: str | None = None,
     prefix: str | None = None,
 ) -> SimulatedConnection:
     """The connection that files describe: the thing is named ``thing``, or by the certificate's common name.
@@ -106,7 +131,7 @@ def from_files(
     prefix = prefix or arn_prefix(parsed)
     name = thing or common_name(leaf)
     client_id = client_id or name
-    known = Thing(name, attributes=attributes or {}) if name == client_id else None
+    known = Thing(name, thing_type, attributes or {}) if name == client_id else None
     return SimulatedConnection(leaf, client_id, known, parsed, prefix)
 
 

@@ -45,12 +45,19 @@ _THING = "iot:Connection.Thing."
 OTHERS = (
     "iot:ClientId",
     "aws:SourceIp",
+    "iot:DomainName",
     f"{_THING}ThingName",
     f"{_THING}ThingTypeName",
     f"{_THING}IsAttached",
     "iot:Certificate.SerialNumber",
     "iot:Certificate.AvailableKeys",
 )
+CONNECT_ATTRIBUTES, WILL_TOPIC = "iot:ConnectAttributes", "iot:LastWillTopic"
+"""The condition keys that only iot:Connect has (AWS IoT: Connect policy examples)."""
+
+PERSISTENT, WILL = "PersistentConnect", "LastWill"
+"""The values of CONNECT_ATTRIBUTES (AWS IoT: using connectAttributes)."""
+
 THING_NAME = "${iot:Connection.Thing.ThingName}"
 MAX_VALUES, MAX_CHARACTERS = 5, 1024
 _WILDCARDS = frozenset("*$+?#")
@@ -80,17 +87,35 @@ class Variables:
         """The value that replaces ``${name}``."""
         return next(iter(self.get(name)), None)
 
+    def connecting(self, *, persistent: bool = False, will: str | None = None) -> "Variables":
+        """These and those of a CONNECT: for a persistent session, and with a last will, ``will`` being its topic's ARN.
+
+        ConnectAttributes has no value where a session has neither (AWS IoT: using connectAttributes).
+        """
+        used = [name for name, is_used in ((PERSISTENT, persistent), (WILL, will is not None)) if is_used]
+        more = {CONNECT_ATTRIBUTES: tuple(used)} | ({WILL_TOPIC: (will,)} if will is not None else {})
+        return Variables(dict(self) | more)
+
+    def without_session(self) -> "Variables":
+        """Those of a request over HTTPS, which has no client ID and no thing (AWS IoT: thing policy variables)."""
+        return Variables({name: values for name, values in self if not name.startswith((_THING, "iot:ClientId"))})
+
     def __iter__(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         return iter(self._values.values())
 
 
 def of_connection(
-    client_id: str, certificate: x509.Certificate | None, thing: Thing | None = None, source_ip: str | None = None
+    client_id: str,
+    certificate: x509.Certificate | None,
+    thing: Thing | None = None,
+    source_ip: str | None = None,
+    domain_name: str | None = None,
 ) -> Variables:
     """The variables of a connection.
 
-    ``thing`` is the one that the client ID names, where the connection's certificate is attached to it, else None: AWS
-    IoT takes the thing name from the client ID (AWS IoT: thing policy variables).
+    ``thing`` is the one that the client ID names, where the connection's certificate is attached to it, or the one that
+    the certificate is attached to exclusively, whatever the client ID is; else None (AWS IoT: thing policy variables;
+    associating a thing to a connection). ``domain_name`` is the server name that the device asked for.
     """
     values: dict[str, tuple[str, ...]] = {
         "iot:ClientId": (client_id,),
@@ -98,6 +123,8 @@ def of_connection(
     }
     if source_ip is not None:
         values["aws:SourceIp"] = (source_ip,)
+    if domain_name is not None:
+        values["iot:DomainName"] = (domain_name,)
     if thing is not None:
         values[f"{_THING}ThingName"] = (thing.name,)
         if thing.type:
@@ -183,6 +210,8 @@ _KNOWN = {
     name.lower()
     for name in (
         *OTHERS,
+        CONNECT_ATTRIBUTES,
+        WILL_TOPIC,
         *(f"iot:Certificate.{owner}.{suffix}" for owner in ("Issuer", "Subject") for suffix in ATTRIBUTES),
         *(f"iot:Certificate.{owner}.AlternativeName.{suffix}" for owner in ("Issuer", "Subject") for suffix in ALTERNATIVE),
     )

@@ -146,32 +146,38 @@ def test_render_asks_aws_for_region_and_account(run: Run, aws: IoTClient) -> Non
         ({"Condition": {"StringEquals": {"iot:Certificate.Issuer.Organisation": "x"}}}, "error", "no variable"),
         ({"Action": "iot:Connect", "Resource": f"{PREFIX}:client/${{iot:ClientId}}"}, "error", "any client"),
         ({"Action": "iot:Subscribe", "Resource": f"{PREFIX}:topicfilter/{THING}/#"}, "warning", "many topics"),
-        ({"Action": "iot:DeleteThing", "Resource": f"{PREFIX}:thing/{THING}"}, "warning", "a device does not use"),
+        ({"Action": "iot:DeleteThing", "Resource": f"{PREFIX}:thing/{THING}"}, "error", "no device's policy decides"),
         ({"Resource": "topic/x"}, "error", "not an ARN"),
     ],
 )
 def test_what_is_too_wide_or_cannot_work_is_found(statement: dict[str, Any], level: str, about: str) -> None:
     whole = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{PREFIX}:topic/{THING}"}
-    assert not check("p", {"Statement": [whole]})
-    found = check("p", {"Statement": [whole, whole | statement]})
+    assert not check("p", {"Version": "2012-10-17", "Statement": [whole]})
+    found = check("p", {"Version": "2012-10-17", "Statement": [whole, whole | statement]})
     assert [(finding.level, finding.statement) for finding in found if about in finding.what] == [(level, "statement 2")]
 
 
 def test_a_deny_may_be_as_wide_as_it_likes_and_an_inverted_allow_may_not() -> None:
-    assert not check("p", {"Statement": [{"Effect": "Deny", "Action": "iot:*", "Resource": "*"}]})
-    found = check("p", {"Statement": [{"Effect": "Allow", "NotAction": "iot:Publish", "NotResource": "*"}]})
+    assert not check("p", {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:*", "Resource": "*"}]})
+    found = check(
+        "p", {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "NotAction": "iot:Publish", "NotResource": "*"}]}
+    )
     assert [finding.level for finding in found] == ["error", "error"]
 
 
 def test_a_document_that_aws_would_not_take_for_its_size_is_found() -> None:
     resources = [f"{PREFIX}:topic/{THING}/{number}" for number in range(30)]
-    found = check("p", {"Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": resources}]})
+    found = check(
+        "p", {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": resources}]}
+    )
     assert ["characters" in finding.what for finding in found] == [True]
 
 
 def test_check_exits_with_1_where_there_is_an_error(run: Run, tmp_path: Path) -> None:
     wide = tmp_path / "wide.json"
-    wide.write_text(json.dumps({"Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}))
+    wide.write_text(
+        json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]})
+    )
     done = run("check", wide)
     assert isinstance(done.exception, RootletError)
     assert "2 of 2 findings" in str(done.exception)
@@ -253,6 +259,8 @@ def test_simulate_asks_aws_for_policies_thing_and_groups(
     ("arguments", "about"),
     [
         (("fly", "x"), "not an action"),
+        (("publish", "x", "--source-ip", "here"), "not an IP address"),
+        (("publish", "x", "--thing-type", "y"), "go with --policy-file"),
         (("publish", "x", "--thing", "y"), "go with --policy-file"),
         (("publish", "x", "--policy-file", "nowhere.json"), "policy not found"),
         (("publish", "x", "--attribute", "y"), "--attribute y: not NAME=VALUE"),
@@ -267,3 +275,75 @@ def test_a_simulation_that_makes_no_sense_is_refused(
     done = run("simulate", tmp_path / "sim-2", *arguments)
     assert isinstance(done.exception, BadInput)
     assert about in str(done.exception)
+
+
+def test_simulate_takes_what_the_connection_asks_for(run: Run, tmp_path: Path, authority: Authority, no_aws: None) -> None:
+    authority.issue("pump-1").save(tmp_path / "pump-1")
+
+    def may(condition: dict[str, Any], *options: str, action: str = "connect", target: str = "pump-1") -> bool:
+        connect = {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{PREFIX}:client/*", "Condition": condition}
+        will = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{PREFIX}:topic/will"}
+        policy = tmp_path / "policy.json"
+        policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [connect, will]}))
+        done = run("simulate", tmp_path / "pump-1", action, target, "--policy-file", policy, *options)
+        assert done.exit_code in (0, 1) and (done.exception is None or isinstance(done.exception, SystemExit)), done.output
+        return done.exit_code == 0
+
+    clean: dict[str, Any] = {"ForAllValues:StringEquals": {"iot:ConnectAttributes": ["LastWill"]}}
+    assert may(clean) and may(clean, "--will-topic", "will")
+    assert not may(clean, "--persistent")
+    assert may(clean, action="publish", target="will") and not may(clean, "--persistent", action="publish", target="will")
+    assert not may({}, "--will-topic", "elsewhere"), "a will that may not be published keeps the device out"
+    willing = {"ArnEquals": {"iot:LastWillTopic": f"{PREFIX}:topic/will"}}
+    assert may(willing, "--will-topic", "will") and not may(willing)
+    near = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    assert may(near, "--source-ip", "10.1.2.3") and not may(near, "--source-ip", "11.1.2.3")
+    named = {"StringEquals": {"iot:DomainName": "devices.example.com"}}
+    assert may(named, "--domain-name", "devices.example.com") and not may(named)
+    typed = {"StringEquals": {"iot:Connection.Thing.ThingTypeName": "pump"}}
+    assert may(typed, "--thing-type", "pump") and not may(typed)
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "target"),
+    [
+        ("getretainedmessage", f"{PREFIX}:topic/a", "a"),
+        ("listretainedmessages", "*", "*"),
+        ("iot:UpdateThingShadow", f"{PREFIX}:thing/pump-1/config", "pump-1/config"),
+        ("iotjobsdata:DescribeJobExecution", f"{PREFIX}:thing/pump-1", "pump-1"),
+    ],
+)
+def test_simulate_decides_actions_over_https_which_need_no_connection(
+    run: Run, tmp_path: Path, authority: Authority, no_aws: None, action: str, resource: str, target: str
+) -> None:
+    authority.issue("pump-1").save(tmp_path / "pump-1")
+    named = action if ":" in action else f"iot:{action}"
+
+    def may(allowed: str) -> bool:
+        statement = {"Effect": "Allow", "Action": named, "Resource": allowed}
+        policy = tmp_path / "policy.json"
+        policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        asked = ("simulate", tmp_path / "pump-1", action, target, "--policy-file", policy, "--arn-prefix", PREFIX)
+        return run(*asked).exit_code == 0
+
+    assert may(resource)
+    assert not may(resource.replace("pump-1", THING).replace("topic/a", f"topic/{THING}").replace("*", PREFIX)), (
+        "over HTTPS there is no client ID, and so no thing"
+    )
+
+
+def test_simulate_knows_the_thing_that_a_certificate_is_exclusively_attached_to(
+    run: Run, aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    identity = authority.issue("sim-only")
+    identity.save(tmp_path / "sim-only")
+    registration.register(aws, identity, registration.RegistrationRequest("leaf", ["climate"]))
+    asked = ("simulate", tmp_path / "sim-only", "publish", "dt/leaf/sim-only/climate")
+    other = (*asked, "--client-id", "another")
+    assert run(*asked).exit_code == 0
+    assert run(*other).exit_code == 1
+    principal = f"arn:aws:iot:us-east-1:000000000000:cert/{identity.certificate_id}"
+    aws.attach_thing_principal(thingName="sim-only", principal=principal, thingPrincipalType="EXCLUSIVE_THING")
+    decided = json.loads(run(*other, "--json").stdout)
+    assert decided["by"], "the thing is the certificate's, whatever the client ID is"
+    assert decided["hindrances"] == ["iot:Connect as another is denied"], "the policy names the thing as the only client"

@@ -54,6 +54,10 @@ def test_describing_the_endpoint_goes_through_the_function_that_is_replaced() ->
         ("_shadow_rejected", "_handle_shadow_publish"),
         ("update_thing_shadow", "_handle_shadow_publish"),
         ("_handle_certificate", "_route_request"),
+        ("_handle_thing_principals", "_route_request"),
+        ("_list_principal_things", "_route_request"),
+        ("_route_request", "handle_request"),
+        ("_policy_allows", "_WSSession._dispatch_packet"),
     ],
 )
 def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, caller: str) -> None:
@@ -88,6 +92,9 @@ def test_what_is_replaced_is_called_by_its_name_in_the_module(replaced: str, cal
                 *("retain_as_published", "retain_handling"),
             ],
         ),
+        ("_handle_thing_principals", ["method", "path", "headers", "body", "qp"]),
+        ("_route_request", ["method", "path", "headers", "body", "query_params"]),
+        ("_WSSession._policy_allows", ["self", "action", "resource"]),
         ("_provisioning_plan", ["template", "parameters", "cert_id"]),
         ("_apply_provisioning_plan", ["plan", "cert", "role_arn"]),
         (
@@ -130,6 +137,8 @@ def test_what_is_replaced_or_used_takes_the_same_parameters(name: str, parameter
             "_sub_ids",
         ),
         *("certificate_id", "protocol_version"),
+        *("_sub_filters", "_sub_granted_qos", "_sub_ids", "certificate_id", "protocol_version"),
+        *("_policy_context", "_persist_session", "_resume_session", "_will_topic", "region", "account_id"),
     ],
 )
 def test_what_a_session_keeps_has_its_name(name: str) -> None:

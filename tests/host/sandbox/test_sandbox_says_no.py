@@ -16,7 +16,7 @@ from rootlet.sandbox.sandbox import Sandbox
 from rootlet.sandbox.server import SandboxSettings
 from support import provisioning
 from support.mqtt import MqttClient
-from support.registered import ANY, CONNECT, Register, allow, arn, create_policy
+from support.registered import ANY, ARN, CONNECT, PUBLISH, Register, allow, arn, create_policy
 
 THING = "${iot:Connection.Thing.ThingName}"
 ISSUER = "iot:Certificate.Issuer.Organization"
@@ -84,6 +84,57 @@ def test_a_deny_on_the_issuer_keeps_a_whole_ca_out(sandbox: Sandbox, register: R
         assert not client.is_on()
     with MqttClient(sandbox, register("let-in", CONNECT, deny), tmp_path) as client:
         assert client.is_on()
+
+
+def test_a_persistent_session_needs_a_policy_that_allows_one(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
+    clean = {"ForAllValues:StringEquals": {"iot:ConnectAttributes": ["LastWill"]}}
+    identity = register("clean-only", allow("iot:Connect", "client/*", Condition=clean))
+    with MqttClient(sandbox, identity, tmp_path) as client:
+        assert client.is_on()
+    with MqttClient(sandbox, identity, tmp_path, clean=False) as client:
+        assert not client.is_on()
+    persistent = {"ForAnyValue:StringEquals": {"iot:ConnectAttributes": ["PersistentConnect"]}}
+    identity = register("persistent-only", allow("iot:Connect", "client/*", Condition=persistent), PUBLISH)
+    with MqttClient(sandbox, identity, tmp_path) as client:
+        assert not client.is_on()
+    with MqttClient(sandbox, identity, tmp_path, clean=False) as client:
+        assert client.is_on()
+        assert client.may("publish", "a"), "CONNECT's keys are asked for at CONNECT only"
+
+
+def test_a_policy_names_the_topic_of_the_last_will(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
+    willing = {"ArnEquals": {"iot:LastWillTopic": f"{ARN}:topic/will"}}
+    identity = register("willing", allow("iot:Connect", "client/*", Condition=willing), PUBLISH)
+    for topic, taken in (("will", True), ("other", False), (None, False)):
+        client = MqttClient(sandbox, identity, tmp_path)
+        if topic:
+            client.paho.will_set(topic, b"gone")
+        with client:
+            assert client.is_on() == taken
+
+
+def test_a_policy_names_the_domain_that_the_device_connects_to(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:
+    here = {"StringEquals": {"iot:DomainName": "localhost"}}
+    there = {"StringEquals": {"iot:DomainName": "devices.example.com"}}
+    for name, condition, taken in (("dials-here", here, True), ("dials-there", there, False)):
+        with MqttClient(sandbox, register(name, allow("iot:Connect", "client/*", Condition=condition)), tmp_path) as client:
+            assert client.is_on() == taken
+
+
+def test_a_certificate_that_is_one_things_alone_is_that_things_under_any_client_id(
+    sandbox: Sandbox, register: Register, aws: IoTClient, tmp_path: Path
+) -> None:
+    identity = register("alone", CONNECT, allow("iot:Publish", f"topic/{THING}"))
+    aws.create_thing(thingName="not-alone")
+    for kind, taken in (("NON_EXCLUSIVE_THING", False), ("EXCLUSIVE_THING", True)):
+        aws.attach_thing_principal(thingName="alone", principal=arn(identity), thingPrincipalType=kind)  # type: ignore[arg-type]
+        listed = aws.list_principal_things_v2(principal=arn(identity))["principalThingObjects"]
+        assert [(entry["thingName"], entry["thingPrincipalType"]) for entry in listed] == [("alone", kind)]
+        with MqttClient(sandbox, identity, tmp_path, client_id="stranger") as client:
+            assert client.is_on()
+            assert client.may("publish", "alone") == taken
+    with pytest.raises(ClientError, match="exclusive"):
+        aws.attach_thing_principal(thingName="not-alone", principal=arn(identity))
 
 
 def test_a_payload_of_128_kib_is_taken_and_one_byte_more_is_not(

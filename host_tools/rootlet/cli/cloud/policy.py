@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from rich.markup import escape
@@ -11,12 +11,19 @@ from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud.common import pairs
-from rootlet.cli.options import PATH, application_option, arn_prefix_option, attributes_option, json_option
+from rootlet.cli.options import (
+    PATH,
+    application_option,
+    arn_prefix_option,
+    attributes_option,
+    json_option,
+    thing_type_option,
+)
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
-    from rootlet.policies.simulation import Simulation
+    from rootlet.policies.simulation import SimulatedConnection, Simulation
 
 
 @panels.group(name="policy")
@@ -138,7 +145,7 @@ def _document(policy: str) -> tuple[str, str]:
     epilog="""\b
 Examples:
   rootlet cloud policy simulate devices/sensor-1 publish dt/leaf/sensor-1/climate
-  rootlet cloud policy simulate devices/sensor-1 connect sensor-2
+  rootlet cloud policy simulate devices/sensor-1 connect sensor-1 --persistent --will-topic dt/leaf/sensor-1/status
   rootlet cloud policy simulate devices/sensor-1 subscribe 'cmd/#' --policy-file policy.json
 """
 )
@@ -154,7 +161,12 @@ Examples:
 )
 @click.option("--client-id", help="The name of the certificate's thing unless given.")
 @click.option("--thing", help="With --policy-file: the certificate's thing; its common name unless given.")
+@thing_type_option
 @attributes_option
+@click.option("--persistent", is_flag=True, help="The connection asks for a persistent session, as leaf does.")
+@click.option("--will-topic", help="The topic of the connection's last will.")
+@click.option("--source-ip", help="The address that the device connects from.")
+@click.option("--domain-name", help="The server name that the device connects to.")
 @arn_prefix_option()
 @json_option
 def simulate(
@@ -164,33 +176,30 @@ def simulate(
     policies: tuple[Path, ...],
     client_id: str | None,
     thing: str | None,
+    thing_type: str | None,
     attributes: tuple[str, ...],
+    persistent: bool,
+    will_topic: str | None,
+    source_ip: str | None,
+    domain_name: str | None,
     arn_prefix: str | None,
     as_json: bool,
 ) -> None:
     """Show whether a device may do ACTION to TARGET, and why.
 
     CERTIFICATE is a device's directory, a PEM file or a certificate ID.
-    ACTION is connect, publish, retainpublish, subscribe or receive; TARGET is a client ID, a topic or a topic filter.
+    ACTION is connect, publish, retainpublish, subscribe or receive, or one over HTTPS such as getretainedmessage or
+    getthingshadow. TARGET is what it asks about: a client ID, a topic, a topic filter, a thing (THING/SHADOW for a named
+    shadow), or * for an action that lists.
     Exits with 1 where it is denied.
     """
-    from rootlet.cloud import attached_policies
+    from dataclasses import replace
+
     from rootlet.policies import simulation
 
-    named = pairs(attributes)
-    if policies:
-        device = simulation.from_files(
-            Path(certificate),
-            list(policies),
-            client_id=client_id,
-            thing=thing,
-            attributes=named,
-            prefix=arn_prefix,
-        )
-    elif thing or attributes or arn_prefix:
-        raise BadInput("--thing, --attribute and --arn-prefix go with --policy-file", hint="leave them out: AWS knows them")
-    else:
-        device = attached_policies.from_aws(account.iot(), certificate, client_id=client_id)
+    described = {"thing": thing, "thing_type": thing_type, "attributes": pairs(attributes), "prefix": arn_prefix}
+    device = _connection(certificate, list(policies), client_id, described)
+    device = replace(device, persistent=persistent, will_topic=will_topic, source_ip=source_ip, domain_name=domain_name)
     done = simulation.simulate(device, action, target)
     if as_json:
         emit_json(done.as_dict())
@@ -198,6 +207,21 @@ def simulate(
         _show(done)
     if not done.allowed:
         sys.exit(1)
+
+
+def _connection(
+    certificate: str, policies: list[Path], client_id: str | None, described: dict[str, Any]
+) -> "SimulatedConnection":
+    """The connection that files and ``described`` describe, or where there are no files, the one that AWS has."""
+    from rootlet.cloud import attached_policies
+    from rootlet.policies import simulation
+
+    if policies:
+        return simulation.from_files(Path(certificate), policies, client_id=client_id, **described)
+    if any(described.values()):
+        what = "--thing, --thing-type, --attribute and --arn-prefix go with --policy-file"
+        raise BadInput(what, hint="leave them out: AWS knows them")
+    return attached_policies.from_aws(account.iot(), certificate, client_id=client_id)
 
 
 def _show(done: "Simulation") -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rootlet.sandbox.chain import ServerChain, in_memory_file
-from rootlet.sandbox.ministack_patch import deciding, limits, provisioning, sessions, shadows, timeouts
+from rootlet.sandbox.ministack_patch import attachments, deciding, limits, provisioning, sessions, shadows, timeouts
 from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
 
 ACCOUNT = "000000000000"
@@ -24,6 +24,7 @@ REPLACED = (
     "_handle_jobs_publish",
     "_jobs_apply_timeout",
     "_jobs_timeout_minutes",
+    "_handle_thing_principals",
     "_mqtt_policy_allows",
     "_mqtt_policy_context",
     "_mtls_auto_register",
@@ -33,6 +34,7 @@ REPLACED = (
     "_parse_fleet_provisioning_topic",
     "_shadow_rejected",
     "_subscription_matches",
+    "_route_request",
     "_WSSession",
     "broker_publish",
     "broker_subscribe",
@@ -140,6 +142,7 @@ def apply(
     - DescribeEndpoint answers a host name without a port, as AWS does; ministack adds its HTTP port.
     - Policies are decided by ``rootlet.policies``: all variables and conditions of thing and certificate, and the
       policies of the thing's groups. ministack knows a few variables, and the certificate's policies.
+    - A certificate may be attached to one thing exclusively: it is that thing's, whatever the client ID is.
     - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
@@ -180,6 +183,7 @@ def apply(
     iot._mtls_start_locked = start
     iot._mtls_build_ssl_context = lambda: _tls_context(iot, chain)
     iot._describe_endpoint = describe_endpoint
+    attachments.apply(iot)
     deciding.apply(iot)
     sessions.apply(iot, iot_data, shortest_keep_alive)
     provisioning.apply(iot)

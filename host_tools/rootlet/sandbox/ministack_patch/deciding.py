@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,10 @@ from rootlet.errors import BadInput
 from rootlet.policies.decision import decide
 from rootlet.policies.document import Policy, parse
 from rootlet.policies.variables import Thing, Variables, of_connection
+from rootlet.sandbox.ministack_patch import attachments
+
+server_name: ContextVar[str | None] = ContextVar("server_name", default=None)
+"""The server name that the client of this connection asked for."""
 
 _log = logging.getLogger("rootlet.sandbox")
 
@@ -24,12 +29,26 @@ def _variables(iot: Any, account: str, region: str, certificate_id: str, client_
     """The policy variables of a connection. A claim certificate is not in the registry."""
     with iot.request_scope(account, region):
         record = iot._certificates.get(certificate_id)
-        found = iot._things.get(client_id)
+        exclusive = attachments.exclusive_thing(record or {})
+        name = exclusive.rpartition("/")[2] if exclusive else client_id
+        found = iot._things.get(name)
     thing = None
     if record and found and found["thingArn"] in record.get("attachedThings", []):
-        thing = Thing(client_id, found.get("thingTypeName"), found.get("attributes") or {})
+        thing = Thing(name, found.get("thingTypeName"), found.get("attributes") or {})
     certificate = x509.load_pem_x509_certificate(record["certificatePem"].encode()) if record else None
-    return of_connection(client_id, certificate, thing, iot._publish_source_ip.get())
+    return of_connection(client_id, certificate, thing, iot._publish_source_ip.get(), server_name.get())
+
+
+def connecting(session: Any) -> Variables | Any:
+    """The variables of a session's CONNECT, which has some of its own. What is no certificate's has none."""
+    if not isinstance(session._policy_context, Variables):
+        return session._policy_context
+    will = session._will_topic
+    # MQTT 5 has two flags for what 3.1.1 calls a persistent session: resuming one, and leaving one behind.
+    return session._policy_context.connecting(
+        persistent=session._persist_session or session._resume_session,
+        will=None if will is None else f"arn:aws:iot:{session.region}:{session.account_id}:topic/{will}",
+    )
 
 
 def _allows(

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any, Self
 
 from rootlet import packets
-from rootlet.sandbox.ministack_patch import keep_alive, limits, mqtt5, shares
+from rootlet.sandbox.ministack_patch import deciding, keep_alive, limits, mqtt5, shares
 
 _CONNECT, _PUBLISH, _PUBACK, _SUBSCRIBE = 1, 3, 4, 8  # packet types, MQTT 3.1.1 §2.2.1
 _PROTOCOL = b"\x00\x04MQTT"
@@ -46,6 +46,8 @@ class StoredFilter(str):
 
 def _session_class(iot: Any, groups: shares.Shares, shortest_keep_alive: int) -> type:
     class Session(iot._WSSession):  # type: ignore[misc]
+        _policy_context: Any
+
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             self._held: deque[tuple[str, bytes, int, bytes, float]] = deque()  # as ministack queues messages
@@ -187,6 +189,16 @@ def _session_class(iot: Any, groups: shares.Shares, shortest_keep_alive: int) ->
             stored.queued_messages[:0] = self._held
             self._held.clear()
 
+        def _policy_allows(self, action: str, resource: str) -> bool:
+            after = self._policy_context
+            if action == "iot:Connect":
+                self._policy_context = deciding.connecting(self)
+            try:
+                allowed: bool = super()._policy_allows(action, resource)
+            finally:
+                self._policy_context = after
+            return allowed
+
         def _may_subscribe(self, topic_filter: str) -> bool:
             allowed: bool = self._policy_allows("iot:Subscribe", f"topicfilter/{topic_filter}")
             return allowed
@@ -265,6 +277,7 @@ def _require_server_name(iot: Any) -> None:
         tls = writer.get_extra_info("ssl_object")
         certificate_id = hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
         name = iot._mtls_server_names.get(tls)
+        deciding.server_name.set(name)
         for account, _, record in iot._mtls_active_registrations(certificate_id):
             sni_only = record.get("certificateMode") == "SNI_ONLY"
             if sni_only and (name is None or not iot._mtls_server_name_reaches(name, account)):
