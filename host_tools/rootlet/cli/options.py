@@ -120,15 +120,17 @@ def arn_prefix_option(**more: Any) -> Callable[[Command], Command]:
     return click.option("--arn-prefix", help="Region and account, as arn:aws:iot:REGION:ACCOUNT.", **more)
 
 
-def key_type_option(*types: str) -> Callable[[Command], Command]:
-    """``--key-type``: the type of a key to make, one of ``types``; the first is the default."""
-    choice = click.Choice(types)
-    return click.option("--key-type", type=choice, default=types[0], show_default=True, help="The type of the key to make.")
+def key_type_option(*types: str, same: str | None = None) -> Callable[[Command], Command]:
+    """``--key-type``: the type of a key to make, one of ``types``; the first is the default, or ``same`` says what is."""
+    choice, default = click.Choice(types), None if same else types[0]
+    help_text = "The type of the key to make."
+    return click.option("--key-type", type=choice, default=default, show_default=same or True, help=help_text)
 
 
-def days_option(default: int) -> Callable[[Command], Command]:
-    """``--days``: how long a certificate is valid."""
-    return click.option("--days", type=int, default=default, show_default=True, help="Days that the certificate is valid.")
+def days_option(default: int | None, *, same: str | None = None) -> Callable[[Command], Command]:
+    """``--days``: how long a certificate is valid. Where there is no ``default``, ``same`` says what it is."""
+    help_text = "Days that the certificate is valid."
+    return click.option("--days", type=int, default=default, show_default=same or True, help=help_text)
 
 
 def output_option(what: str, **more: Any) -> Callable[[Command], Command]:

@@ -1,33 +1,44 @@
 """Replaces a device's certificate: the new one is active and proved before the old one is deactivated.
 
-``begin`` issues the new identity beside the old one, registers it with the same policies, and proves it by a TLS handshake
-with the account's endpoint. Then the user writes the new identity to the board. ``finish`` needs proof that the board
-has it; it moves it to the old one's directory and deactivates the old certificate. Both can be interrupted anywhere
-and run again. Until ``finish`` has its proof, the old certificate stays ACTIVE.
+``begin`` issues the new identity beside the old one, with the same profile, registers it with the same policies, and has it
+proved (``proving``). Then the user writes the new identity to the board. ``finish`` needs that proof, and sight of the
+identity on the board; it moves it to the old one's directory and deactivates the old certificate. Both can be interrupted
+anywhere and run again. Until ``finish`` has both, the old certificate stays ACTIVE.
 """
 
-import datetime as dt
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootlet.cloud import lifecycle, registration
+from rootlet.cloud import lifecycle, proving, registration
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
+from rootlet.pki import keys
 from rootlet.pki.authority import Authority
-from rootlet.pki.identity import CERTIFICATE, KEY, DeviceIdentity
-from rootlet.trust import stores
-from rootlet.trust.fetch import Offer, fetch
-from rootlet.trust.judge import judge
+from rootlet.pki.identity import DeviceIdentity
+from rootlet.pki.keys import KeyType
+from rootlet.pki.subject import Subject, show_name
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 NEXT, PREVIOUS = "next", "previous"
 
-Prove = Callable[[DeviceIdentity], None]
+Prove = Callable[[DeviceIdentity], proving.How]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What the new certificate has of its own. None: the same as the old one."""
+
+    subject: Subject | None = None
+    key_type: KeyType | None = None
+    days: int | None = None
+
+
+SAME = Profile()
 
 
 @dataclass
@@ -37,22 +48,24 @@ class Rotation:
     thing: str
     old: str
     new: str
+    proved_by: proving.How | None = None
     changes: list[str] = field(default_factory=list)
 
 
-def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove, *, days: int = 3650) -> Rotation:
+def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove, profile: Profile = SAME) -> Rotation:
     """Issue, register and prove the next identity in ``directory/next``. Raises RootletError; a second call resumes."""
     _resume_swap(directory)
     old = DeviceIdentity.load(directory)
     place = directory / NEXT
     changes = []
     if not place.exists():
-        authority.issue(old.thing, days=days).save(place)
+        authority.reissue(old, subject=profile.subject, key_type=profile.key_type, days=profile.days).save(place)
         changes.append(f"issued a new identity in {place}")
     new = DeviceIdentity.load(place)
     if new.thing != old.thing:
         raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", hint=f"remove {place} and run the command again")
-    done = Rotation(old.thing, old.certificate_id, new.certificate_id, changes)
+    _check_profile(place, old, new, profile)
+    done = Rotation(old.thing, old.certificate_id, new.certificate_id, changes=changes)
     with aws_errors():
         arn = lifecycle.describe(iot, old.certificate_id)["certificateArn"]
         policies = [entry["policyName"] for entry in iot.list_attached_policies(target=arn)["policies"]]
@@ -64,49 +77,30 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
         for policy in policies:
             registered = registration.register(iot, new, registration.RegistrationRequest(policy=policy))
             done.changes += registered.changes
-    prove(new)
+    done.proved_by = prove(new)
+    proving.record(place, new, done.proved_by)
     return done
 
 
-@dataclass(frozen=True)
-class Proof:
-    """Where the new certificate is shown: at ``address`` (None: the one in DNS) and ``port`` of the account's endpoint.
-
-    ``root`` is trusted beside Amazon's: a sandbox's.
-    """
-
-    address: str | None = None
-    port: int = 8883
-    root: Path | None = None
-
-
-def prove(iot: "IoTClient", new: DeviceIdentity, place: Path, proof: Proof) -> None:
-    """Have the account's endpoint accept the certificate in ``place``, the directory of ``new``. Raises RootletError.
-
-    The proof is a TLS 1.2 handshake that the server finishes: it has seen the certificate registered and ACTIVE. Only the
-    account's own endpoint counts, so it is judged as a device would judge it, first.
-    """
-    host = registration.endpoint(iot)
-    offer = Offer(certificate=place / CERTIFICATE, key=place / KEY)
-    served = fetch(host, proof.port, offer, connect_to=proof.address)
-    roots = [*stores.pinned().values(), *(stores.from_file(proof.root) if proof.root else [])]
-    verdict = judge(served.chain, roots, host, dt.datetime.now(dt.UTC), served.message_size)
-    if not verdict.ok:
-        raise RootletError(
-            f"the server that answers as {host} is not trusted: {verdict.broken[0].text}",
-            hint="see: rootlet chain; for a sandbox give its root with --root; the old certificate is untouched",
-        )
-    if served.failure:
-        raise RootletError(
-            f"{host} does not accept the new certificate of {new.thing}: {served.failure}",
-            hint="run this again; the old certificate is untouched",
-        )
+def _check_profile(place: Path, old: DeviceIdentity, new: DeviceIdentity, profile: Profile) -> None:
+    """Raise BadInput where an earlier run made the next identity otherwise. Its days may be fewer: a CA ends, too."""
+    subject = profile.subject.name(old.thing) if profile.subject else old.certificate.subject
+    for what, has, wanted in (
+        ("subject", show_name(new.certificate.subject), show_name(subject)),
+        ("key type", keys.type_of(new.key), profile.key_type or keys.type_of(old.key)),
+    ):
+        if has != wanted:
+            hint = f"give the same options as before, or remove {place} to begin anew"
+            raise BadInput(f"the new identity in {place} has the {what} {has}, not {wanted}", hint=hint)
 
 
-def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bool = False) -> Rotation:
+def finish(
+    iot: "IoTClient", directory: Path, carried: str | None, *, delete: bool = False, application: str = "leaf"
+) -> Rotation:
     """Move the next identity to the old one's directory and deactivate the old certificate.
 
-    ``carried`` is the ID of the certificate on the board. Raises RootletError where it is not the new one's.
+    ``carried`` is the ID of the certificate on the board. Raises RootletError where it is not the new one's, where the new
+    one was not proved, and where the account's policies would refuse it meanwhile.
     """
     _resume_swap(directory)
     place = directory / NEXT
@@ -117,7 +111,14 @@ def finish(iot: "IoTClient", directory: Path, carried: str | None, *, delete: bo
                 f"the board has certificate {carried}, not the new {new.certificate_id}",
                 hint=f"write the new identity first: rootlet flash --identity-only --device {place}",
             )
+        if not proving.is_recorded(place, new):
+            raise RootletError(
+                f"nothing proves that the cloud accepts the new certificate {new.certificate_id}",
+                hint="run the first half again, which proves it: rootlet cloud rotate DEVICE --ca CA",
+            )
+        proving.check_accepted(iot, new.certificate, application)
         _swap(directory)
+        (directory / proving.RECORD).unlink(missing_ok=True)
     elif (directory / PREVIOUS).exists():
         old, new = DeviceIdentity.load(directory / PREVIOUS), DeviceIdentity.load(directory)
     else:

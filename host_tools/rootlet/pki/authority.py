@@ -142,6 +142,24 @@ class Authority:
         certificate = self.certify(thing, key.public_key(), subject=subject, days=days)
         return DeviceIdentity(thing, certificate, key, self.chain)
 
+    def reissue(
+        self,
+        old: DeviceIdentity,
+        *,
+        subject: Subject | None = None,
+        key_type: KeyType | None = None,
+        days: int | None = None,
+    ) -> DeviceIdentity:
+        """A new key and certificate for the thing of ``old``, with its subject, key type and days unless given.
+
+        Nothing is written. Raises BadInput where the old key is of a type that is not issued.
+        """
+        key = keys.generate(key_type or keys.type_of(old.key))
+        name = subject.name(old.thing) if subject else old.certificate.subject
+        days = days or certificates.days_of(old.certificate)
+        certificate = certificates.device(name, key.public_key(), self.issuer, days=days)
+        return DeviceIdentity(old.thing, certificate, key, self.chain)
+
     def certify(
         self, thing: str, public_key: PublicKey, *, subject: Subject | None = None, days: int = DEVICE_DAYS
     ) -> x509.Certificate:

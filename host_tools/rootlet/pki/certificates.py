@@ -131,6 +131,11 @@ def verification(code: str, public_key: PublicKey, issuer: Issuer, *, now: dt.da
     return device(subject, public_key, issuer, days=30, now=now)
 
 
+def days_of(certificate: x509.Certificate) -> int:
+    """The days that a certificate was issued for, 1 or more: BACKDATE, which is before them, is not counted."""
+    return max(1, (certificate.not_valid_after_utc - certificate.not_valid_before_utc - BACKDATE).days)
+
+
 def serial_number() -> int:
     """A random number of 20 bytes, positive and never shortened by DER: the first byte is in 0x40..0x7F."""
     value = int.from_bytes(secrets.token_bytes(SERIAL_BYTES), "big")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from rootlet.errors import BadInput
 from rootlet.files import read_input
-from rootlet.pki.certificates import PrivateKey, supported_public_key
+from rootlet.pki.certificates import PrivateKey, key_name, supported_public_key
 
 KeyType = Literal["ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096"]
 KEY_TYPES: tuple[KeyType, ...] = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
@@ -35,6 +35,16 @@ def generate(key_type: KeyType = "ec-p256") -> PrivateKey:
     if key_type == "ec-p384":
         return ec.generate_private_key(ec.SECP384R1())
     return rsa.generate_private_key(65537, int(key_type.removeprefix("rsa-")))
+
+
+def type_of(key: PrivateKey) -> KeyType:
+    """The type that ``generate`` makes such a key by. Raises BadInput where it makes none."""
+    for known in KEY_TYPES:
+        family, _, size = known.rpartition("-")
+        kind = ec.EllipticCurvePrivateKey if family == "ec" else rsa.RSAPrivateKey
+        if isinstance(key, kind) and key.key_size == int(size.removeprefix("p")):
+            return known
+    raise BadInput(f"a key like the old one ({key_name(key.public_key())}) is not issued", hint="choose one with --key-type")
 
 
 def pem(key: PrivateKey) -> bytes:

@@ -14,15 +14,19 @@ from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud.common import first_certificate, show_changes
+from rootlet.cli.identity.options import device_subject_options
 from rootlet.cli.options import (
     PATH,
     SERIAL_PORT,
     TCP_PORT,
     address_option,
+    application_option,
     baud_option,
     ca_option,
     days_left_option,
+    days_option,
     json_option,
+    key_type_option,
 )
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
@@ -30,7 +34,9 @@ from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
     from rootlet.cloud.registration import Certified, RegistrationRequest
+    from rootlet.cloud.rotation import Prove
     from rootlet.pki.identity import DeviceIdentity
+    from rootlet.pki.subject import Subject
 
 _DEVICE = click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
 
@@ -93,6 +99,13 @@ Until --finish has seen the new certificate on the board, the old one stays acti
 @address_option
 @click.option("--root", "extra_root", type=PATH, help="Trust this root too when proving. [default: the sandbox's]")
 @click.option("--mqtt-port", type=TCP_PORT, help="Prove at this port of the endpoint. [default: 8883, or the sandbox's]")
+@click.option(
+    "--no-connect", is_flag=True, help="Prove by the account's policies alone, where the endpoint is out of reach."
+)
+@application_option
+@device_subject_options
+@key_type_option("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096", same="the old one's")
+@days_option(None, same="the old one's")
 @secret_options
 @json_option
 def rotate(
@@ -106,35 +119,51 @@ def rotate(
     address: str | None,
     extra_root: Path | None,
     mqtt_port: int | None,
+    no_connect: bool,
+    application: str,
+    subject: "Subject",
+    key_type: Any,
+    days: int | None,
     secret: SecretSource,
     as_json: bool,
 ) -> None:
     """Replace a device's certificate.
 
-    The new one is active and proved before the old one is deactivated.
+    The new one is active and proved before the old one is deactivated. It has the old one's subject, key type and days,
+    unless these are given. To prove it, the policies must let it connect, and a CONNECT is made as the thing: a device that
+    is connected loses its connection once, and comes back by itself.
     """
     from rootlet.cloud import rotation
 
     iot = account.iot()
     if finish:
-        done = rotation.finish(iot, device, _carried(port, image, baud), delete=delete_old)
+        carried = _carried(port, image, baud)
+        done = rotation.finish(iot, device, carried, delete=delete_old, application=application)
         show_changes(asdict(done), done.changes, f"nothing to change: {done.thing} is on its new certificate", as_json)
         return
     if ca is None:
         raise BadInput("no CA is named", hint="--ca DIRECTORY, or --finish once the board has the new identity")
-    sandbox = account.sandbox()
-    proof = rotation.Proof(
-        address or ("127.0.0.1" if sandbox else None),
-        mqtt_port or (sandbox.mqtt_port if sandbox else 8883),
-        extra_root or (Path(sandbox.root) if sandbox else None),
-    )
+    prove = _prover(iot, device / rotation.NEXT, (address, mqtt_port, extra_root, application, not no_connect))
+    profile = rotation.Profile(subject if subject.given() else None, key_type, days)
     with open_authority(ca, secret) as authority:
-        done = rotation.begin(iot, device, authority, lambda new: rotation.prove(iot, new, device / rotation.NEXT, proof))
+        done = rotation.begin(iot, device, authority, prove, profile)
     show_changes(asdict(done), done.changes, f"nothing to change: the new certificate {done.new} is active", as_json)
     if not as_json:
-        err.print(
-            f"proved: the cloud accepts the new certificate; write {device / rotation.NEXT} to the board, then run --finish"
+        how = (
+            "accepted a CONNECT" if done.proved_by == "connect" else "would accept it by its policies (no CONNECT was made)"
         )
+        err.print(f"proved: the cloud {how} as {done.thing}; write {device / rotation.NEXT} to the board, then run --finish")
+
+
+def _prover(iot: Any, place: Path, given: "tuple[str | None, int | None, Path | None, str, bool]") -> "Prove":
+    """The proof at the address, port and root ``given``, which are the sandbox's where they are not given."""
+    from rootlet.cloud import proving
+
+    address, port, root, application, connect = given
+    if sandbox := account.sandbox():
+        address, port, root = address or "127.0.0.1", port or sandbox.mqtt_port, root or Path(sandbox.root)
+    proof = proving.Proof(address, port or 8883, root, application, connect)
+    return lambda new: proving.prove(iot, new, place, proof)
 
 
 def _carried(port: str | None, image: Path | None, baud: int) -> str:
