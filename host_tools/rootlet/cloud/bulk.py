@@ -1,12 +1,8 @@
 """Registers many devices below AWS's rate limits: a token bucket, retries, and a journal to resume from."""
 
-import json
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,6 +10,7 @@ from botocore.config import Config
 
 from rootlet.cloud import registration
 from rootlet.cloud.client import aws_errors
+from rootlet.cloud.journal import Journal
 from rootlet.cloud.registration import Certified
 from rootlet.errors import RootletError
 
@@ -33,6 +30,9 @@ LIMITS: Mapping[str, float] = {
     "GetPolicy": 10,
 }
 """Calls a second that an account may make (AWS IoT's default quotas where documented, else 10 or 15)."""
+
+SAMPLE = 5
+"""How many of the devices in a journal are looked up before it is believed."""
 
 
 class TokenBucket:
@@ -79,56 +79,58 @@ class DeviceResult:
     certificate_id: str
     changed: bool
     problem: str = ""
+    known: bool = False
+    """Whether the journal said so already, and it was compared with the account."""
 
 
 def register_all(
     iot: "IoTClient",
     identities: Iterable[Certified],
-    journal: Path,
+    journal: Journal,
     register: Callable[["IoTClient", Certified], registration.RegistrationResult],
+    *,
+    verify: bool = False,
 ) -> Iterator[DeviceResult]:
     """The result of each device, registered one after another. Devices in ``journal`` are skipped, new ones are appended.
 
-    A device that AWS refuses is reported, and the next one follows.
+    With ``verify`` those in it are compared with the account, too, and registered anew where something lacks. A device that
+    AWS refuses is reported, and the next one follows.
     """
-    done = read_journal(journal)
-    with _appending(journal) as note:
-        for identity in identities:
-            if identity.certificate_id in done:
-                continue
-            try:
-                result = register(iot, identity)
-            except RootletError as error:
-                yield DeviceResult(identity.thing, identity.certificate_id, False, error.what)
-                continue
-            note({"certificate": identity.certificate_id, "thing": identity.thing})
-            yield DeviceResult(identity.thing, identity.certificate_id, bool(result.changes))
+    for identity in identities:
+        known = identity.certificate_id in journal.done
+        if known and not verify:
+            continue
+        try:
+            result = register(iot, identity)
+        except RootletError as error:
+            yield DeviceResult(identity.thing, identity.certificate_id, False, error.what)
+            continue
+        if not known:
+            journal.note(identity)
+        yield DeviceResult(identity.thing, identity.certificate_id, bool(result.changes), known=known)
 
 
-def read_journal(journal: Path) -> set[str]:
-    """The certificate IDs in a journal. A last line that a crash cut off is ignored: that device is registered again."""
-    done = set()
-    if journal.exists():
-        for line in journal.read_text().splitlines():
-            try:
-                done.add(json.loads(line)["certificate"])
-            except (ValueError, KeyError):
-                continue
-    return done
+def check_journal(iot: "IoTClient", identities: Sequence[Certified], journal: Journal) -> str:
+    """A warning where the account lacks some of what ``journal`` says is done; empty where a sample of it is there.
+
+    Where it has none of the sample, it is not the account that it was: the journal begins afresh. Raises RootletError.
+    """
+    done = [identity for identity in identities if identity.certificate_id in journal.done]
+    sample = done[:: max(1, len(done) // SAMPLE)]
+    with aws_errors():
+        lacking = [identity for identity in sample if not _knows(iot, identity.certificate_id)]
+    if not lacking:
+        return ""
+    what = f"the account does not know {len(lacking)} of {len(sample)} certificates that the journal says are registered"
+    if len(lacking) < len(sample):
+        return f"{what}; --verify compares all"
+    journal.restart(what)
+    return ""
 
 
-@contextmanager
-def _appending(journal: Path) -> Iterator[Callable[[dict[str, str]], None]]:
-    with journal.open("a+b") as stream:
-        stream.seek(0, os.SEEK_END)
-        if stream.tell():
-            stream.seek(-1, os.SEEK_END)
-            if stream.read(1) != b"\n":
-                stream.write(b"\n")
-
-        def note(entry: dict[str, str]) -> None:
-            stream.write(json.dumps(entry).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-        yield note
+def _knows(iot: "IoTClient", certificate_id: str) -> bool:
+    try:
+        iot.describe_certificate(certificateId=certificate_id)
+    except iot.exceptions.ResourceNotFoundException:
+        return False
+    return True

@@ -50,5 +50,9 @@ def set_aside(directory: Path) -> Path | None:
     """The new name of ``directory``, which is renamed so that nothing in it is lost; None where it does not exist."""
     if not directory.exists():
         return None
-    aside = directory.with_name(f"{directory.name}.replaced-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}")
-    return directory.rename(aside)
+    return directory.rename(aside(directory))
+
+
+def aside(path: Path) -> Path:
+    """The name beside ``path`` under which its present content is kept."""
+    return path.with_name(f"{path.name}.replaced-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%fZ}")

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import hashes
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
 from rootlet.cli.cloud.group import command as cloud
-from rootlet.cloud import bulk, imports, proving, registration, rotation
+from rootlet.cloud import bulk, imports, journal, proving, registration, rotation
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki import certificates, keys
 from rootlet.pki.authority import Authority
@@ -252,20 +253,86 @@ def test_a_swap_interrupted_between_its_renames_is_finished(authority: Authority
     assert DeviceIdentity.load(device / "previous").certificate_id == old.certificate_id
 
 
+def many(authority: Authority, directory: Path, name: str, count: int = 4) -> list[DeviceIdentity]:
+    made = [authority.issue(f"{name}-{number}") for number in range(count)]
+    for identity in made:
+        identity.save(directory / identity.thing)
+    return made
+
+
+def register_all(directory: Path, *options: str) -> dict[str, Any]:
+    answer = run("register-all", directory, "--json", *options)
+    assert answer.exit_code == 0, answer.output
+    result: dict[str, Any] = json.loads(answer.stdout)
+    return result
+
+
 def test_many_devices_are_registered_and_what_is_done_is_not_asked_again(
     aws: IoTClient, authority: Authority, tmp_path: Path
 ) -> None:
-    for number in range(4):
-        authority.issue(f"many-{number}").save(tmp_path / "devices" / f"many-{number}")
-    first = run("register-all", tmp_path / "devices", "--json")
-    assert json.loads(first.stdout) == {"registered": 4, "before": 0, "failed": []}
-    journal = tmp_path / "devices" / "registered.jsonl"
-    lines = journal.read_text().splitlines()
-    journal.write_text("\n".join(lines[:2]) + "\n" + lines[2][:20])  # a crash in the third line
-    again = run("register-all", tmp_path / "devices", "--json")
-    assert json.loads(again.stdout)["before"] == 2
-    assert json.loads(again.stdout)["registered"] == 2
-    assert all(status(aws, DeviceIdentity.load(tmp_path / "devices" / f"many-{n}")) == "ACTIVE" for n in range(4))
+    devices = many(authority, tmp_path / "devices", "many")
+    first = register_all(tmp_path / "devices")
+    assert first == {"registered": 4, "before": 0, "mended": [], "failed": [], "notice": ""}
+    place = tmp_path / "devices" / "registered.jsonl"
+    lines = place.read_text().splitlines()
+    place.write_text("\n".join(lines[:3]) + "\n" + lines[3][:20])  # a crash in the third device's line
+    again = register_all(tmp_path / "devices")
+    assert (again["before"], again["registered"], again["notice"]) == (2, 2, "")
+    assert all(status(aws, device) == "ACTIVE" for device in devices)
+
+
+@pytest.mark.parametrize("how", ["region", "options", "nameless"])
+def test_a_journal_of_something_else_does_not_count(
+    aws: IoTClient, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    devices = tmp_path / "devices"
+    made = many(authority, devices, f"elsewhere-{how}", 2)
+    place = devices / "registered.jsonl"
+    assert register_all(devices)["registered"] == 2
+    if how == "nameless":  # of an earlier version
+        place.write_text("".join(line + "\n" for line in place.read_text().splitlines()[1:]))
+    if how == "region":
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    elsewhere = boto3.client("iot")
+    assert (status(elsewhere, made[0]) == "ACTIVE") == (how != "region")
+    again = register_all(devices, *(["--service", "jobs"] if how == "options" else []))
+    assert (again["before"], again["registered"]) == (0, 2)
+    about = {"region": "another endpoint", "options": 'another services ([], now ["jobs"])', "nameless": "does not say"}
+    assert about[how] in again["notice"] and "began afresh" in again["notice"]
+    assert all(status(elsewhere, identity) == "ACTIVE" for identity in made)
+    assert len(list(devices.glob("registered.jsonl.replaced-*"))) == 1
+
+
+def test_an_account_that_lost_its_state_is_noticed_and_verify_finds_what_one_device_lacks(
+    aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    devices = tmp_path / "devices"
+    made = many(authority, devices, "lost")
+    register_all(devices)
+    principal = aws.list_thing_principals(thingName="lost-2")["principals"][0]
+    aws.detach_thing_principal(thingName="lost-2", principal=principal)
+    assert register_all(devices)["notice"] == "", "only the certificates of a sample are looked up"
+    verified = register_all(devices, "--verify")
+    assert (verified["mended"], verified["registered"], verified["before"]) == (["lost-2"], 0, 4)
+    assert aws.list_thing_principals(thingName="lost-2")["principals"] == [principal]
+    assert register_all(devices, "--verify")["mended"] == []
+    run("delete", devices / "lost-1")
+    assert "does not know 1 of 4" in register_all(devices)["notice"]
+    for number in (0, 2, 3):
+        run("delete", devices / f"lost-{number}")
+    again = register_all(devices)
+    assert "does not know 4 of 4" in again["notice"] and again["registered"] == 4
+    assert all(status(aws, identity) == "ACTIVE" for identity in made)
+
+
+def test_of_two_runs_at_once_one_is_refused(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:
+    many(authority, tmp_path / "devices", "twice", 1)
+    about = journal.purpose(aws, registration.RegistrationRequest())
+    with journal.opened(tmp_path / "devices" / "registered.jsonl", about):
+        error = run("register-all", tmp_path / "devices").exception
+    assert isinstance(error, RootletError) and "another run" in error.what
+    assert register_all(tmp_path / "devices")["registered"] == 1
 
 
 def test_one_bad_device_does_not_hold_up_the_others(aws: IoTClient, authority: Authority, tmp_path: Path) -> None:

@@ -33,11 +33,13 @@ from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
+    from rootlet.cloud.bulk import DeviceResult
     from rootlet.cloud.registration import Certified, RegistrationRequest
     from rootlet.cloud.rotation import Prove
     from rootlet.pki.identity import DeviceIdentity
     from rootlet.pki.subject import Subject
 
+_VERIFY = click.option("--verify", is_flag=True, help="Compare what the journal says is done with the account, too.")
 _DEVICE = click.argument("device", type=PATH, metavar="DIRECTORY|CERTIFICATE")
 
 
@@ -190,16 +192,18 @@ Examples:
   rootlet cloud register-all devices
   rootlet cloud register-all batch-7 --with-ca --policy fleet-policy
 \b
-Interrupted, it goes on where it stopped: what is done stands in --journal.
+Interrupted, it goes on where it stopped: what is done stands in --journal, which counts for this account and these options.
 """,
 )
 @click.argument("directory", type=PATH)
 @click.option("--journal", type=PATH, help="Default: registered.jsonl beside the devices.")
+@_VERIFY
 @registering.policy_options
 @json_option
 def register_all(
     directory: Path,
     journal: Path | None,
+    verify: bool,
     permissions: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -211,7 +215,7 @@ def register_all(
 
     devices = list(_identities(directory))
     wanted = RegistrationRequest(**permissions)
-    _register_many(devices, journal or directory / "registered.jsonl", wanted, as_json)
+    _register_many(devices, journal or directory / "registered.jsonl", wanted, verify, as_json)
 
 
 @panels.command(
@@ -226,12 +230,14 @@ Examples:
 @click.argument("manifest", type=PATH)
 @click.option("--signer", "signers", type=PATH, multiple=True, help="Who may sign a Microchip manifest; repeatable.")
 @click.option("--journal", type=PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
+@_VERIFY
 @registering.policy_options
 @json_option
 def import_manifest(
     manifest: Path,
     signers: tuple[Path, ...],
     journal: Path | None,
+    verify: bool,
     permissions: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -244,7 +250,7 @@ def import_manifest(
 
     devices = imports.read(manifest, [first_certificate(signer) for signer in signers])
     place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
-    _register_many(devices, place, RegistrationRequest(**permissions), as_json)
+    _register_many(devices, place, RegistrationRequest(**permissions), verify, as_json)
 
 
 @panels.command(epilog="\b\nExample:\n  rootlet cloud audit --days-left 90\n\b\nExit: 0 nothing found, 1 something found.\n")
@@ -265,30 +271,42 @@ def audit(days_left: int, as_json: bool) -> None:
     sys.exit(1 if found else 0)
 
 
-def _register_many(devices: "list[Any]", journal: Path, wanted: "RegistrationRequest", as_json: bool) -> None:
+def _register_many(devices: "list[Any]", path: Path, wanted: "RegistrationRequest", verify: bool, as_json: bool) -> None:
     from rich.progress import Progress
 
-    from rootlet.cloud import bulk, registration
+    from rootlet.cloud import bulk, journal, registration
 
     def register(iot: Any, device: "Certified") -> registration.RegistrationResult:
         return registration.register(iot, device, wanted)
 
-    before = len(bulk.read_journal(journal))
-    done, problems = 0, []
-    with Progress(console=err, disable=not err.is_terminal) as progress:
-        task = progress.add_task("registering", total=len(devices), completed=before)
-        for step in bulk.register_all(account.paced(), devices, journal, register):
-            progress.advance(task)
-            if step.problem:
-                problems.append(step)
-            else:
-                done += 1
+    iot = account.paced()
+    with journal.opened(path, journal.purpose(iot, wanted)) as kept:
+        warning = bulk.check_journal(iot, devices, kept)
+        for notice in filter(None, (kept.restarted, warning)):
+            err.print(f"[yellow]{escape(notice)}[/]")
+        before = sum(device.certificate_id in kept.done for device in devices)
+        with Progress(console=err, disable=not err.is_terminal) as progress:
+            task = progress.add_task("registering", total=len(devices), completed=0 if verify else before)
+            steps = []
+            for step in bulk.register_all(iot, devices, kept, register, verify=verify):
+                steps.append(step)
+                progress.advance(task)
+    _show_many(steps, before, len(devices), kept.restarted or warning, as_json)
+
+
+def _show_many(steps: "list[DeviceResult]", before: int, total: int, notice: str, as_json: bool) -> None:
+    problems = [step for step in steps if step.problem]
+    done = sum(not step.known for step in steps) - sum(not step.known for step in problems)
+    mended = [step.thing for step in steps if step.known and step.changed]
     if as_json:
-        emit_json({"registered": done, "before": before, "failed": [asdict(step) for step in problems]})
+        failed = [asdict(step) for step in problems]
+        emit_json({"registered": done, "before": before, "mended": mended, "failed": failed, "notice": notice})
     else:
         for step in problems:
             err.print(f"[red]{escape(step.thing)}[/]: {escape(step.problem)}")
-        out.print(f"{done} registered, {before} already registered, {len(problems)} failed, of {len(devices)}")
+        for thing in mended:
+            err.print(f"[yellow]{escape(thing)}[/]: the account lacked a part of it, which was registered again")
+        out.print(f"{done} registered, {before} already registered, {len(problems)} failed, of {total}")
     sys.exit(1 if problems else 0)
 
 
