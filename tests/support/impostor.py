@@ -20,6 +20,7 @@ class Impostor:
 
     ``heard`` is what arrived inside TLS, or, without TLS, all that arrived. It never asks for a client certificate. A
     ``script`` takes over each connection after the handshake, with its number, from 1; the end of it closes the connection.
+    ``adjust`` changes the TLS context: its versions, its ciphers.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Impostor:
         key: PrivateKey | None = None,
         greeting: bytes = b"",
         script: Callable[[socket.socket, int], None] | None = None,
+        adjust: Callable[[ssl.SSLContext], None] | None = None,
     ) -> None:
         self.heard = bytearray()
         self.connections = 0
@@ -35,6 +37,8 @@ class Impostor:
         self._greeting = greeting
         self._script = script
         self._context = _context(chain, key) if chain and key else None
+        if adjust and self._context:
+            adjust(self._context)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rootlet.errors import BadInput, RootletError
-from rootlet.trust.fetch import Offer, Served, fetch, parse_target
+from rootlet.trust.fetch import DEVICE_TLS, Offer, Served, fetch, parse_target
 from rootlet.trust.judge import judge
 from rootlet.trust.report import ChainReport, chain_end, key_types, server_end
 from rootlet.trust.stores import from_file
@@ -12,7 +12,10 @@ from rootlet.trust.stores import from_file
 
 @dataclass(frozen=True)
 class Question:
-    """How a server is asked. ``algorithm`` is ecdsa, rsa or both, of what a device with the report's roots offers."""
+    """How a server is asked. ``algorithm`` is ecdsa, rsa or both, of what a device with the report's roots offers.
+
+    ``version`` and ``ciphers`` show what other clients get; the verdict is a device's, which has its own.
+    """
 
     algorithm: str = "both"
     version: str = "1.2"
@@ -26,20 +29,46 @@ class Question:
 def server(report: ChainReport, target: str, question: Question) -> None:
     """Add the chain that ``target`` (HOST[:PORT]) shows, and those of either algorithm alone where they differ.
 
+    Where another TLS version or other ciphers are asked for, a device's chain is added where it differs, and judged.
+
     Raises BadInput where a device with these roots offers no suite of that algorithm, RootletError without an answer.
     """
-    kinds = tuple(kind for kind in key_types(list(report.roots.values())) if question.algorithm in (kind, "both"))
+    offered = key_types(list(report.roots.values()))
+    kinds = tuple(kind for kind in offered if question.algorithm in (kind, "both"))
     if not kinds and not question.ciphers:
         raise BadInput(
             f"--algorithm {question.algorithm}: a device with these roots ({', '.join(report.roots)}) offers no such suite",
             hint="choose another --algorithm, or other roots with --root",
         )
-    offer = Offer(kinds, question.version, question.ciphers, question.certificate, question.key)
-    host, port = parse_target(target)
-    served = fetch(host, port, offer, timeout=question.timeout, connect_to=question.address)
-    _judge_server(report, served)
+    device = Offer(kinds or offered, certificate=question.certificate, key=question.key)
+    asked = replace(device, version=question.version, ciphers=question.ciphers)
+    if asked == device:
+        served = _fetch(target, device, question)
+        _judge_server(report, served)
+    else:
+        served = _fetch(target, asked, question)
+        report.ends.append(server_end("server, as asked", served, list(report.roots.values()), report.at))
+        _judge_as_device(report, target, device, question, served)
     if question.algorithm == "both" and not question.ciphers:
-        _alternatives(report, served, port, question)
+        _alternatives(report, served, question)
+
+
+def _fetch(target: str, offer: Offer, question: Question) -> Served:
+    host, port = parse_target(target)
+    return fetch(host, port, offer, timeout=question.timeout, connect_to=question.address)
+
+
+def _judge_as_device(report: ChainReport, target: str, device: Offer, question: Question, asked: Served) -> None:
+    try:
+        served = _fetch(target, device, question)
+    except RootletError as error:
+        report.ok = False
+        report.notes.append(f"A device would not connect, whose TLS is {DEVICE_TLS}: {error.what}. {error.hint}.")
+        return
+    _judge_server(report, served)
+    if served.chain == asked.chain:
+        report.ends.pop()
+        report.notes.append(f"A device gets the same chain by {served.version} {served.cipher}; the verdict is about that.")
 
 
 def file(report: ChainReport, path: Path, name: str | None) -> None:
@@ -66,11 +95,11 @@ def _judge_server(report: ChainReport, served: Served) -> None:
         )
 
 
-def _alternatives(report: ChainReport, served: Served, port: int, question: Question) -> None:
+def _alternatives(report: ChainReport, served: Served, question: Question) -> None:
     for kind in ("ecdsa", "rsa"):
         offer = replace(served.offer, key_types=(kind,))
         try:
-            other = fetch(served.host, port, offer, timeout=question.timeout, connect_to=question.address)
+            other = fetch(served.host, served.port, offer, timeout=question.timeout, connect_to=question.address)
         except RootletError as error:
             report.notes.append(f"No {kind.upper()} chain: {error.what}")
             continue

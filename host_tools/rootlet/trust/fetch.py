@@ -26,6 +26,9 @@ DEVICE_SUITES = {
 }
 """The TLS 1.2 cipher suites that ``leaf`` offers (firmware/leaf/tls.py), by the key type of the chain that they select."""
 
+DEVICE_TLS = "1.2"
+"""The only version that a device speaks: MicroPython's Mbed TLS is built without TLS 1.3."""
+
 _SIGNATURES = {
     "ecdsa": "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512",
     "rsa": "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512",
@@ -38,7 +41,7 @@ class Offer:
     """A client's offer. ``key_types`` select the chain; ``ciphers``, an OpenSSL cipher string, replaces the suites."""
 
     key_types: Sequence[KeyType] = ("ecdsa", "rsa")
-    version: str = "1.2"
+    version: str = DEVICE_TLS
     ciphers: str | None = None
     certificate: Path | None = None
     key: Path | None = None
@@ -116,7 +119,7 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
         sent = connection.get_peer_cert_chain() or []
         ders = [crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate) for certificate in sent]
         if failure and not ders:
-            raise RootletError(f"{host} port {port} sent no certificate: {failure}", hint=_hint(offer))
+            raise RootletError(f"{host} port {port} sent no certificate: {failure}", hint=_hint(offer, failure))
         chain = readable(ders)
         return Served(
             host,
@@ -191,7 +194,13 @@ def _reason(error: SSL.Error) -> str:
     return text
 
 
-def _hint(offer: Offer) -> str:
+def _hint(offer: Offer, failure: str) -> str:
+    if "protocol version" in failure and offer.version == DEVICE_TLS:
+        # AWS IoT: TLS security policies of domain configurations. The other policies for TLS 1.3 only end in _1_3_….
+        return (
+            f"the server does not speak TLS {DEVICE_TLS}, and devices speak nothing else: in AWS IoT give the domain "
+            "configuration a security policy that has it, such as IoTSecurityPolicy_TLS13_1_2_2022_10"
+        )
     if len(offer.key_types) == 1 and not offer.ciphers:
         return f"the server may have no {offer.key_types[0].upper()} chain: try --algorithm both, or another --tls"
     return "check host and port; MQTT over TLS uses port 8883"

@@ -1,5 +1,6 @@
 """A TLS server with any chain, and the command that looks at it."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ def look(tmp_path: Path) -> Iterator[Look]:
     """Run ``rootlet chain`` against the server of a case, judged by its roots; more arguments go to the command."""
     running: list[Impostor] = []
 
-    def run(case: DefectCase | str, *arguments: Any) -> Result:
+    def run(case: DefectCase | str, *arguments: Any, adjust: Callable[[ssl.SSLContext], None] | None = None) -> Result:
         case = CASES[case]() if isinstance(case, str) else case
-        server = Impostor(list(case.sent), case.key)
+        server = Impostor(list(case.sent), case.key, adjust=adjust)
         running.append(server)
         server.__enter__()
         roots = tmp_path / "roots.pem"

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -98,10 +99,34 @@ def test_tls_1_3_shows_the_same_chain(look: Look) -> None:
     assert len(report["chains"][0]["certificates"]) == 2
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3", "any"])
+def test_a_server_without_tls_1_2_is_none_for_a_device_whatever_is_asked_for(look: Look, version: str) -> None:
+    def modern(context: ssl.SSLContext) -> None:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+    result = look("sound", "--tls", version, adjust=modern)
+    assert result.exit_code == 1
+    if version == "1.2":
+        assert isinstance(result.exception, RootletError)
+    text = f"{result.output} {getattr(result.exception, 'hint', '')}"
+    assert "IoTSecurityPolicy_TLS13_1_2_2022_10" in " ".join(text.split())
+    if version != "1.2":
+        assert "would not connect" in result.output and "TLSv1.3" in result.output
+        assert json.loads(look("sound", "--tls", version, "--json", adjust=modern).stdout)["would_connect"] is False
+
+
+def test_ciphers_that_a_device_does_not_offer_show_a_chain_and_no_verdict_on_a_device(look: Look) -> None:
+    def odd(context: ssl.SSLContext) -> None:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE-ECDSA-CHACHA20-POLY1305")
+
+    result = look("sound", "--ciphers", "ECDHE-ECDSA-CHACHA20-POLY1305", adjust=odd)
+    assert "CHACHA20" in result.output and "would not connect" in result.output
+    assert result.exit_code == 1
+
+
 def test_a_server_with_two_chains_shows_each_to_who_asks(tmp_path: Path) -> None:
     """As an AWS endpoint does: by the key type that is offered."""
-    import ssl
-
     from rootlet.pki import keys
     from support.defects import intermediate, root, sign
 
