@@ -13,6 +13,8 @@ from rootlet.board import filesystem, firmware, heap_budget, micropython, mpy, p
 from rootlet.board.definition import Board
 from rootlet.errors import BadInput
 from rootlet.pki.identity import DeviceIdentity, load_certificates
+from rootlet.trust.loading import unloadable
+from rootlet.trust.model import Certificate
 from rootlet.trust.roots import PinnedRoot
 
 InPlace = Literal["auto", "yes", "no"]
@@ -89,6 +91,10 @@ def build(
     anchors = {root.name: root.der() for root in roots}
     if sandbox_root is not None:
         anchors[SANDBOX_ROOT] = _sandbox_root(sandbox_root)
+    for name, der in anchors.items():
+        if why := unloadable(Certificate(der)):
+            hint = "leave this root out, or use one with an EC (P-256, P-384) or RSA key and no such extension"
+            raise BadInput(f"no device can load the root {name}: {why}", hint=hint)
     flash = bytearray(b"\xff" * board.flash_size)
     table = board.partitions
     found = _checked(micropython_bin, board) if micropython_bin is not None else None

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from rootlet.trust.loading import unloadable, unsupported_extension
 from rootlet.trust.model import Certificate
 
 MAX_CHAIN = (
@@ -20,24 +21,16 @@ MAX_CHAIN = (
 )
 MAX_MESSAGE = 16384  # bytes of a handshake message, which must fit into the input buffer (MBEDTLS_SSL_IN_CONTENT_LEN)
 _HASHES = ("sha256", "sha384", "sha512")  # mbedtls_x509_crt_profile_default
-_CURVES = ("secp256r1", "secp384r1", "secp521r1", "brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1")
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _RSA_BITS = 2048
-_UNDERSTOOD = {
-    "basicConstraints",
-    "keyUsage",
-    "subjectAltName",
-    "extendedKeyUsage",
-    "certificatePolicies",
-    "authorityKeyIdentifier",
-    "subjectKeyIdentifier",
-    "nsCertType",
-}
-_ANY_POLICY = "2.5.29.32.0"
 
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """One check and its result. ``word`` is the fault that the device would report where ``ok`` is false."""
+    """One check and its result. ``word`` is the fault that the device would report where ``ok`` is false.
+
+    It is empty for a root that cannot be loaded: then the device does not come so far as to connect.
+    """
 
     name: str
     ok: bool
@@ -96,6 +89,8 @@ def judge(
     ]
     if host is not None:
         rules.insert(3, _host(sent[0], host))
+    if useless := next(filter(None, map(unloadable, roots)), ""):
+        rules.insert(0, ChainCheck("roots", False, f"an embedded root cannot be loaded: {useless}"))
     return ChainVerdict(tuple(rules), tuple(path), anchor)
 
 
@@ -179,12 +174,7 @@ def _parses(sent: Sequence[Certificate], unreadable: int) -> ChainCheck:
     if unreadable:
         return ChainCheck("extensions", False, f"{unreadable} certificates are not valid X.509", "tls-failed")
     for certificate in sent:
-        for extension in certificate.critical_extensions:
-            if extension not in _UNDERSTOOD:
-                text = f"{certificate.common_name} has a critical {extension}, which the device does not support"
-                return ChainCheck("extensions", False, text, "tls-failed")
-        if "certificatePolicies" in certificate.critical_extensions and set(certificate.policies) - {_ANY_POLICY}:
-            text = f"{certificate.common_name} has a critical certificate policy, which the device does not support"
+        if text := unsupported_extension(certificate):
             return ChainCheck("extensions", False, text, "tls-failed")
     return ChainCheck("extensions", True, "no critical extension that the device does not support")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateNumbers
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateNumbers, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet import resources
 from rootlet.board import filesystem, image, inspect_image, secure_cert
@@ -16,6 +17,7 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import DeviceIdentity
 from rootlet.trust.roots import PinnedRoot, load_manifest
+from support.certificates import certificate
 from support.flashkit import BUILT, CONFIG
 
 
@@ -115,6 +117,19 @@ class TestTheCommand:
         found = inspect_image.inspect((tmp_path / "flash.bin").read_bytes())
         assert found.json_file("/build.json")["sandbox_root"] is True
         assert found.files["/roots/sandbox.der"] == issuer.certificate.public_bytes(Encoding.DER)
+
+    def test_a_root_that_no_device_can_load_is_refused_before_anything_is_written(
+        self, inputs: list[str], tmp_path: Path
+    ) -> None:
+        constrained = (x509.NameConstraints([x509.DNSName("a.example")], None), True)
+        odd = certificate("Odd Root", generate_private_key(SECP256R1()), [constrained])
+        (tmp_path / "root.pem").write_bytes(odd.public_bytes(Encoding.PEM))
+        result = CliRunner().invoke(cli.command, [*inputs, "--sandbox-root", str(tmp_path / "root.pem")])
+        assert isinstance(result.exception, BadInput)
+        assert result.exception.what.startswith(
+            "no device can load the root sandbox: Odd Root has a critical nameConstraints"
+        )
+        assert not (tmp_path / "flash.bin").exists()
 
     def test_inspect_shows_everything_but_secrets(self, tmp_path: Path, full: bytes, identity: DeviceIdentity) -> None:
         (tmp_path / "flash.bin").write_bytes(full)

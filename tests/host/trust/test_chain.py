@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from rootlet.cli.output import out
 from rootlet.cli.trust import chain as cli
@@ -22,6 +22,7 @@ from rootlet.trust.links import link
 from rootlet.trust.model import Certificate
 from rootlet.trust.stores import pinned
 from support import odd_chains
+from support.certificates import certificate
 from support.chains import HOST
 from support.defects import CASES, DefectCase, root, sign
 from support.device import BuiltDevice
@@ -113,6 +114,15 @@ def test_a_server_without_tls_1_2_is_none_for_a_device_whatever_is_asked_for(loo
     if version != "1.2":
         assert "would not connect" in result.output and "TLSv1.3" in result.output
         assert json.loads(look("sound", "--tls", version, "--json", adjust=modern).stdout)["would_connect"] is False
+
+
+def test_a_root_that_a_device_cannot_load_is_named_though_another_ends_the_chain(look: Look, tmp_path: Path) -> None:
+    constrained = (x509.NameConstraints([x509.DNSName("a.example")], None), True)
+    useless = certificate("Odd Root", ec.generate_private_key(ec.SECP256R1()), [constrained])
+    (tmp_path / "odd.pem").write_bytes(useless.public_bytes(Encoding.PEM))
+    result = look("sound", "--root", tmp_path / "odd.pem")
+    assert result.exit_code == 1
+    assert "Odd Root has a critical nameConstraints" in result.output and "would not connect" in result.output
 
 
 def test_ciphers_that_a_device_does_not_offer_show_a_chain_and_no_verdict_on_a_device(look: Look) -> None:

@@ -65,5 +65,5 @@ def _block(title: str, certificate: Certificate, at: dt.datetime) -> None:
 def _rules(end: End) -> None:
     for rule in end.verdict.rules if end.verdict else ():
         mark = "[green]ok[/] " if rule.ok else "[red]NO[/] "
-        word = f" [red]({rule.word})[/]" if not rule.ok else ""
+        word = f" [red]({rule.word})[/]" if rule.word and not rule.ok else ""
         out.print(f"  {mark} {rule.name:<11} {escape(rule.text)}{word}")
