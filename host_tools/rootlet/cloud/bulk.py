@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from rootlet.aws_answers import checked
 from rootlet.cloud import registration
 from rootlet.cloud.client import aws_errors
 from rootlet.cloud.journal import Journal
@@ -60,7 +61,7 @@ class TokenBucket:
 def paced(limits: Mapping[str, float] = LIMITS) -> "IoTClient":
     """A control plane client that keeps each operation below its limit, and backs off where AWS throttles it anyway."""
     with aws_errors():
-        iot = boto3.client("iot", config=Config(retries={"mode": "adaptive", "max_attempts": 10}))
+        iot = checked(boto3.client("iot", config=Config(retries={"mode": "adaptive", "max_attempts": 10})))
     buckets = {operation: TokenBucket(rate) for operation, rate in limits.items()}
 
     def wait(model: Any, **_: Any) -> None:

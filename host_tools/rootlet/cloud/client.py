@@ -15,6 +15,7 @@ from botocore.exceptions import (
     NoRegionError,
 )
 
+from rootlet.aws_answers import checked
 from rootlet.errors import BadInput, RootletError
 
 if TYPE_CHECKING:
@@ -35,14 +36,14 @@ _WAYS_OUT = {
 def iot() -> "IoTClient":
     """The control plane of AWS IoT. Raises BadInput where no region is configured."""
     with aws_errors():
-        return boto3.client("iot", config=_TIMEOUTS)
+        return checked(boto3.client("iot", config=_TIMEOUTS))
     raise AssertionError  # aws_errors() never swallows
 
 
 def arn_prefix() -> str:
     """The prefix of the account's ARNs, such as ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
     with aws_errors():
-        sts = boto3.client("sts", config=_TIMEOUTS)
+        sts = checked(boto3.client("sts", config=_TIMEOUTS))
         caller = sts.get_caller_identity()
         partition = caller["Arn"].split(":")[1]  # aws, aws-cn, aws-us-gov
         return f"arn:{partition}:iot:{sts.meta.region_name}:{caller['Account']}"

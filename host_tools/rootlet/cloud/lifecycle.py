@@ -27,6 +27,10 @@ class Change:
     changes: list[str] = field(default_factory=list)
 
 
+class UnknownCertificate(RootletError):  # noqa: N818 - reads as what it is where it is raised
+    """The account does not have the certificate."""
+
+
 def set_status(iot: "IoTClient", certificate_id: str, status: Status) -> Change:
     """Set a certificate's status. A revoked certificate stays revoked. Raises RootletError."""
     with aws_errors():
@@ -51,7 +55,7 @@ def delete(iot: "IoTClient", certificate_id: str, *, thing: bool = False) -> Cha
     with aws_errors():
         try:
             known = describe(iot, certificate_id)
-        except RootletError:
+        except UnknownCertificate:
             return done
         arn = known["certificateArn"]
         if known["status"] == "ACTIVE":
@@ -81,7 +85,7 @@ def withdraw(iot: "IoTClient", certificate_id: str) -> bool:
     with aws_errors():
         try:
             known = describe(iot, certificate_id)
-        except RootletError:
+        except UnknownCertificate:
             return False
         # The status first: whatever fails afterwards, the certificate no longer connects.
         set_status(iot, certificate_id, "REVOKED")
@@ -113,11 +117,11 @@ def _pem(certificate: x509.Certificate) -> str:
 
 
 def describe(iot: "IoTClient", certificate_id: str) -> Any:
-    """AWS's description of a certificate. Raises RootletError where the account does not have it."""
+    """AWS's description of a certificate. Raises UnknownCertificate where the account does not have it."""
     try:
         return iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     except iot.exceptions.ResourceNotFoundException:
-        raise RootletError(
+        raise UnknownCertificate(
             f"the account has no certificate {certificate_id}", hint="register the device: rootlet cloud register"
         ) from None
 

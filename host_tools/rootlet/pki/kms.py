@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from rootlet.aws_answers import checked
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import PublicKey, supported_public_key
 from rootlet.pki.external_key import KMS, ExternalKey, Hash, Sign, digest, key_with_signer
@@ -76,7 +77,7 @@ def open_key(record: dict[str, str], public_key: PublicKey) -> ExternalKey:
 
 def _client(region: str | None = None) -> "KMSClient":
     with _refusals("be reached"):
-        return boto3.client("kms", region_name=region)
+        return checked(boto3.client("kms", region_name=region))
 
 
 def _record(client: "KMSClient", arn: str) -> dict[str, str]:
