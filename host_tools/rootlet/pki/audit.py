@@ -78,11 +78,16 @@ def audit(paths: Sequence[Path], *, within: int, now: dt.datetime | None = None)
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.suffix in {*_SUFFIXES, _BATCH_PART} and file.is_file())
+        yield from sorted(file for file in path.rglob("*") if _holds_certificates(file) and file.is_file())
     elif path.exists():
         yield path
     else:
         raise BadInput(f"nothing to audit at {path}", hint="give a file, or a directory with certificates")
+
+
+def _holds_certificates(file: Path) -> bool:
+    """By its name. Other .jsonl files, such as the journal of a registration, lie in a batch as well."""
+    return file.suffix in _SUFFIXES or batch.is_part(file)
 
 
 def _certificates(file: Path) -> Iterable[x509.Certificate]:

@@ -182,6 +182,11 @@ def _part(directory: Path, number: int) -> Path:
     return directory / f"part-{number:05}.jsonl"
 
 
+def is_part(file: Path) -> bool:
+    """Whether a file has the name of a batch's part."""
+    return file.match("part-*.jsonl")
+
+
 def _here(
     authority: Authority, directory: Path, order: BatchRequest, missing: Sequence[tuple[int, Sequence[Entry]]]
 ) -> Iterator[int]:

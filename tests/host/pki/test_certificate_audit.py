@@ -100,3 +100,11 @@ def test_the_command_says_by_its_exit_code_whether_something_was_found(
     found = rootlet("ca", "audit", tmp_path)
     assert found.code == 1 and "expired" in found.out and "CN=gone" in found.out
     assert rootlet("ca", "audit", tmp_path / "none").code == 2
+
+
+def test_the_journal_of_a_registration_in_a_batch_is_no_part_of_it(authority: Authority, tmp_path: Path) -> None:
+    batch.issue(authority, tmp_path / "batch", batch.BatchRequest([("one", None)]))
+    (tmp_path / "batch" / "registered.jsonl").write_text('{"journal": {}}\n{"certificate": "ab", "thing": "one"}\n')
+    report = audit([tmp_path / "batch"], within=30)
+    assert report.findings == ()
+    assert report.certificates == 2, "the device's, and its issuer's"
