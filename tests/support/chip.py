@@ -1,8 +1,8 @@
 """A device of the tests on an emulated chip, where an emulator is installed."""
 
 import pytest
-from rootlet.board import chip_image
 from rootlet.board.definition import load_board
+from rootlet.emulator import chip_image
 from rootlet.emulator.chip_board import ChipBoard, find_emulator
 from rootlet.emulator.qemu import Qemu
 from rootlet.errors import RootletError

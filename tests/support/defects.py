@@ -216,7 +216,7 @@ def wrong_order() -> DefectCase:
     lower = sign("Lower", upper, ca=True, path_length=0)
     leaf = _leaf(lower)
     sent = (leaf.certificate, upper.certificate, lower.certificate)
-    why = "mbedTLS looks for an issuer behind a certificate only (RFC 5246 asks for that order); OpenSSL looks everywhere"
+    why = "Mbed TLS looks for an issuer behind a certificate only (RFC 5246 requires that order); OpenSSL looks everywhere"
     return DefectCase(sent, leaf.key, (root().certificate,), HOST, "tls-untrusted-root", True, why)
 
 
@@ -255,14 +255,14 @@ def cross_signed_both_roots_embedded() -> DefectCase:
 
 @case
 def sha1_signature() -> DefectCase:
-    why = "OpenSSL's verify command takes SHA-1 at its default level; its TLS does not"
+    why = "OpenSSL's verify command accepts SHA-1 at its default level; its TLS does not"
     return _usual(_with_sha1(_leaf(), intermediate()), "tls-failed", True, why)
 
 
 @case
 def rsa_1024_server() -> DefectCase:
     key = rsa.generate_private_key(65537, 1024)
-    why = "OpenSSL's verify command takes the key at its default level; its TLS does not"
+    why = "OpenSSL's verify command accepts the key at its default level; its TLS does not"
     return _usual(_leaf(key=key), "tls-failed", True, why)
 
 
@@ -290,10 +290,10 @@ def _constrained(permitted: str, critical: bool) -> DefectCase:
     leaf = _leaf(tight)
     met = HOST.endswith(permitted)
     if critical:
-        why = "mbedTLS does not know name constraints, so a critical one fails" if met else ""
+        why = "Mbed TLS does not know name constraints, so a critical one fails" if met else ""
         fault = "tls-failed"
     else:
-        why = "" if met else "mbedTLS does not know name constraints and passes over one that is not critical"
+        why = "" if met else "Mbed TLS does not know name constraints and ignores one that is not critical"
         fault = ""
     sent = (leaf.certificate, tight.certificate)
     return DefectCase(sent, leaf.key, (root().certificate,), HOST, fault, met, why)
@@ -335,13 +335,13 @@ def nine_certificates() -> DefectCase:
 
 @case
 def twenty_certificates() -> DefectCase:
-    return _long(20, "tls-failed", "mbedTLS follows 8 intermediates, OpenSSL 100")
+    return _long(20, "tls-failed", "Mbed TLS follows 8 intermediates, OpenSSL 100")
 
 
 @case
 def larger_than_a_record() -> DefectCase:
     names = [WILDCARD, *[f"host-{number}.a-rather-long-domain-to-fill-the-record.example" for number in range(290)]]
-    return _usual(_leaf(names=names), "tls-failed", True, "mbedTLS takes 16 KiB of certificates, OpenSSL 100 KiB")
+    return _usual(_leaf(names=names), "tls-failed", True, "Mbed TLS accepts 16 KiB of certificates, OpenSSL 100 KiB")
 
 
 @case

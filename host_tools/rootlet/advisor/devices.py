@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet import resources
 from rootlet.advisor.chains import HOST, KINDS, Chains
-from rootlet.board import chip_image, filesystem, image, inspect_image, secure_cert
+from rootlet.board import filesystem, image, inspect_image, secure_cert
 from rootlet.board.definition import load_board
 from rootlet.board.partitions import SECURE_CERT, find
+from rootlet.emulator import chip_image
 from rootlet.emulator.emulated_board import EmulatedBoard
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.errors import BadInput

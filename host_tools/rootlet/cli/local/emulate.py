@@ -99,7 +99,7 @@ def _virtual_board(
 def _emulated_chip(
     image: Path, resolve: tuple[str, ...], qemu: Path | None, *, mac: str | None, snapshot: bool, max_resets: int | None
 ) -> "EmulatedBoard":
-    from rootlet.board import chip_image
+    from rootlet.emulator import chip_image
     from rootlet.emulator.virtual_board import DEFAULT_MAC, parse_resolve
 
     addresses = dict(parse_resolve(item) for item in resolve) or defaults.addresses(image)
