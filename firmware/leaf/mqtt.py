@@ -58,7 +58,7 @@ class Session(MQTTClient):
         self._stream = None
         self._write_lock = asyncio.Lock()
         self.slot = asyncio.Event()
-        self.sent = self._since = time.ticks_ms()
+        self.sent = self._received = self._since = time.ticks_ms()
         self._proven = False
         self._ping_since = None
         self._again = []  # what was in flight when the connection began
@@ -196,9 +196,10 @@ class Session(MQTTClient):
                 raise lost("reading", error)
             if not count:
                 raise Fault("connection-lost", "the server closed the connection")
+            self._received = time.ticks_ms()
+            self._ping_since = None
             packet = self._checked(parser.filled, count)
             if packet:
-                self._ping_since = None
                 return packet
 
     async def _handle(self, kind, flags, body):
@@ -251,17 +252,18 @@ class Session(MQTTClient):
                     self.on_second()
         except asyncio.TimeoutError:
             self._ended = Fault("keep-alive", "the server takes nothing any more")
-        except Fault as fault:
-            self._ended = fault
+        except Exception as error:  # a Fault, or a lack of memory: unwatched, the connection must not go on
+            self._ended = error
         reader.cancel()
 
     async def _care(self, now):
-        # Pings after the keep-alive's time without a packet sent; the answer has half of it again (section 3.1.2.10).
         for flight in list(self.in_flight.values()):
             if flight.sent is not None and time.ticks_diff(now, flight.sent) > _RETRY * 1000:
                 await self._send_again(flight)
+        # The server wants to hear from us once in a keep-alive (section 3.1.2.10), and so do we from it: what is sent is no
+        # sign of its life. Its answer to a PINGREQ has half of that time again.
         if self._ping_since is None:
-            if time.ticks_diff(now, self.sent) >= self.keepalive * 1000:
+            if max(time.ticks_diff(now, self.sent), time.ticks_diff(now, self._received)) >= self.keepalive * 1000:
                 self._ping_since = now
                 await self.write(b"\xc0\x00")
         elif time.ticks_diff(now, self._ping_since) > self.keepalive * 500:

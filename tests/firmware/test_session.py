@@ -132,3 +132,78 @@ asyncio.run(main())
             )
             is proven
         )
+
+
+def reading_only(connection: socket.socket, _number: int, told: Any) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            told.put(receive(connection)[0])
+
+
+def test_a_server_that_takes_everything_and_sends_nothing_is_noticed_while_telemetry_flows(leaf: RunLeaf) -> None:
+    with server(reading_only) as (port, told):
+        word, elapsed = leaf(
+            SESSION
+            + """
+async def talk():
+    while True:
+        await session.publish("t", b"x")
+        await asyncio.sleep_ms(200)
+async def main():
+    task, _ = await connect()
+    started = time.ticks_ms()
+    asyncio.create_task(talk())
+    answer([await fault_of(task), time.ticks_diff(time.ticks_ms(), started)])
+asyncio.run(main())
+""",
+            port,
+        )
+    sent = list(told.queue)
+    assert word == "keep-alive"
+    assert 3000 <= elapsed <= 5500  # 1.5 x 2 s, looked at every second
+    assert sent.count(0xC0) == 1
+    assert sent.count(0x30) > 10
+
+
+def test_a_server_that_only_talks_is_still_sent_a_ping_within_the_keep_alive(leaf: RunLeaf) -> None:
+    def talking(connection: socket.socket, _number: int, told: Any) -> None:
+        connection.settimeout(0.3)
+        for _ in range(30):
+            connection.sendall(b"\x30\x04\x00\x01tx")
+            with contextlib.suppress(TimeoutError):
+                told.put(receive(connection)[0])
+
+    with server(talking) as (port, told):
+        leaf(
+            SESSION
+            + """
+async def main():
+    task, _ = await connect()
+    answer(await fault_of(task))
+asyncio.run(main())
+""",
+            port,
+        )
+        pings = list(told.queue)
+    assert pings.count(0xC0) >= 2
+
+
+def test_a_keep_alive_that_fails_ends_the_connection_instead_of_leaving_it_unwatched(leaf: RunLeaf) -> None:
+    with server(acknowledging) as (port, _):
+        raised = leaf(
+            SESSION
+            + """
+def no_memory():
+    raise MemoryError("every second")
+session.on_second = no_memory
+async def main():
+    task, _ = await connect()
+    try:
+        await asyncio.wait_for(task, 5)
+    except Exception as error:
+        answer(type(error).__name__)
+asyncio.run(main())
+""",
+            port,
+        )
+    assert raised == "MemoryError"
