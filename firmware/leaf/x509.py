@@ -1,5 +1,6 @@
 # Reads the few fields of an X.509 certificate (RFC 5280 section 4.1) that a device needs. It verifies nothing: mbedTLS does.
 _COMMON_NAME = const(b"\x06\x03\x55\x04\x03")  # OID 2.5.4.3, DER
+_UNREADABLE = ("?", "?")
 
 
 def value(der, at):
@@ -16,13 +17,20 @@ def value(der, at):
 
 
 def recorder(chain):
-    """A verify_callback that notes issuer and subject of every certificate of the chain that mbedTLS built.
+    """Return a verify_callback that notes issuer and subject of every certificate of the chain that mbedTLS built.
 
-    They come from the root's side to the server's own.
+    They come from the root's side to the server's own. A certificate that cannot be read is noted as ("?", "?").
     """
 
     def note(der, depth):
-        chain.append(names(der))
+        # An exception would leave mbedTLS by longjmp: its memory stays taken, and the cause of the failure is lost.
+        try:
+            chain.append(names(der))
+        except BaseException:
+            try:
+                chain.append(_UNREADABLE)
+            except BaseException:
+                pass  # no memory for a longer list
         return 0
 
     return note
@@ -48,7 +56,10 @@ def common_name(name):
     if at < 0:
         return ""
     _, start, end = value(name, at + len(_COMMON_NAME))
-    return name[start:end].decode()
+    try:
+        return name[start:end].decode()
+    except ValueError:  # not UTF-8: in practice a TeletexString, which holds Latin-1
+        return "".join([chr(byte) for byte in name[start:end]])
 
 
 def names(der):

@@ -14,7 +14,7 @@ from rootlet import resources
 from rootlet.pki import certificates, keys
 from rootlet.pki.authority import Authority
 from support.certificates import certificate
-from support.chains import HOST, NOW, make_chain, named
+from support.chains import HOST, NOW, latin_1, make_chain, named
 from support.device import BuiltDevice, fault_line
 from support.impostor import Impostor
 
@@ -77,6 +77,19 @@ def test_the_right_root_with_the_wrong_host_name_is_refused(device: BuiltDevice)
     line = refused(device, Impostor(chain.sent, chain.key), "tls-hostname")
     assert "*.iot.us-east-1.localhost" in line
     assert HOST in line
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_server_whose_name_is_in_latin_1_is_judged_by_its_chain(device: BuiltDevice, trusted: bool) -> None:
+    chain = latin_1(make_chain())
+    trust(device, chain.root if trusted else make_chain().root)
+    server = Impostor(chain.sent, chain.key)
+    if not trusted:
+        assert "Real Root" in refused(device, server, "tls-untrusted-root")
+        return
+    device.config = {"endpoint": HOST, "port": server.port}
+    with server, device.boot() as board:
+        board.wait_for("tls: trusted .*Z\u00fc\u00fcrich")
 
 
 def test_an_expired_server_certificate_is_refused(device: BuiltDevice) -> None:
