@@ -116,3 +116,50 @@ def test_a_malformed_packet_ends_the_connection_and_not_the_device(device: Built
         assert "QoS 3" in fault_line(board, "protocol")
         since = len(board.lines)
         board.wait_for("mqtt: connected", since=since)
+
+
+def test_a_suback_without_codes_ends_the_connection_and_the_next_one_is_online(device: BuiltDevice) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        receive(connection)
+        connection.sendall(CONNACK_NEW)
+        while True:
+            first, body = receive(connection)
+            if first == 0x82:
+                codes = bytes([1]) if number > 1 else b""
+                connection.sendall(bytes([0x90, 2 + len(codes)]) + body[:2] + codes)
+
+    with served(device, script), device.boot() as board:
+        assert "SUBACK with the codes [] for 1 filters" in fault_line(board, "protocol")
+        board.wait_for("mqtt: subscribed to ")
+
+
+IMPATIENT = """
+from leaf import Device
+device = Device()
+
+@device.telemetry(every=60)
+def climate():
+    device.session.keepalive = 2  # in place of the 30 s that config.json allows at least
+    return {}
+
+device.run()
+"""
+
+
+def test_a_suback_that_never_comes_ends_the_connection_and_the_next_one_is_online(device: BuiltDevice) -> None:
+    device.application = device.directory / "application.py"
+    device.application.write_text(IMPATIENT)
+
+    def script(connection: socket.socket, number: int) -> None:
+        receive(connection)
+        connection.sendall(CONNACK_NEW)
+        while True:
+            first, body = receive(connection)
+            if first == 0x82 and number > 1:
+                connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+            elif first == 0xC0:
+                connection.sendall(b"\xd0\x00")
+
+    with served(device, script), device.boot() as board:
+        assert "no SUBACK in 3 s for cmd/leaf/session-1/request" in fault_line(board, "protocol")
+        board.wait_for("mqtt: subscribed to ")
