@@ -73,19 +73,19 @@ def _usage(**bits: bool) -> Extension:
 
 @case
 def wildcard_right_below_a_top_level() -> DefectCase:
-    why = "mbedTLS takes a wildcard right below a top level; OpenSSL wants two labels behind it"
+    why = "Mbed TLS accepts a wildcard right below a top level; OpenSSL requires two labels behind it"
     return _case(_certified(_alternative(x509.DNSName("*.localhost"))), "", False, why, host="broker.localhost")
 
 
 @case
 def wildcard_within_a_label() -> DefectCase:
-    why = "mbedTLS takes a wildcard for a whole label only; OpenSSL for a part of one too"
+    why = "Mbed TLS accepts a wildcard for a whole label only; OpenSSL also for a part of one"
     return _case(_certified(_alternative(x509.DNSName(f"a{WILDCARD}"))), "tls-hostname", True, why)
 
 
 @case
 def email_address_beside_the_host_in_the_common_name() -> DefectCase:
-    why = "mbedTLS looks at no common name beside alternative names of any kind; OpenSSL at none beside DNS names"
+    why = "Mbed TLS looks at no common name beside alternative names of any kind; OpenSSL at none beside DNS names"
     leaf = _certified(_alternative(x509.RFC822Name("a@example.org")), subject=named(HOST))
     return _case(leaf, "tls-hostname", True, why)
 
@@ -113,13 +113,13 @@ def host_in_the_second_common_name() -> DefectCase:
 
 @case
 def address_in_the_common_name() -> DefectCase:
-    why = "mbedTLS compares an address with the common name too; OpenSSL with alternative names that are addresses"
+    why = "Mbed TLS compares an address with the common name too; OpenSSL with alternative names that are addresses"
     return _case(_certified(subject=named("127.0.0.1")), "", False, why, host="127.0.0.1")
 
 
 @case
 def critical_policy() -> DefectCase:
-    why = "mbedTLS knows no policy but anyPolicy, so another one that is critical fails"
+    why = "Mbed TLS knows no policy but anyPolicy, so a critical one of another kind fails"
     policy = x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)
     return _case(_certified(_DNS, (x509.CertificatePolicies([policy]), True)), "tls-failed", True, why)
 
@@ -132,7 +132,7 @@ def critical_any_policy() -> DefectCase:
 
 @case
 def critical_key_identifiers() -> DefectCase:
-    why = "mbedTLS knows critical key identifiers; OpenSSL refuses them, as RFC 5280 wants them not critical"
+    why = "Mbed TLS knows critical key identifiers; OpenSSL refuses them, as RFC 5280 forbids it"
     aki = x509.AuthorityKeyIdentifier.from_issuer_public_key(intermediate().key.public_key())
     leaf = _certified(_DNS, (aki, True), (x509.SubjectKeyIdentifier(bytes(20)), True))
     return _case(leaf, "", False, why)
@@ -146,7 +146,7 @@ def critical_stranger() -> DefectCase:
 
 @case
 def superfluous_with_a_critical_stranger() -> DefectCase:
-    why = "mbedTLS reads all that was sent, also what leads nowhere"
+    why = "Mbed TLS reads all that was sent, even what leads nowhere"
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.9"), b"\x05\x00")
     other = _certified((unknown, True), by=root(), subject=named("Stranger"), ca=True)
     return _case(_certified(_DNS), "tls-failed", True, why, above=[intermediate(), other])
@@ -154,7 +154,7 @@ def superfluous_with_a_critical_stranger() -> DefectCase:
 
 @case
 def other_authority_key_identifier() -> DefectCase:
-    why = "mbedTLS goes by names and signatures; OpenSSL by AKI and SKI too"
+    why = "Mbed TLS compares names and signatures; OpenSSL also AKI and SKI"
     return _case(_certified(_DNS, (x509.AuthorityKeyIdentifier(bytes(20), None, None), False)), "", False, why)
 
 
@@ -166,7 +166,7 @@ def intermediate_that_may_not_sign() -> DefectCase:
 
 @case
 def intermediate_for_clients_only() -> DefectCase:
-    why = "mbedTLS looks at the extended key usage of the server's own certificate only"
+    why = "Mbed TLS looks at the extended key usage of the server's own certificate only"
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     between = _certified((usage, False), by=root(), subject=named("Between"), ca=True)
     return _case(_certified(_DNS, by=between), "", False, why, above=[between])
@@ -174,7 +174,7 @@ def intermediate_for_clients_only() -> DefectCase:
 
 @case
 def any_extended_key_usage() -> DefectCase:
-    why = "mbedTLS takes anyExtendedKeyUsage for a server; OpenSSL asks for serverAuth"
+    why = "Mbed TLS accepts anyExtendedKeyUsage for a server; OpenSSL requires serverAuth"
     usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.5.29.37.0")])
     return _case(_certified(_DNS, (usage, False)), "", False, why)
 
@@ -193,7 +193,7 @@ def self_signed_server_certificate_embedded() -> DefectCase:
 
 @case
 def intermediate_embedded() -> DefectCase:
-    why = "mbedTLS ends at any embedded CA; OpenSSL wants one that signed itself"
+    why = "Mbed TLS ends at any embedded CA; OpenSSL requires a self-signed one"
     return _case(_certified(_DNS), "", False, why, above=[], roots=[intermediate()])
 
 
@@ -229,13 +229,13 @@ def expired_twin_of_the_root_embedded_too() -> DefectCase:
 
 @case
 def sha_224_signature() -> DefectCase:
-    why = "mbedTLS wants SHA-256 or longer"
+    why = "Mbed TLS requires SHA-256 or longer"
     return _case(_certified(_DNS, digest=hashes.SHA224()), "tls-failed", True, why)
 
 
 @case
 def rsa_1024_root() -> DefectCase:
-    why = "OpenSSL's verify command takes the key at its default level; its TLS does not"
+    why = "OpenSSL's verify command accepts the key at its default level; its TLS does not"
     top = sign("Short Root", ca=True, key=rsa.generate_private_key(65537, 1024))
     return _case(_certified(_DNS, by=top), "tls-failed", True, why, above=[], roots=[top])
 
@@ -253,6 +253,6 @@ def _twice(tbs: asn1.TbsCertificate) -> None:
 
 @case
 def superfluous_with_an_extension_twice() -> DefectCase:
-    why = "mbedTLS reads all that was sent, also what leads nowhere"
+    why = "Mbed TLS reads all that was sent, even what leads nowhere"
     stranger = sign("Stranger", ca=True)
     return _case(_certified(_DNS), "tls-failed", True, why, above=[intermediate(), _changed(stranger, stranger, _twice)])
