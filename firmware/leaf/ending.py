@@ -1,10 +1,14 @@
 # What a connection's end, or a message that is out of the ordinary, is evidence of. In RAM only for that moment.
+import asyncio
 import json
 
 from . import evidence, heap, trouble
 from .faults import Fault
 from .log import log
+from .modules import run
 from .mqtt import MAX_PACKET
+
+_SHORT = const(5)  # attempts in a row that end for want of memory
 
 
 def of(device, error):
@@ -18,10 +22,22 @@ def of(device, error):
     if (fault.link or fault.word in ("dns", "tcp")) and not device.linked():
         fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
     device.note(fault)
+    _count(device, fault)
     topic = evidence.hopeless(device.history)
     if topic:
         _give_up(device, topic)
     return proven
+
+
+def _count(device, fault):
+    # The GC heap, once it has grown, gives nothing back to TLS but by a restart.
+    history = device.history
+    if fault.word != "out-of-memory":
+        history["short"] = 0
+        return
+    history["short"] += 1
+    if history["short"] == _SHORT:
+        asyncio.create_task(run("leave", "start_over", device))
 
 
 def _give_up(device, topic):

@@ -3,15 +3,17 @@ import asyncio
 
 from . import boots, journal
 from .faults import Fault
+from .log import log
 
 
-async def end(device):
-    """Write down what is undelivered, say offline and DISCONNECT."""
+async def end(device, good=True):
+    """Write down what is undelivered, say offline and DISCONNECT. good: this boot did not fail."""
     device.outbox.flush()
     for service in device.services:
         service.leave()
     journal.save(device.record_of_faults)
-    boots.proven()
+    if good:
+        boots.proven()
     if device.session.up:
         try:
             status = device.session.publish(device.topics["status"], b'{"online": false}', True, 1)
@@ -36,4 +38,16 @@ async def restart(device):
 
     await asyncio.sleep(1)
     await end(device)
+    machine.reset()
+
+
+async def start_over(device):
+    """Restart, because memory is short time and again. A boot that never connected counts as failed: safe mode may help."""
+    import machine
+
+    log("device", "out of memory %d times in a row: starting over" % device.history["short"])
+    good = device.history["connected"]
+    await end(device, good)
+    if not good:
+        boots.failed()  # even where a minute of health has proved it
     machine.reset()
