@@ -66,6 +66,7 @@ def test_an_unanswered_packet_goes_again_on_the_same_connection_after_ten_second
         elapsed = leaf(
             SESSION
             + """
+session.keepalive = 20  # in 1.5 times of which a SUBACK must come
 async def main():
     await connect()
     started = time.ticks_ms()
