@@ -10,17 +10,10 @@ from .log import log
 
 # WLAN.status() passes the driver's reason for a failed join on: a code of IEEE 802.11 or, from 200, of Espressif's
 # wifi_err_reason_t. `network` names only some of them.
-_NAMES = (
-    (2, "AUTH_EXPIRE"),
-    (15, "4WAY_HANDSHAKE_TIMEOUT"),
-    (200, "BEACON_TIMEOUT"),
-    (201, "NO_AP_FOUND"),
-    (202, "AUTH_FAIL"),
-    (203, "ASSOC_FAIL"),
-    (204, "HANDSHAKE_TIMEOUT"),
-    (205, "CONNECTION_FAIL"),
-    (1000, "IDLE"),
-    (1001, "CONNECTING"),
+# One string, because MicroPython keeps short ones for ever.
+_NAMES = const(
+    "2 AUTH_EXPIRE, 15 4WAY_HANDSHAKE_TIMEOUT, 200 BEACON_TIMEOUT, 201 NO_AP_FOUND, 202 AUTH_FAIL, 203 ASSOC_FAIL, "
+    "204 HANDSHAKE_TIMEOUT, 205 CONNECTION_FAIL, 1000 IDLE, 1001 CONNECTING"
 )
 _WRONG_PASSWORD = (15, 202, 204)
 _PROBABLY = (2, 205)  # a wrong password of WPA3, or a join that a second try may mend: believed at the end of the time
@@ -88,7 +81,8 @@ async def _join(station, entry, timeout):
 
 
 def _named(status):
-    for code, name in _NAMES:
-        if code == status:
+    for entry in _NAMES.split(", "):
+        code, name = entry.split(" ")
+        if code == str(status):
             return "status %d, %s" % (status, name)
     return "status %d" % status
