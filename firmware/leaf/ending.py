@@ -22,22 +22,14 @@ def of(device, error):
     if (fault.link or fault.word in ("dns", "tcp")) and not device.linked():
         fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
     device.note(fault)
-    _count(device, fault)
+    # The GC heap, once it has grown, gives nothing back to TLS but by a restart. (No new names here: they stay for ever.)
+    device.history["heap"] = device.history["heap"] + 1 if fault.word == "out-of-memory" else 0
+    if device.history["heap"] == _SHORT:
+        asyncio.create_task(run("leave", "restart", device, fault))
     topic = evidence.hopeless(device.history)
     if topic:
         _give_up(device, topic)
     return proven
-
-
-def _count(device, fault):
-    # The GC heap, once it has grown, gives nothing back to TLS but by a restart.
-    history = device.history
-    if fault.word != "out-of-memory":
-        history["short"] = 0
-        return
-    history["short"] += 1
-    if history["short"] == _SHORT:
-        asyncio.create_task(run("leave", "start_over", device))
 
 
 def _give_up(device, topic):

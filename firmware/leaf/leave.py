@@ -6,13 +6,13 @@ from .faults import Fault
 from .log import log
 
 
-async def end(device, good=True):
-    """Write down what is undelivered, say offline and DISCONNECT. good: this boot did not fail."""
+async def end(device, proven=True):
+    """Write down what is undelivered, say offline and DISCONNECT. proven: this boot did not fail."""
     device.outbox.flush()
     for service in device.services:
         service.leave()
     journal.save(device.record_of_faults)
-    if good:
+    if proven:
         boots.proven()
     if device.session.up:
         try:
@@ -32,22 +32,18 @@ async def disconnect(session):
     session.close()
 
 
-async def restart(device):
-    """The same, a second later: the reply to the command that asks for it goes first."""
+async def restart(device, fault=None):
+    """The same, a second later: the reply to the command that asks for it goes first.
+
+    fault: out-of-memory time and again. A boot that never connected then counts as failed: safe mode may help.
+    """
     import machine
 
     await asyncio.sleep(1)
-    await end(device)
-    machine.reset()
-
-
-async def start_over(device):
-    """Restart, because memory is short time and again. A boot that never connected counts as failed: safe mode may help."""
-    import machine
-
-    log("device", "out of memory %d times in a row: starting over" % device.history["short"])
-    good = device.history["connected"]
-    await end(device, good)
-    if not good:
+    proven = not fault or device.history["connected"]
+    if fault:
+        log("device", "%s time and again: starting over" % fault.word)
+    await end(device, proven)
+    if not proven:
         boots.failed()  # even where a minute of health has proved it
     machine.reset()

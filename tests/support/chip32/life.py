@@ -60,13 +60,16 @@ class Day:
     faults: set[str]
 
 
-def day(application: Path, hours: float = 24, reconnects: int = 200) -> Day:
-    """Telemetry, commands and reconnects in a heap of ``chip32.FIRST_AREA``. Raises AssertionError where it ends early."""
+def day(application: Path, hours: float = 24, reconnects: int = 200, more: int = 0) -> Day:
+    """Telemetry, commands and reconnects in a heap of ``chip32.FIRST_AREA`` and ``more`` bytes.
+
+    Raises AssertionError where it ends early.
+    """
     length = int(hours * 3600 * SECOND)
     every = length // (reconnects + 1)
     run = board.run(
         application,
-        chip32.FIRST_AREA + account.excess(account.raw(_once(application))),
+        chip32.FIRST_AREA + more + account.excess(account.raw(_once(application))),
         quiet=True,
         script=[
             [5 * SECOND, "publish", command(1), 600 * SECOND],
