@@ -32,12 +32,6 @@ def proven():
         _write(0, False, code)
 
 
-def failed():
-    """This boot fails, however long it was healthy: the next one counts it."""
-    before, _, code = _read()
-    _write(before, True, code)
-
-
 def reset_cause():
     """Why this boot came to be: "pwron", "hard", "wdt", "deepsleep", "soft", or a port's own number."""
     import machine

@@ -153,10 +153,8 @@ class Device:
     async def _attempt(self, failures):
         # One climb of the ladder, and the connection until it ends; returns the failures in a row.
         proven = False
-        stream = None
         try:
-            stream = await run("climb", "up", self)
-            await self._serve(await run("hello", "say", self, stream))
+            await self._serve(await run("hello", "say", self, await run("climb", "up", self)))
         except Exception as error:
             # A device that ends here is a device that somebody has to drive to.
             if not isinstance(error, (Fault, MemoryError)):
@@ -164,8 +162,6 @@ class Device:
             proven = self._ended(error)
         finally:
             self.session.close()
-            if stream:
-                stream.close()  # where the session never had it
         return 1 if proven else failures + 1
 
     def linked(self):

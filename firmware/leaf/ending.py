@@ -1,14 +1,10 @@
 # What a connection's end, or a message that is out of the ordinary, is evidence of. In RAM only for that moment.
-import asyncio
 import json
 
 from . import evidence, heap, trouble
 from .faults import Fault
 from .log import log
-from .modules import run
 from .mqtt import MAX_PACKET
-
-_SHORT = const(5)  # attempts in a row that end for want of memory
 
 
 def of(device, error):
@@ -22,10 +18,6 @@ def of(device, error):
     if (fault.link or fault.word in ("dns", "tcp")) and not device.linked():
         fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
     device.note(fault)
-    # The GC heap, once it has grown, gives nothing back to TLS but by a restart. (No new names here: they stay for ever.)
-    device.history["heap"] = device.history["heap"] + 1 if fault.word == "out-of-memory" else 0
-    if device.history["heap"] == _SHORT:
-        asyncio.create_task(run("leave", "restart", device, fault))
     topic = evidence.hopeless(device.history)
     if topic:
         _give_up(device, topic)

@@ -10,8 +10,8 @@ _DENIALS = const(3)  # in a row, after which a topic is given up
 
 
 def history():
-    """What is kept of a boot's connections. "denied": what the server hung up on; "denials", "heap": how often in a row."""
-    return {"connected": False, "idle_ends": 0, "denied": "", "denials": 0, "heap": 0}
+    """What is to be kept of the connections of a boot. "denied": what the server hung up on, and how often in a row."""
+    return {"connected": False, "idle_ends": 0, "denied": "", "denials": 0}
 
 
 def refused(seen, endpoint, client_id, certificate):

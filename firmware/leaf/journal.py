@@ -32,9 +32,7 @@ def add(record, fault):
         record["since"] = when
     counts, last = record["counts"], record["last"]
     counts[fault.word] = counts.get(fault.word, 0) + 1
-    if last and last[-1][1] == fault.word == "out-of-memory":
-        last[-1][2] = fault.cause  # its causes differ by what is free: to keep them all would take still more of it
-    elif not last or last[-1][1:] != [fault.word, fault.cause]:
+    if not last or last[-1][1:] != [fault.word, fault.cause]:
         last.append([when, fault.word, fault.cause])
         del last[:-_LAST]
     if record["saved"] is None or clock.monotonic() - record["saved"] >= _SAVE:

@@ -3,17 +3,15 @@ import asyncio
 
 from . import boots, journal
 from .faults import Fault
-from .log import log
 
 
-async def end(device, proven=True):
-    """Write down what is undelivered, say offline and DISCONNECT. proven: this boot did not fail."""
+async def end(device):
+    """Write down what is undelivered, say offline and DISCONNECT."""
     device.outbox.flush()
     for service in device.services:
         service.leave()
     journal.save(device.record_of_faults)
-    if proven:
-        boots.proven()
+    boots.proven()
     if device.session.up:
         try:
             status = device.session.publish(device.topics["status"], b'{"online": false}', True, 1)
@@ -32,18 +30,10 @@ async def disconnect(session):
     session.close()
 
 
-async def restart(device, fault=None):
-    """The same, a second later: the reply to the command that asks for it goes first.
-
-    fault: out-of-memory time and again. A boot that never connected then counts as failed: safe mode may help.
-    """
+async def restart(device):
+    """The same, a second later: the reply to the command that asks for it goes first."""
     import machine
 
     await asyncio.sleep(1)
-    proven = not fault or device.history["connected"]
-    if fault:
-        log("device", "%s time and again: starting over" % fault.word)
-    await end(device, proven)
-    if not proven:
-        boots.failed()  # even where a minute of health has proved it
+    await end(device)
     machine.reset()

@@ -18,7 +18,7 @@ def publish(topic, payload, qos, retain, identifier):
     body = string(topic)
     if qos:
         body += struct.pack("!H", identifier)
-    return packet(_PUBLISH | qos << 1 | retain, body, payload)
+    return packet(_PUBLISH | qos << 1 | retain, body + payload)
 
 
 def puback(identifier):
@@ -142,13 +142,12 @@ def string(value):
     return struct.pack("!H", len(value)) + value
 
 
-def packet(first, body, payload=b""):
+def packet(first, body):
     packet = bytearray((first,))
-    length = len(body) + len(payload)
+    length = len(body)
     while length > 0x7F:
         packet.append(length & 0x7F | 0x80)
         length >>= 7
     packet.append(length)
     packet.extend(body)
-    packet.extend(payload)  # not body + payload: a large report would be in RAM once more
     return packet

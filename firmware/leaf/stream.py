@@ -46,9 +46,5 @@ class Stream:
             raise use("verdicts", "failure", self, error)
 
     def close(self):
-        """Close both sockets, for a failed handshake has taken the raw one from the TLS socket. Raises nothing."""
-        for sock in (self._sock, self._raw):
-            try:
-                sock.close()
-            except OSError:
-                pass
+        self._sock.close()
+        self._raw.close()  # which a failed handshake has taken from the TLS socket

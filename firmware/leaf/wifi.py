@@ -8,15 +8,7 @@ from . import heap
 from .faults import Fault, number
 from .log import log
 
-# WLAN.status() passes the driver's reason for a failed join on: a code of IEEE 802.11 or, from 200, of Espressif's
-# wifi_err_reason_t. `network` names only some of them.
-# One string, because MicroPython keeps short ones for ever.
-_NAMES = const(
-    "2 AUTH_EXPIRE, 15 4WAY_HANDSHAKE_TIMEOUT, 200 BEACON_TIMEOUT, 201 NO_AP_FOUND, 202 AUTH_FAIL, 203 ASSOC_FAIL, "
-    "204 HANDSHAKE_TIMEOUT, 205 CONNECTION_FAIL, 1000 IDLE, 1001 CONNECTING"
-)
-_WRONG_PASSWORD = (15, 202, 204)
-_PROBABLY = (2, 205)  # a wrong password of WPA3, or a join that a second try may mend: believed at the end of the time
+_WRONG_PASSWORD = const(("STAT_WRONG_PASSWORD", "STAT_HANDSHAKE_TIMEOUT"))
 
 
 async def connect(networks, timeout, power_saving=False):
@@ -70,19 +62,11 @@ async def _join(station, entry, timeout):
             raise heap.out_of_memory("joining " + entry["ssid"])
         raise Fault("wifi-lost", "the radio refuses to join %s (%s)" % (entry["ssid"], error))
     deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
+    wrong = [getattr(network, name) for name in _WRONG_PASSWORD if hasattr(network, name)]
     while not station.isconnected():
         status = station.status()
-        late = time.ticks_diff(deadline, time.ticks_ms()) <= 0
-        if status in _WRONG_PASSWORD or (late and status in _PROBABLY):
-            raise Fault("wifi-password", "%s refused the password (%s)" % (entry["ssid"], _named(status)))
-        if late or status == network.STAT_NO_AP_FOUND:
-            raise Fault("wifi-not-found", "%s did not answer (%s)" % (entry["ssid"], _named(status)))
+        if status in wrong:
+            raise Fault("wifi-password", "%s refused the password" % entry["ssid"])
+        if time.ticks_diff(deadline, time.ticks_ms()) <= 0 or status == network.STAT_NO_AP_FOUND:
+            raise Fault("wifi-not-found", "%s did not answer" % entry["ssid"])
         await asyncio.sleep_ms(100)
-
-
-def _named(status):
-    for entry in _NAMES.split(", "):
-        code, name = entry.split(" ")
-        if code == str(status):
-            return "status %d, %s" % (status, name)
-    return "status %d" % status

@@ -109,14 +109,6 @@ def test_an_application_that_is_too_large_is_told_at_boot_and_before_a_handshake
     assert not server.heard
 
 
-def test_a_device_that_stays_short_of_memory_starts_over_and_ends_up_reachable(device: BuiltDevice, chain: Chain) -> None:
-    """Its boots that never connected count as failed; without the application there is memory enough."""
-    with booted(device, chain, KEEPS % LARGE, c_heap=c_heap.figures(), speed=20) as (board, _):
-        board.wait_for("device: out-of-memory time and again: starting over")
-        board.wait_for("safe-mode: 4 boots in a row failed", timeout=90)
-        board.wait_for("mqtt: connected")
-
-
 def test_an_application_that_leaves_no_room_for_a_tls_context_is_out_of_memory(device: BuiltDevice, chain: Chain) -> None:
     with booted(device, chain, KEEPS % 200_000, c_heap=c_heap.figures()) as (board, _):
         assert "C heap " in fault_line(board, "out-of-memory")

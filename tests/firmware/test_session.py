@@ -66,7 +66,6 @@ def test_an_unanswered_packet_goes_again_on_the_same_connection_after_ten_second
         elapsed = leaf(
             SESSION
             + """
-session.keepalive = 20  # in 1.5 times of which a SUBACK must come
 async def main():
     await connect()
     started = time.ticks_ms()
@@ -208,64 +207,3 @@ asyncio.run(main())
             port,
         )
     assert raised == "MemoryError"
-
-
-@pytest.mark.parametrize(
-    ("codes", "cause"),
-    [
-        (b"", "codes [] for 2 filters"),
-        (b"\x01", "codes [1] for 2 filters"),
-        (b"\x01\x01\x01", "codes [1, 1, 1] for 2 filters"),
-        (b"\x01\x03", "codes [1, 3] for 2 filters"),
-    ],
-)
-def test_a_suback_that_does_not_fit_its_subscribe_ends_the_connection(leaf: RunLeaf, codes: bytes, cause: str) -> None:
-    def malformed(connection: socket.socket, _number: int, _told: Any) -> None:
-        _, body = receive(connection)
-        connection.sendall(bytes([0x90, 2 + len(codes)]) + body[:2] + codes)
-        receive(connection)
-
-    with server(malformed) as (port, _):
-        word, said = leaf(
-            SESSION
-            + """
-async def main():
-    task, _ = await connect()
-    asyncio.create_task(session.subscribe([("f", 1), ("g", 1)]))
-    try:
-        await asyncio.wait_for(task, 5)
-    except Fault as fault:
-        answer([fault.word, fault.cause])
-asyncio.run(main())
-""",
-            port,
-        )
-    assert word == "protocol"
-    assert cause in said
-
-
-def test_a_suback_that_never_comes_is_a_fault_though_the_server_answers_everything_else(leaf: RunLeaf) -> None:
-    def forgetful(connection: socket.socket, _number: int, _told: Any) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                if receive(connection)[0] == 0xC0:
-                    connection.sendall(b"\xd0\x00")
-
-    with server(forgetful) as (port, _):
-        word, cause, elapsed = leaf(
-            SESSION
-            + """
-async def main():
-    await connect()
-    started = time.ticks_ms()
-    try:
-        await session.subscribe([("f", 1)])
-    except Fault as fault:
-        answer([fault.word, fault.cause, time.ticks_diff(time.ticks_ms(), started)])
-asyncio.run(main())
-""",
-            port,
-        )
-    assert word == "protocol"
-    assert cause == "no SUBACK in 3 s for f"
-    assert 3000 <= elapsed < 4500

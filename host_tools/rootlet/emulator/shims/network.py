@@ -10,17 +10,15 @@ STAT_BEACON_TIMEOUT, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_ASSOC_FAIL = 20
 STAT_HANDSHAKE_TIMEOUT = 204
 
 _networks = None  # None: every network is in reach; else ssid -> password
-_refusal = STAT_WRONG_PASSWORD  # the status after a wrong password; the driver has several
 _outages = []  # [from, to], milliseconds since power-on: no radio
 _mac = b""
 _on = time.ticks_ms()
 
 
 def power_on(world):
-    global _networks, _mac, _outages, _refusal
+    global _networks, _mac, _outages
     _networks = world.get("wifi")
     _outages = world.get("wifi_outages", [])
-    _refusal = world.get("wifi_refusal", STAT_WRONG_PASSWORD)
     _mac = bytes(int(part, 16) for part in world["mac"].split(":"))
 
 
@@ -60,7 +58,7 @@ class WLAN:
             c_heap.need("wifi_joined")
             WLAN._status = STAT_GOT_IP
         elif ssid in _networks:
-            WLAN._status = _refusal
+            WLAN._status = STAT_WRONG_PASSWORD
         else:
             WLAN._status = STAT_NO_AP_FOUND
 
