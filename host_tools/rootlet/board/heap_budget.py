@@ -12,7 +12,7 @@ from rootlet.board.firmware import Files
 from rootlet.board.memory import Memory
 from rootlet.errors import BadInput
 
-LEAF = 48_000
+LEAF = 44_800
 """Bytes that ``leaf`` keeps alive at its highest, connected, without an application: the virtual board's count, as a chip's.
 ``tests/e2e/test_short_of_memory.py`` measures it."""
 
