@@ -1,13 +1,17 @@
 """Too little memory, as on the chip: named as such, with what is missing, and never blamed on whom the device trusts."""
 
 import contextlib
+import io
 import socket
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from rootlet.board import heap_budget
+from rootlet import resources
+from rootlet.board import firmware, heap_budget
 from rootlet.emulator import c_heap
 from rootlet.emulator.virtual_board import VirtualBoard
 from rootlet.pki.authority import Authority
@@ -46,7 +50,7 @@ def reading():
 device.run()
 """
 SHED = {"ssid": "shed", "password": "a-password"}
-LARGE = 44_000  # bytes here; a chip would count two thirds, which with leaf is more than its GC heap's first area
+LARGE = 44_000  # bytes; half of them are counted, which with leaf is more than the first area of the GC heap
 
 
 @pytest.fixture
@@ -69,6 +73,11 @@ def figures(**other: int) -> dict[str, dict[str, dict[str, int]]]:
     worst = c_heap.figures()[c_heap.UNKNOWN][c_heap.UNKNOWN]
     assert worst
     return {c_heap.UNKNOWN: {c_heap.UNKNOWN: {**worst, **other}}}
+
+
+def figures_of(release: str) -> dict[str, dict[str, object]]:
+    """The account of a plain ESP32 with that release of MicroPython."""
+    return {c_heap.UNKNOWN: {c_heap.UNKNOWN: c_heap.figures()["esp32_generic"][release]}}
 
 
 PLENTY = figures(boot=500_000)
@@ -161,3 +170,41 @@ def test_the_budget_of_an_image_counts_leaf_as_the_virtual_board_does(device: Bu
         board.wait_for("mqtt: first puback")
         alive = int(board.wait_for(r"^(\d+) bytes alive", since=len(board.lines))[1])
     assert heap_budget.LEAF * 0.9 < alive < heap_budget.LEAF * 1.05
+
+
+FIRST_WORD = r"^\d+ (mqtt: connected|fault: (?!no)[a-z-]+)"  # how a board's first attempt ends
+BEFORE = "a1cf1c3"  # the firmware of the first measurements; on a chip it connected with 1.23.0 and never with 1.26.1
+
+
+@pytest.fixture
+def firmware_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``leaf`` and its applications of that commit take the place of today's in the images of a test."""
+    command = ["git", "-C", str(resources.FIRMWARE), "archive", BEFORE, "."]
+    archived = subprocess.run(command, capture_output=True, check=False)
+    if archived.returncode:
+        pytest.skip(f"the history of the repository does not reach back to {BEFORE}: {archived.stderr.decode().strip()}")
+    directory = tmp_path / "firmware"
+    with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as archive:
+        archive.extractall(directory, filter="data")
+    monkeypatch.setattr(resources, "FIRMWARE", directory)
+    monkeypatch.setattr(firmware, "DATA", "/leaf")  # where it looked for its schema
+    return directory
+
+
+@pytest.mark.parametrize(("release", "word"), [("1.23.0", "mqtt: connected"), ("1.26.1", "fault: tls-untrusted-root")])
+def test_the_firmware_that_never_connected_on_a_chip_fails_here_as_there(
+    device: BuiltDevice, chain: Chain, firmware_before: Path, release: str, word: str
+) -> None:
+    application = (firmware_before / "apps" / "sample" / "main.py").read_text()
+    with booted(device, chain, application, c_heap=figures_of(release)) as (board, _):
+        assert board.wait_for(FIRST_WORD)[1] == word
+
+
+@pytest.mark.parametrize("application", ["sample", "qualification"])
+@pytest.mark.parametrize("release", ["1.23.0", "1.26.1"])
+def test_the_firmware_of_today_connects_with_the_memory_of_a_chip(
+    device: BuiltDevice, chain: Chain, release: str, application: str
+) -> None:
+    script = (resources.FIRMWARE / "apps" / application / "main.py").read_text()
+    with booted(device, chain, script, c_heap=figures_of(release)) as (board, _):
+        assert board.wait_for(FIRST_WORD)[1] == "mqtt: connected"
