@@ -2,11 +2,13 @@
 import asyncio
 import gc
 import struct
+import time
 
 from .faults import Fault
 from .log import log
 from .modules import use
-from .packets import packet, string
+from .mqtt import MAX_PACKET
+from .packets import Parser, packet, string
 
 _CONNACK = const(0x20)
 _REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
@@ -31,8 +33,15 @@ async def say(device, stream):
     return present
 
 
-async def exchange(session, timeout, clean):
-    """Send CONNECT and wait for CONNACK; whether the server has our session. Raises Fault."""
+async def exchange(session, stream, timeout, clean):
+    """As Session.connect()."""
+    session._stream = stream
+    session._parser = Parser(MAX_PACKET)
+    session._ping_since = None
+    # A subscription is asked for anew on every new session; what was published stays until its PUBACK.
+    for identifier, flight in list(session.in_flight.items()):
+        if not flight.publish():
+            del session.in_flight[identifier]
     will = (session.lw_topic, session.lw_msg, session.lw_qos, session.lw_retain) if session.lw_topic else None
     try:
         await asyncio.wait_for(session.write(connect(session.client_id, session.keepalive, will, clean)), timeout)
@@ -44,6 +53,11 @@ async def exchange(session, timeout, clean):
     if body[1]:
         reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
         raise Fault("connect-refused", "CONNACK refuses: " + reason)
+    session._again = list(session.in_flight.values())
+    session.up = True
+    session._since = time.ticks_ms()
+    session._proven = False
+    session.slot.set()
     return bool(body[0] & 1)
 
 

@@ -45,6 +45,8 @@ class Session(MQTTClient):
     on_message(topic, payload, duplicate) is a coroutine function; its PUBACK follows once it returns.
     """
 
+    _parser: Parser  # of this connection (hello.py)
+
     def __init__(self, client_id, server, port, keepalive, on_message=None):
         super().__init__(client_id, server, port, keepalive=keepalive)
         self.on_message = on_message
@@ -68,20 +70,7 @@ class Session(MQTTClient):
 
         umqtt.simple blocks on the socket without a bound and asserts on what it reads.
         """
-        self._stream = stream
-        self._parser = Parser(MAX_PACKET)
-        self._ping_since = None
-        # A subscription is asked for anew on every new session; what was published stays until its PUBACK.
-        for identifier, flight in list(self.in_flight.items()):
-            if not flight.publish():
-                del self.in_flight[identifier]
-        present = await run("hello", "exchange", self, timeout, clean_session)
-        self._again = list(self.in_flight.values())
-        self.up = True
-        self._since = time.ticks_ms()
-        self._proven = False
-        self.slot.set()
-        return present
+        return await run("hello", "exchange", self, stream, timeout, clean_session)
 
     async def run(self):
         """Serve the connection until it ends; always ends in a Fault."""

@@ -18,7 +18,9 @@ def publish(topic, payload, qos, retain, identifier):
     body = string(topic)
     if qos:
         body += struct.pack("!H", identifier)
-    return packet(_PUBLISH | qos << 1 | retain, body + payload)
+    if isinstance(payload, str):
+        payload = payload.encode()
+    return packet(_PUBLISH | qos << 1 | retain, body, payload)
 
 
 def puback(identifier):
@@ -142,12 +144,13 @@ def string(value):
     return struct.pack("!H", len(value)) + value
 
 
-def packet(first, body):
+def packet(first, body, payload=b""):
     packet = bytearray((first,))
-    length = len(body)
+    length = len(body) + len(payload)
     while length > 0x7F:
         packet.append(length & 0x7F | 0x80)
         length >>= 7
     packet.append(length)
     packet.extend(body)
+    packet.extend(payload)  # not body + payload: a large report would be in RAM once more
     return packet

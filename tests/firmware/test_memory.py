@@ -41,3 +41,18 @@ def test_a_socket_error_says_the_same_with_either_sign(leaf: RunLeaf) -> None:
     assert leaf(LOST, [-113, 113]) == [["connection-lost", "writing failed (113)", True]] * 2
     assert leaf(LOST, [-104, 104]) == [["connection-lost", "writing failed (104)", False]] * 2
     assert leaf(LOST, [-32, 32, -0x7280]) == [["connection-lost", f"writing failed ({n})", False] for n in (32, 32, 0x7280)]
+
+
+def test_a_heap_that_is_short_again_and_again_is_counted_and_takes_no_more_memory(leaf: RunLeaf) -> None:
+    """Each cause says another number of free bytes: six of them would take a kilobyte of what is missing."""
+    counts, last = leaf("""
+from leaf import journal
+from leaf.faults import Fault
+record = {"since": None, "counts": {}, "last": [], "saved": 0, "ticks": None}
+for n in range(10):
+    journal.add(record, Fault("out-of-memory", "%d bytes free" % n))
+journal.add(record, Fault("tcp", "no answer"))
+answer([record["counts"], [[word, cause] for _, word, cause in record["last"]]])
+""")
+    assert counts == {"out-of-memory": 10, "tcp": 1}
+    assert last == [["out-of-memory", "9 bytes free"], ["tcp", "no answer"]]
