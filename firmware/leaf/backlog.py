@@ -1,82 +1,38 @@
-# The part of the outbox that is in flash. In RAM only while something waits there.
-from .segments import SEGMENT, Log
+# The part of the outbox that is in flash: what waits there, and sending it. In RAM only for that; writing is spill.py's.
+from .segments import Log
 
 
 class Backlog:
-    """Raises nothing but what the flash does when it is read."""
+    """Raises nothing but what the flash does when it is read. known: what state() said when it was in RAM before."""
 
-    def __init__(self, outbox):
-        self._outbox = outbox
+    def __init__(self, directory, known):
+        loose, kept = known or (None, None)
         # What may be dropped lies apart from what may not, so that dropping a segment never takes the wrong record.
-        self._loose = Log(outbox.directory + "/drop")
-        self._kept = Log(outbox.directory + "/keep")
+        self.loose = Log(directory + "/drop", loose)
+        self.kept = Log(directory + "/keep", kept)
+
+    def state(self):
+        """All that is not in flash, in plain objects. It is not to be used any more."""
+        return self.loose.state(), self.kept.state()
 
     def empty(self):
-        return not self._loose.segments and not self._kept.segments
+        return not self.loose.segments and not self.kept.segments
 
     def blocks(self):
-        return self._loose.blocks() + self._kept.blocks()
-
-    def blocks_kept(self):
-        return self._kept.blocks()
+        return self.loose.blocks() + self.kept.blocks()
 
     def damaged(self):
         """Records found damaged."""
-        return self._loose.damaged + self._kept.damaged
+        return self.loose.damaged + self.kept.damaged
 
     def next(self):
-        """(log, segment, stream, payload) of the next record to send, or None."""
-        for log in (self._kept, self._loose):
+        """((kept, segment's number), stream, payload) of the next record to send, or None."""
+        for log in (self.kept, self.loose):
             found = log.next()
             if found:
-                return log, found[0], found[1], found[2]
+                return (log is self.kept, found[0].number), found[1], found[2]
         return None
 
-    def write_all(self, ram):
-        """Write what waits in RAM, as much as there is room for."""
-        for log in (self._kept, self._loose):
-            batch = [record for record in ram if self._outbox.kept(record) is (log is self._kept)]
-            while batch:
-                count = _fitting(batch)
-                if not self._write(log, batch[:count]):
-                    break
-                batch = batch[count:]
-
-    def _write(self, log, records):
-        need = sum([record.size for record in records]) // SEGMENT + 1
-        while self.blocks() + need > self._outbox.blocks:
-            if not self._make_room():
-                return False
-        while True:
-            try:
-                places = log.append(records)
-                break
-            except OSError:  # the file system is full, of other things perhaps
-                if not self._make_room():
-                    return False
-        for record, place in zip(records, places):  # noqa: B905
-            self._outbox.forget(record)
-            record.log = log
-            record.segment = place[0]
-            if record.flying:
-                # Its copy in flash is for a reboot only: it is on its way already.
-                record.segment.flying[place[1]] = True
-                record.segment.pending += 1
-        return True
-
-    def _make_room(self):
-        if not self._loose.segments:
-            return False
-        for stream, count in self._loose.drop_oldest().items():
-            self._outbox.lost(stream, count)
-        return True
-
-
-def _fitting(batch):
-    # How many of the batch make about one segment.
-    size = 0
-    for count, record in enumerate(batch):
-        size += record.size
-        if size > SEGMENT and count:
-            return count
-    return len(batch)
+    def done(self, place):
+        """The record of that place is delivered, or given up."""
+        (self.kept if place[0] else self.loose).done(place[1])

@@ -1,7 +1,4 @@
-# What a new connection begins with: subscriptions, the status, and the report of what went wrong before.
-import json
-
-from . import journal
+# What a new connection begins with: subscriptions and the status. The report of what went wrong before follows (report.py).
 from .faults import Fault
 from .log import log
 
@@ -17,7 +14,6 @@ async def of(device, present):
         await device.session.publish(device.topics["status"], b'{"online": true}', True, 1)
         for service in device.services:
             service.connected()
-        await _report(device)
     except Fault as fault:
         device.note(fault)
 
@@ -33,23 +29,3 @@ async def _subscribe(device, present):
         device.subscribed = None
         await device.session.subscribe([(topic, 1) for topic in topics])
         device.subscribed = topics
-
-
-async def _report(device):
-    # What happened while the cloud could not see it. Survives, in flight, the end of this connection.
-    record, topic = device.record_of_faults, device.topics["faults"]
-    if record["reporting"] or topic in device.delivery.given_up:
-        return
-    report = journal.report(record, device.outbox.dropped)
-    if not report:
-        return
-    record["reporting"] = True
-    device.outbox.dropped = {}
-
-    def done(delivered):
-        record["reporting"] = False
-        if delivered:
-            journal.reported(record, report["counts"])
-
-    await device.session.room()
-    await device.session.post(topic, json.dumps(report), False, done)

@@ -30,6 +30,7 @@ class Device:
     history: dict
     record_of_faults: dict
 
+    _climbing = False
     _setting_clock = False
     _failed = None  # what kept a connection from beginning
 
@@ -153,14 +154,17 @@ class Device:
     async def _attempt(self, failures):
         # One climb of the ladder, and the connection until it ends; returns the failures in a row.
         proven = False
+        self._climbing = True
         try:
             await self._serve(await run("hello", "say", self, await run("climb", "up", self)))
         except Exception as error:
             # A device that ends here is a device that somebody has to drive to.
             if not isinstance(error, (Fault, MemoryError)):
                 sys.print_exception(error)
+            self.outbox.rest()
             proven = self._ended(error)
         finally:
+            self._climbing = False
             self.session.close()
         return 1 if proven else failures + 1
 
@@ -190,6 +194,9 @@ class Device:
     async def _begin(self, present):
         try:
             await run("beginning", "of", self, present)
+            await run("report", "send", self)
+            self.outbox.drain()  # one after the other: all of it together would take too much memory
+            self.wake()
         except Exception as error:
             self._failed = error  # without its subscriptions a connection is none: on_second() ends it
 
@@ -201,8 +208,9 @@ class Device:
     def _every_second(self):
         due = clock.due()
         if not self.session.up:
-            self.outbox.care()
-        elif due and not self._setting_clock:
+            if not self._climbing:  # whose handshake needs the memory
+                self.outbox.care()
+        elif due and not self._setting_clock and not self.outbox.backlog:  # both at once would take too much memory
             self._setting_clock = True
             asyncio.create_task(self._set_clock())
         if self.safe and clock.monotonic() > _TRY_AGAIN:

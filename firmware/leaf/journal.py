@@ -1,8 +1,7 @@
-# The faults of an outage, counted, kept across a reboot, and reported to the cloud after the return.
+# The faults of an outage, counted, kept across a reboot, and reported to the cloud after the return (report.py).
 #
 # The device holds them as a dict: since when (Unix seconds), word -> count, the last [when, word, cause]; None is not known.
-from . import clock, heap, state
-from .log import log
+from . import clock, state
 
 _FILE = const("faults.json")
 _LAST = const(6)  # faults kept with their cause
@@ -32,7 +31,9 @@ def add(record, fault):
         record["since"] = when
     counts, last = record["counts"], record["last"]
     counts[fault.word] = counts.get(fault.word, 0) + 1
-    if not last or last[-1][1:] != [fault.word, fault.cause]:
+    if last and last[-1][1] == fault.word == "out-of-memory":
+        last[-1][2] = fault.cause  # its causes differ by what is free: to keep them all would take still more of it
+    elif not last or last[-1][1:] != [fault.word, fault.cause]:
         last.append([when, fault.word, fault.cause])
         del last[:-_LAST]
     if record["saved"] is None or clock.monotonic() - record["saved"] >= _SAVE:
@@ -42,41 +43,3 @@ def add(record, fault):
 def save(record):
     record["saved"] = clock.monotonic()
     state.write(_FILE, {key: record[key] for key in ("since", "counts", "last")})
-
-
-def report(record, dropped):
-    """What to publish after a reconnect, or None where there is nothing to report. dropped: stream -> records lost."""
-    counts, reset = record["counts"], record["reset"]
-    if not (counts or dropped or reset):
-        return None
-    now = clock.now()
-    if record["since"] is not None and record["since"] <= now:
-        seconds = int(now - record["since"])
-    else:
-        seconds = clock.monotonic() - record["ticks"] if record["ticks"] is not None else 0
-    words = sorted(counts)
-    text = ", ".join(["%s \u00d7%d" % (word, counts[word]) for word in words]) or "no fault"
-    if words:
-        text = "offline %d s: %s" % (seconds, text)
-    log("faults", text)
-    report = {"text": text, "offline_s": seconds, "counts": dict(counts), "last": record["last"], "dropped": dropped}
-    report["c_heap"] = heap.c_heap()
-    if reset:
-        report["reset"] = reset
-    return report
-
-
-def reported(record, counts):
-    """The cloud has the report with these counts: forget what was in it."""
-    record["reset"] = None
-    for word in counts:
-        left = record["counts"].get(word, 0) - counts[word]
-        if left > 0:
-            record["counts"][word] = left
-        else:
-            record["counts"].pop(word, None)
-    record["last"] = []
-    record["since"] = record["ticks"] = None
-    if record["saved"] is not None or state.read(_FILE, {}):
-        state.write(_FILE, {})
-    record["saved"] = None

@@ -3,7 +3,7 @@ import os
 import time
 
 from . import REFUSE_NEW
-from .modules import hold, release
+from .modules import hold, release, use
 
 _WAIT = const(60000)  # milliseconds that readings may gather in RAM while the link is down: one flash write a minute
 _OVERHEAD = const(64)  # bytes of heap that a record takes beside its payload, about
@@ -13,8 +13,7 @@ _SEGMENT = const(4096)  # segments.SEGMENT
 
 class Record:
     flying = False
-    log = None  # where its copy in flash is
-    segment = None
+    place = None  # where its copy in flash is
 
     def __init__(self, stream, payload):
         self.stream = stream
@@ -35,12 +34,15 @@ class Outbox:
         self._used = 0
         self._since = time.ticks_ms()
         self._turn = False
-        self._backlog = None  # while there is one
-        self._damaged = 0
+        self.backlog = None  # while its code is in RAM
+        self._known = None  # what it knew when its code left RAM
+        self._figures = (0, 0, 0)  # its blocks, those of them that are kept, the records found damaged
+        self._draining = False  # what waits in flash may be sent
         for part in ("/drop", "/keep"):
             try:
                 if os.listdir(directory + part):
                     self._open()
+                    self.rest()
                     break
             except OSError:
                 pass  # not there: nothing waits in it
@@ -68,7 +70,7 @@ class Outbox:
     def flush(self):
         """Write what is only in RAM to flash. True: nothing is only in RAM any more."""
         if self._ram:
-            self._open().write_all(self._ram)
+            use("spill", "write_all", self, self._open(), self._ram)
             self._leave()
         return not self._ram
 
@@ -76,6 +78,23 @@ class Outbox:
         """To be called about every second while the link is down: writes to flash what has waited long enough."""
         if self._ram and time.ticks_diff(time.ticks_ms(), self._since) > _WAIT:
             self.flush()
+        self.rest()
+
+    def drain(self):
+        """A connection has begun, and has room for what sends the readings in flash."""
+        self._draining = True
+
+    def rest(self):
+        """There is no connection: the next one needs the memory of what looks after the readings in flash."""
+        self._draining = False
+        if self.backlog:
+            try:
+                self._figures = self._counted()
+                self._known = self.backlog.state()
+            except MemoryError:
+                return
+            self.backlog = None
+            release("backlog")
 
     def take(self):
         """The next record to send, or None. What waits in flash and what is live take turns."""
@@ -86,17 +105,16 @@ class Outbox:
 
     def done(self, record):
         """The record is delivered, or given up."""
-        if record.log:
-            record.log.done(record.segment)
+        if record.place:
+            self._open().done(record.place)
             self._leave()
         elif record in self._ram:
             self.forget(record)
 
     def in_flash(self):
         """Bytes of flash in use, and records found damaged there."""
-        if not self._backlog:
-            return 0, self._damaged
-        return self._backlog.blocks() * _SEGMENT, self._damaged + self._backlog.damaged()
+        blocks, _, damaged = self._counted()
+        return blocks * _SEGMENT, damaged
 
     def kept(self, record):
         """Whether the record's stream refuses the new rather than drop the old."""
@@ -111,16 +129,20 @@ class Outbox:
         self.dropped[stream] = self.dropped.get(stream, 0) + count
 
     def _open(self):
-        if not self._backlog:
-            self._backlog = hold("backlog").Backlog(self)
-        return self._backlog
+        if not self.backlog:
+            self.backlog = hold("backlog").Backlog(self.directory, self._known)
+        return self.backlog
+
+    def _counted(self):
+        backlog = self.backlog
+        return (backlog.blocks(), backlog.kept.blocks(), backlog.damaged()) if backlog else self._figures
 
     def _leave(self):
-        # Flash is empty again: what looks after it goes too.
-        if self._backlog and self._backlog.empty():
-            self._damaged += self._backlog.damaged()
-            self._backlog = None
-            release("backlog")
+        # Flash is empty again, or there is no connection: what looks after it goes too.
+        if self.backlog and (not self._draining or self.backlog.empty()):
+            draining = self._draining
+            self.rest()
+            self._draining = draining
 
     def _from_ram(self):
         for record in self._ram:
@@ -130,17 +152,16 @@ class Outbox:
         return None
 
     def _from_flash(self):
-        if not self._backlog:
+        if not self._draining or not (self.backlog or self._figures[0]):
             return None
-        found = self._backlog.next()
+        found = self._open().next()
         if not found:
             self._leave()
             return None
-        log, segment, stream, payload = found
+        place, stream, payload = found
         record = Record(stream, payload)
         record.flying = True
-        record.log = log
-        record.segment = segment
+        record.place = place
         return record
 
     def _room_for(self, record):
@@ -149,8 +170,9 @@ class Outbox:
         for other in self._ram:
             if self.kept(other):
                 waiting += other.size
-        taken = self._backlog.blocks_kept() if self._backlog else 0
-        return taken + waiting // _SEGMENT + _SPARE <= self.blocks and self._used + record.size <= self._ram_limit
+        return (
+            self._counted()[1] + waiting // _SEGMENT + _SPARE <= self.blocks and self._used + record.size <= self._ram_limit
+        )
 
     def _drop_from_ram(self):
         for record in self._ram:

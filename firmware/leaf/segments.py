@@ -1,37 +1,31 @@
-# An append-only log of records in small files. A file is one flash block: appending costs one erase, removing none.
+# A log of records in small files. A file is one flash block: appending (spill.py) costs one erase, removing none.
 #
 # LittleFS makes each append whole or absent, whenever the power fails; the CRC finds what the flash itself forgot.
 import binascii
 import os
 import struct
 
-from .state import make_directories
-
 SEGMENT = 4096  # bytes; LittleFS allots flash in blocks of this size
-_HEADER = const(">BBHI")  # magic, length of the stream's name, length of the payload, CRC-32 of both
+HEADER = ">BBHI"  # magic, length of the stream's name, length of the payload, CRC-32 of both
 _SIZE = const(8)
-_MAGIC = const(0xA7)
+MAGIC = 0xA7
 
 
 class Segment:
-    def __init__(self, number, size, ours):
+    def __init__(self, number, size, ours, at=0, pending=0, read=False, flying=None):
         self.number = number
         self.ours = ours  # of this boot: only to its own does a boot append, for it cannot know what another left behind
         self.size = size
-        self.flying = {}  # offset -> True, of records in flight that reading must pass over
-        self.pending = 0  # records handed out or in flight, without a PUBACK
-        self.read = False  # handed out to the end
-        self.gone = False
+        self.at = at  # offset of what is to be handed out next
+        self.pending = pending  # records handed out or in flight, without a PUBACK
+        self.read = read  # handed out to the end
+        self.flying = flying or {}  # offset -> True, of records in flight that reading must pass over
 
     def blocks(self):
         return (self.size + SEGMENT - 1) // SEGMENT
 
-
-def encode(stream, payload):
-    """One record as bytes; stream at most 255 bytes, payload at most 65,535."""
-    name = stream.encode()
-    crc = binascii.crc32(payload, binascii.crc32(name))
-    return struct.pack(_HEADER, _MAGIC, len(name), len(payload), crc) + name + payload
+    def state(self):
+        return self.number, self.size, self.ours, self.at, self.pending, self.read, self.flying
 
 
 def read_record(file):
@@ -39,9 +33,9 @@ def read_record(file):
     header = file.read(_SIZE)
     if not header:
         return None
-    if len(header) < _SIZE or header[0] != _MAGIC:
+    if len(header) < _SIZE or header[0] != MAGIC:
         return None, b"", len(header) + len(file.read())  # what follows has no beginning that could be trusted
-    _, name, length, crc = struct.unpack(_HEADER, header)
+    _, name, length, crc = struct.unpack(HEADER, header)
     body = file.read(name + length)
     taken = _SIZE + len(body)
     if len(body) < name + length or binascii.crc32(body) != crc:
@@ -50,52 +44,36 @@ def read_record(file):
 
 
 class Log:
-    """Records in order, oldest first. All sizes in bytes. Raises OSError where the flash does."""
+    """Records in order, oldest first. All sizes in bytes. Raises OSError where the flash does.
 
-    def __init__(self, directory):
-        self._directory = directory
+    known: what state() said of it before its code left RAM; else it is read from flash.
+    """
+
+    def __init__(self, directory, known=None):
+        self.directory = directory
         self._file = None  # open on the segment that is read
-        self._segment = None
-        self._at = 0
-        self.damaged = 0
+        self.segment = None
+        self.damaged = self.last = 0
         self.segments = []
+        if known:
+            self.damaged, self.last, segments = known
+            self.segments.extend([Segment(*state) for state in segments])
+            return
         try:
             found = sorted(int(name) for name in os.listdir(directory) if name.isdigit())
         except OSError:
-            make_directories(directory)
-            found = []
+            return  # not there before the first record is
         for number in found:
-            self.segments.append(Segment(number, os.stat(self._path(number))[6], False))
+            self.segments.append(Segment(number, os.stat(self.path(number))[6], False))
+            self.last = number
+
+    def state(self):
+        """All that is not in flash, in plain objects. The log is not to be used any more."""
+        self.close()
+        return self.damaged, self.last, [segment.state() for segment in self.segments]
 
     def blocks(self):
         return sum(segment.blocks() for segment in self.segments)
-
-    def append(self, records):
-        """Write the records and return the (segment, offset) of each."""
-        tail = self.segments[-1] if self.segments else None
-        if tail is None or not tail.ours or tail.size >= SEGMENT or tail.read or tail is self._reading():
-            tail = Segment(tail.number + 1 if tail else 1, 0, True)
-        places = []
-        size = tail.size
-        try:
-            with open(self._path(tail.number), "ab") as file:
-                for record in records:
-                    data = encode(record.stream, record.payload)
-                    places.append((tail, size))
-                    file.write(data)
-                    size += len(data)
-        finally:
-            self._measure(tail)  # an error between two records leaves the first there: better twice than never
-        return places
-
-    def _measure(self, tail):
-        try:
-            size = os.stat(self._path(tail.number))[6]
-        except OSError:
-            return
-        if not tail.size:
-            self.segments.append(tail)
-        tail.size = size
 
     def next(self):
         """(segment, stream, payload) of the next record nobody has been handed yet, or None."""
@@ -103,13 +81,13 @@ class Log:
             segment = self._reading() or self._open_next()
             if segment is None:
                 return None
-            at = self._at
+            at = segment.at
             found = read_record(self._file)
             if found is None:
                 self._finish(segment)
                 continue
             stream, payload, taken = found
-            self._at += taken
+            segment.at += taken
             if at in segment.flying:
                 del segment.flying[at]
             elif stream is None:
@@ -118,61 +96,45 @@ class Log:
                 segment.pending += 1
                 return segment, stream, payload
 
-    def done(self, segment):
-        """One of the segment's records has been delivered."""
+    def done(self, number):
+        """A record of the segment of that number has been delivered."""
+        segment = self.segment
+        if not segment or segment.number != number:
+            found = [segment for segment in self.segments if segment.number == number]
+            if not found:
+                return  # it was dropped meanwhile
+            segment = found[0]
         segment.pending -= 1
         if segment.read and not segment.pending:
-            self._remove(segment)
-
-    def drop_oldest(self):
-        """Remove the oldest segment; return how many of its undelivered records each stream lost."""
-        segment = self.segments[0]
-        lost = {}
-        at = 0
-        if self._reading() is segment:
-            at = self._at
-            self._close()
-        if not segment.read:
-            with open(self._path(segment.number), "rb") as file:
-                file.seek(at)
-                while True:
-                    found = read_record(file)
-                    if found is None:
-                        break
-                    if found[0] is not None and at not in segment.flying:
-                        lost[found[0]] = lost.get(found[0], 0) + 1
-                    at += found[2]
-        self._remove(segment)
-        return lost
+            self.remove(segment)
 
     def _reading(self):
-        return self._segment if self._file else None
+        return self.segment if self._file else None
 
     def _open_next(self):
         for segment in self.segments:
             if not segment.read:
-                self._file = open(self._path(segment.number), "rb")
-                self._segment = segment
-                self._at = 0
+                self._file = open(self.path(segment.number), "rb")
+                self._file.seek(segment.at)
+                self.segment = segment
                 return segment
         return None
 
     def _finish(self, segment):
-        self._close()
+        self.close()
         segment.read = True
         if not segment.pending:
-            self._remove(segment)
+            self.remove(segment)
 
-    def _close(self):
+    def close(self):
         if self._file:
             self._file.close()
             self._file = None
 
-    def _remove(self, segment):
-        if not segment.gone:
-            segment.gone = True
+    def remove(self, segment):
+        if segment in self.segments:
             self.segments.remove(segment)
-            os.remove(self._path(segment.number))
+            os.remove(self.path(segment.number))
 
-    def _path(self, number):
-        return "%s/%d" % (self._directory, number)
+    def path(self, number):
+        return "%s/%d" % (self.directory, number)

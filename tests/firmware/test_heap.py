@@ -19,7 +19,19 @@ except port.UnavailableError as error:
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no 32-bit MicroPython: {MISSING}")
 
 QUALIFICATION = resources.FIRMWARE / "apps" / "qualification"  # shadow, jobs and commands
-LADDER = {"radio", "wifi", "clock", "tls-socket", "handshake", "mqtt", "serving", "command", "reconnected"}
+LADDER = {
+    "radio",
+    "wifi",
+    "clock",
+    "tls-socket",
+    "handshake",
+    "mqtt",
+    "serving",
+    "command",
+    "reconnected",
+    "offline",
+    "backlog-delivered",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +63,11 @@ def test_hours_of_traffic_and_reconnects_leave_the_heap_in_one_piece() -> None:
     assert min(sample.largest for sample in found.samples) >= 4096
 
 
-def test_an_application_with_services_reconnects_in_three_kilobytes_more_than_the_first_area() -> None:
-    """In the first area itself some of its reconnects find the heap too fragmented; it should need nothing more."""
-    found = life.day(QUALIFICATION, hours=0.5, reconnects=10, more=3072)
-    assert found.connections == 11
-    assert found.faults == {"connection-lost"}
-    assert min(sample.largest for sample in found.samples) >= 1024
+def test_an_application_with_services_keeps_to_it_through_reconnects_and_outages() -> None:
+    found = life.day(QUALIFICATION, hours=1, reconnects=20, outage=200)
+    assert found.connections == 21
+    assert found.faults <= {"connection-lost", "taken-over", "dns"}
+    assert min(sample.largest for sample in found.samples) >= 768
 
 
 def test_each_module_is_weighed_on_its_own() -> None:

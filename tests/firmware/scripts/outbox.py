@@ -17,6 +17,7 @@ def listed(directory):
 
 def drain(box):
     seen = []
+    box.drain()
     while True:
         record = box.take()
         if not record:

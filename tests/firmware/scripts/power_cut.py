@@ -4,6 +4,8 @@ import builtins
 import random
 
 import esp32
+import leaf.backlog  # here, or each life would compile it anew, time and again
+import leaf.spill
 import vfs
 from leaf.outbox import REFUSE_NEW, Outbox
 
@@ -50,6 +52,10 @@ def life(seed, promised, delivered):
         if box.put(stream, payload):
             if random.getrandbits(3) == 0 and box.flush():
                 promised.extend(range(promised[-1] + 1 if promised else 0, number + 1))
+        if random.getrandbits(2) == 0:
+            box.rest()
+        elif random.getrandbits(1):
+            box.drain()
         while random.getrandbits(2) == 0:
             record = box.take()
             if not record:
@@ -63,6 +69,7 @@ def life(seed, promised, delivered):
 
 
 def drain(box, delivered):
+    box.drain()
     while True:
         record = box.take()
         if not record:

@@ -10,6 +10,7 @@ from support import chip32
 from support.chip32 import account, board
 
 SECOND = 1000
+OUTAGE = 300  # seconds, in which readings go to flash
 DAY = 86_400 * SECOND
 REQUESTS = f"cmd/leaf/{board.THING}/request"
 
@@ -21,7 +22,7 @@ def command(number: int) -> list[Any]:
 
 
 def once(application: Path) -> list[account.Mark]:
-    """The heap along a boot, a connection with a command, the end of that connection and the next one."""
+    """The heap along a boot, a connection with a command, the end of it, the next one, and one after a long outage."""
     return account.marks(_once(application))
 
 
@@ -34,7 +35,10 @@ def _once(application: Path) -> chip32.Run:
             [4 * SECOND, "tell", ["command"]],
             [20 * SECOND, "cut", []],
             [60 * SECOND, "tell", ["reconnected"]],
-            [61 * SECOND, "end", []],
+            [61 * SECOND, "leave", [OUTAGE]],
+            [(61 + OUTAGE) * SECOND, "tell", ["offline"]],
+            [(61 + OUTAGE) * SECOND + 120 * SECOND, "tell", ["backlog delivered"]],
+            [(61 + OUTAGE) * SECOND + 121 * SECOND, "end", []],
         ],
     )
     assert not run.trap, "\n".join([*run.lines[-20:], run.trap])
@@ -60,8 +64,8 @@ class Day:
     faults: set[str]
 
 
-def day(application: Path, hours: float = 24, reconnects: int = 200, more: int = 0) -> Day:
-    """Telemetry, commands and reconnects in a heap of ``chip32.FIRST_AREA`` and ``more`` bytes.
+def day(application: Path, hours: float = 24, reconnects: int = 200, outage: int = 0) -> Day:
+    """Telemetry, commands, reconnects and then an outage (in seconds) in a heap of ``chip32.FIRST_AREA`` bytes.
 
     Raises AssertionError where it ends early.
     """
@@ -69,11 +73,12 @@ def day(application: Path, hours: float = 24, reconnects: int = 200, more: int =
     every = length // (reconnects + 1)
     run = board.run(
         application,
-        chip32.FIRST_AREA + more + account.excess(account.raw(_once(application))),
+        chip32.FIRST_AREA + account.excess(account.raw(_once(application))),
         quiet=True,
         script=[
             [5 * SECOND, "publish", command(1), 600 * SECOND],
             [every, "cut", [], every],
+            *([[length - (outage + 120) * SECOND, "leave", [outage]]] if outage else []),
             [30 * SECOND, "largest", [0]],
             *([int(length * part / 4) - SECOND, "largest", [hours * part / 4]] for part in (1, 2, 3, 4)),
             [length, "end", []],

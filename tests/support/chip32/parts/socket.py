@@ -38,4 +38,6 @@ class socket:
 
 
 def getaddrinfo(host, port, family=0, kind=0):
+    if wire.away[0]:
+        raise OSError(-202)  # EAI_FAIL of lwIP
     return [(2, kind or 1, 0, "", ("192.0.2.1", port))]

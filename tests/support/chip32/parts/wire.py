@@ -13,6 +13,7 @@ _FOREVER = const(3600000)
 events = []  # told by name
 now = 1790000000  # Unix seconds, as the NTP server says
 failing = [False]  # whether the next read is the connection's end
+away = [False]  # whether DNS answers nothing
 
 
 def tell(event):
@@ -89,6 +90,17 @@ def cut():
     failing[0] = True
 
 
+def leave(seconds):
+    """The connection ends, and DNS answers nothing for so long."""
+    cut()
+    away[0] = True
+    script.append([time.ticks_ms() + seconds * 1000, "back", []])
+
+
+def back():
+    away[0] = False
+
+
 def play():
     """Do what the script says is due; milliseconds until the next of it."""
     now = time.ticks_ms()
@@ -114,4 +126,4 @@ def end():
     raise SystemExit
 
 
-_ACTIONS = {"tell": tell, "publish": publish, "cut": cut, "largest": largest, "end": end}
+_ACTIONS = {"tell": tell, "publish": publish, "cut": cut, "leave": leave, "back": back, "largest": largest, "end": end}
