@@ -3,6 +3,7 @@
 # make docs   writes the pages that are made of the code
 # make bench  measures beside the peers
 # make heap   prints where the bytes of a device's heap are
+# make vectors  fetches 210 MB of test vectors for the board's cryptography, whose tests are skipped without them
 # make campaign  looks for what is rare: hours of seeded faults (a short slice of it is in make test)
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ RUNS ?= 10
 WORKERS ?= 3
 DAYS ?= 1000
 
-.PHONY: demo docs test lint types bench heap campaign setup setup-dev clean help
+.PHONY: vectors demo docs test lint types bench heap campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +33,12 @@ $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 		--target .typings --requirement $<
 	@touch $@
 
+.vectors/stamp: requirements/vectors.lock $(VENV)/dev.stamp
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes --no-compile --upgrade \
+		--target .vectors --requirement $<
+	@touch $@
+
+vectors: .vectors/stamp
 setup: $(VENV)/run.stamp
 setup-dev: $(VENV)/dev.stamp .typings/stamp
 
