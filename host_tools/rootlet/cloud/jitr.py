@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rootlet.cloud import jitr_rules
+from rootlet.cloud import jitr_rules, preflight
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
@@ -33,8 +33,12 @@ def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
 
 
 def sweep(iot: "IoTClient", wanted: dict[str, Any], policies: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The decisions about every certificate that is pending now, since no worker was listening."""
+    """The decisions about every certificate that is pending now, since no worker was listening.
+
+    Raises BadInput before the first one where the account lacks one of the ``policies``.
+    """
     with aws_errors():
+        preflight.check_policies(iot, policies)
         for page in iot.get_paginator("list_certificates").paginate():
             for entry in page["certificates"]:
                 if entry["status"] != "PENDING_ACTIVATION":
@@ -59,14 +63,7 @@ def work(
     from rootlet.cloud import messages
 
     with aws_errors():
-        for policy in policies:
-            try:
-                iot.get_policy(policyName=policy)
-            except iot.exceptions.ResourceNotFoundException:
-                raise RootletError(
-                    f"the account has no policy {policy}",
-                    hint="create the policy first: rootlet cloud policy render, aws iot create-policy",
-                ) from None
+        preflight.check_policies(iot, policies)
     events: queue.Queue[Any] = queue.Queue()
     # The subscription begins before the sweep, so that no device is missed between the two.
     with messages.listening(TOPIC + "+", events.put):

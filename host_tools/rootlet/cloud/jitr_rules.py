@@ -58,10 +58,11 @@ def admit(iot: Any, rules: dict[str, Any], certificate_id: str, policies: Sequen
         iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
         return {"certificate": certificate_id, "thing": name, "done": "refused", "why": why}
     arn = known["certificateArn"]
-    iot.create_thing(thingName=name)  # AWS accepts the same thing again
-    iot.attach_thing_principal(thingName=name, principal=arn)
+    # Before the thing is created: a policy that is not there fails here.
     for policy in policies:
         iot.attach_policy(policyName=policy, target=arn)
+    iot.create_thing(thingName=name)  # AWS accepts the same thing again
+    iot.attach_thing_principal(thingName=name, principal=arn)
     # Last: an active device must have its policies.
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
     return {"certificate": certificate_id, "thing": name, "done": "activated", "why": why}

@@ -1,6 +1,5 @@
 """Registers a device in AWS IoT Core: certificate, thing, policies. A second run changes nothing."""
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rootlet.cloud import preflight
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import RootletError
 from rootlet.policies import rendering
@@ -81,10 +81,16 @@ def endpoint(iot: "IoTClient") -> str:
     raise AssertionError
 
 
+def check(iot: "IoTClient", wanted: RegistrationRequest) -> None:
+    """Raise BadInput where no device can be registered by ``wanted``, before the first one is. Nothing is changed."""
+    with aws_errors():
+        preflight.look_up(iot, wanted)
+
+
 def register(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest) -> RegistrationResult:
     """Register the identity's certificate, its thing and its policies, and attach them to each other.
 
-    Raises RootletError.
+    What can be known to fail is looked up before anything is created. Raises RootletError.
     """
     done = RegistrationResult(identity.thing, identity.certificate_id)
     with aws_errors():
@@ -99,24 +105,29 @@ def register(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest)
 
 
 def _register(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest, done: RegistrationResult) -> None:
-    done.certificate_arn = _certificate(iot, identity, wanted, done.changes)
-    _thing(iot, identity.thing, wanted.thing, done.changes)
-    prefix = done.certificate_arn.rpartition(":")[0]
     done.policies = [
         wanted.policy or f"rootlet-{wanted.application}",
         *map(rendering.service_policy, wanted.services),
     ]
-    if wanted.policy is None:
-        _policy(
-            iot, done.policies[0], rendering.render(prefix, wanted.application, wanted.streams, wanted.topics), done.changes
-        )
-    for service in wanted.services:
-        _policy(iot, rendering.service_policy(service), rendering.render_service(prefix, service), done.changes)
+    missing = preflight.look_up(iot, wanted)
+    described = preflight.described_thing(iot, identity.thing, wanted.thing)
+    done.certificate_arn = _certificate(iot, identity, wanted, done.changes)
+    if missing.thing_type is not None:
+        iot.create_thing_type(thingTypeName=missing.thing_type)
+        done.changes.append(f"created thing type {missing.thing_type}")
+    for group in missing.groups:
+        iot.create_thing_group(thingGroupName=group)
+        done.changes.append(f"created thing group {group}")
+    _thing(iot, identity.thing, wanted.thing, described, done.changes)
+    documents = preflight.documents(done.certificate_arn.rpartition(":")[0], wanted)
+    for policy in missing.policies:
+        iot.create_policy(policyName=policy, policyDocument=json.dumps(documents[policy]))
+        done.changes.append(f"created policy {policy}")
     _attach(iot, done)
 
 
 def _certificate(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest, changes: list[str]) -> str:
-    with _absent():
+    with preflight.absent():
         description = iot.describe_certificate(certificateId=identity.certificate_id)["certificateDescription"]
         status = description["status"]
         if status != "ACTIVE":
@@ -141,12 +152,7 @@ def _certificate(iot: "IoTClient", identity: Certified, wanted: RegistrationRequ
     return arn
 
 
-def _thing(iot: "IoTClient", name: str, wanted: ThingProperties, changes: list[str]) -> None:
-    if wanted.type:
-        _type(iot, wanted.type, changes)
-    described = None
-    with _absent():
-        described = iot.describe_thing(thingName=name)
+def _thing(iot: "IoTClient", name: str, wanted: ThingProperties, described: Any, changes: list[str]) -> None:
     if described is None:
         more: dict[str, Any] = {"thingTypeName": wanted.type} if wanted.type else {}
         if wanted.attributes:
@@ -159,53 +165,18 @@ def _thing(iot: "IoTClient", name: str, wanted: ThingProperties, changes: list[s
         member = {group["groupName"] for group in iot.list_thing_groups_for_thing(thingName=name)["thingGroups"]}
         for group in wanted.groups:
             if group not in member:
-                _group(iot, group, changes)
                 iot.add_thing_to_thing_group(thingGroupName=group, thingName=name)
                 changes.append(f"added thing {name} to group {group}")
 
 
 def _adjust(iot: "IoTClient", name: str, wanted: ThingProperties, described: Any, changes: list[str]) -> None:
-    has = described.get("thingTypeName")
-    if wanted.type and has not in (None, wanted.type):
-        raise RootletError(
-            f"thing {name} is of type {has}, not {wanted.type}",
-            hint="leave out --thing-type, or change the type in AWS first",
-        )
-    if wanted.type and has is None:
+    if wanted.type and described.get("thingTypeName") is None:
         iot.update_thing(thingName=name, thingTypeName=wanted.type)
         changes.append(f"set type of thing {name}: {wanted.type}")
     differing = {key: value for key, value in wanted.attributes.items() if described.get("attributes", {}).get(key) != value}
     if differing:
         iot.update_thing(thingName=name, attributePayload={"attributes": differing, "merge": True})
         changes.append(f"set attributes of thing {name}: {', '.join(sorted(differing))}")
-
-
-def _type(iot: "IoTClient", name: str, changes: list[str]) -> None:
-    with _absent():
-        iot.describe_thing_type(thingTypeName=name)
-        return
-    iot.create_thing_type(thingTypeName=name)
-    changes.append(f"created thing type {name}")
-
-
-def _group(iot: "IoTClient", name: str, changes: list[str]) -> None:
-    with _absent():
-        iot.describe_thing_group(thingGroupName=name)
-        return
-    iot.create_thing_group(thingGroupName=name)
-    changes.append(f"created thing group {name}")
-
-
-def _policy(iot: "IoTClient", name: str, wanted: dict[str, object], changes: list[str]) -> None:
-    with _absent():
-        if not rendering.same(iot.get_policy(policyName=name)["policyDocument"], wanted):
-            raise RootletError(
-                f"policy {name} exists and allows something else",
-                hint="name the same streams and topics, choose another --application, or attach it with --policy",
-            )
-        return
-    iot.create_policy(policyName=name, policyDocument=json.dumps(wanted))
-    changes.append(f"created policy {name}")
 
 
 def _attach(iot: "IoTClient", done: RegistrationResult) -> None:
@@ -217,12 +188,3 @@ def _attach(iot: "IoTClient", done: RegistrationResult) -> None:
     if done.certificate_arn not in iot.list_thing_principals(thingName=done.thing)["principals"]:
         iot.attach_thing_principal(thingName=done.thing, principal=done.certificate_arn)
         done.changes.append(f"attached the certificate to thing {done.thing}")
-
-
-@contextlib.contextmanager
-def _absent():  # type: ignore[no-untyped-def]  # a generator that may swallow; mypy would need the return after it
-    try:
-        yield
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "ResourceNotFoundException":
-            raise

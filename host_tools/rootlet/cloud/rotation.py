@@ -57,6 +57,7 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
     _resume_swap(directory)
     old = DeviceIdentity.load(directory)
     place = directory / NEXT
+    policies = _policies(iot, old)
     changes = []
     if not place.exists():
         authority.reissue(old, subject=profile.subject, key_type=profile.key_type, days=profile.days).save(place)
@@ -66,20 +67,25 @@ def begin(iot: "IoTClient", directory: Path, authority: Authority, prove: Prove,
         raise BadInput(f"{place} is for {new.thing}, not for {old.thing}", hint=f"remove {place} and run the command again")
     _check_profile(place, old, new, profile)
     done = Rotation(old.thing, old.certificate_id, new.certificate_id, changes=changes)
-    with aws_errors():
-        arn = lifecycle.describe(iot, old.certificate_id)["certificateArn"]
-        policies = [entry["policyName"] for entry in iot.list_attached_policies(target=arn)["policies"]]
-        if not policies:
-            raise RootletError(
-                f"certificate {old.certificate_id} has no policy to copy",
-                hint="register the device first: rootlet cloud register",
-            )
-        for policy in policies:
-            registered = registration.register(iot, new, registration.RegistrationRequest(policy=policy))
-            done.changes += registered.changes
+    for policy in policies:
+        registered = registration.register(iot, new, registration.RegistrationRequest(policy=policy))
+        done.changes += registered.changes
     done.proved_by = prove(new)
     proving.record(place, new, done.proved_by)
     return done
+
+
+def _policies(iot: "IoTClient", old: DeviceIdentity) -> list[str]:
+    """The policies that the new certificate gets, too. Raises RootletError where there is none."""
+    with aws_errors():
+        arn = lifecycle.describe(iot, old.certificate_id)["certificateArn"]
+        policies = [entry["policyName"] for entry in iot.list_attached_policies(target=arn)["policies"]]
+    if not policies:
+        raise RootletError(
+            f"certificate {old.certificate_id} has no policy to copy",
+            hint="register the device first: rootlet cloud register",
+        )
+    return policies
 
 
 def _check_profile(place: Path, old: DeviceIdentity, new: DeviceIdentity, profile: Profile) -> None:

@@ -280,6 +280,7 @@ def _register_many(devices: "list[Any]", path: Path, wanted: "RegistrationReques
         return registration.register(iot, device, wanted)
 
     iot = account.paced()
+    registration.check(iot, wanted)
     with journal.opened(path, journal.purpose(iot, wanted)) as kept:
         warning = bulk.check_journal(iot, devices, kept)
         for notice in filter(None, (kept.restarted, warning)):

@@ -192,10 +192,14 @@ def claim_template(
     With --claim-policy it also writes the policy of that certificate.
     """
     from rootlet.cloud import provisioning
+    from rootlet.files import check_writable
 
-    _write(provisioning.claim(policies, thing_type=thing_type, groups=groups), output)
+    template = provisioning.claim(policies, thing_type=thing_type, groups=groups)
     if claim_policy:
+        for place in filter(None, (output, claim_policy)):
+            check_writable(place)
         _write(provisioning.claim_policy(arn_prefix, template_name), claim_policy)
+    _write(template, output)
 
 
 def _json(path: Path) -> Any:

@@ -179,7 +179,7 @@ def unpack(directory: Path, things: Sequence[str], everything: bool, output: Pat
 
     if bool(things) == everything:
         raise BadInput("no device is named", hint="name them, or give --all")
-    identities = batch.read(directory) if everything else (batch.find(directory, thing) for thing in things)
+    identities = batch.read(directory) if everything else [batch.find(directory, thing) for thing in things]
     written, kept = 0, 0
     for identity in identities:
         if (output / identity.thing / KEY).exists():
