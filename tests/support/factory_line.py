@@ -55,6 +55,7 @@ class FactoryLine:
     golden: bytes | None
     on_boards: bytes
     registration: RegistrationMode = RegistrationMode.DEFERRED
+    policy: str | None = None
     where: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     boards: list[DownloadMode] = field(default_factory=list)
@@ -84,6 +85,7 @@ class FactoryLine:
             ca_sha256=check_ca(self.ca).sha256,
             ca=str(self.ca),
             registration=self.registration,
+            policy=self.policy,
         )
         self.ledger.open_batch(batch, [NewIdentity(f"{prefix}-{n}", {}, f"SN{n}") for n in range(count)], plan)
 

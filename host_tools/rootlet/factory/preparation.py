@@ -6,7 +6,7 @@ from pathlib import Path
 from rootlet.board import images
 from rootlet.board.definition import load_board
 from rootlet.board.images import ImageFile
-from rootlet.errors import BadInput
+from rootlet.errors import BadInput, RootletError
 from rootlet.factory import views
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger
@@ -33,12 +33,24 @@ def prepare(database: Database, station: str, batch: str, image: Path | None, ca
     _check_image(golden, chip, plan)
     check_clock(utc_now(), views.last_entry_at(database))
     if registers_now(plan):
-        from rootlet.cloud import client
-
-        client.iot()  # says now what is not configured, and not board by board
+        _check_cloud(plan)
     directory = ca or Path(plan.ca)
     check_ca(directory)
     return Prepared(plan, chip, golden, directory)
+
+
+def _check_cloud(plan: BatchPlan) -> None:
+    """Say now what is not configured or not in the account, and not board by board."""
+    from rootlet.cloud import client, registration
+    from rootlet.factory import registrar
+
+    iot = client.iot()
+    try:
+        registration.check(iot, registrar.request(plan))
+    except BadInput:
+        raise
+    except RootletError:
+        pass  # AWS is out of reach: the boards wait for their registration
 
 
 def _check_image(golden: ImageFile | None, chip: str, plan: BatchPlan) -> None:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,19 +60,24 @@ class Registrar:
 
     def _register(self, record: IdentityRecord) -> None:
         assert record.certificate_id is not None
+        thing = registration.ThingProperties(attributes=dict(record.attributes))
         registration.register(
             self._iot,
             PublicIdentity(record.thing, record.certificate, self._issuers),
-            registration.RegistrationRequest(
-                application=self._plan.application,
-                streams=self._plan.streams,
-                topics=self._plan.topics,
-                services=self._plan.services,
-                policy=self._plan.policy,
-                with_ca=self._plan.with_ca,
-                thing=registration.ThingProperties(attributes=dict(record.attributes)),
-            ),
+            replace(request(self._plan), thing=thing),
         )
+
+
+def request(plan: BatchPlan) -> registration.RegistrationRequest:
+    """How the devices of a batch are registered, without what is each thing's own."""
+    return registration.RegistrationRequest(
+        application=plan.application,
+        streams=plan.streams,
+        topics=plan.topics,
+        services=plan.services,
+        policy=plan.policy,
+        with_ca=plan.with_ca,
+    )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mypy_boto3_iot import IoTClient
 from rootlet.board import partitions
 from rootlet.cli.factory.group import command
-from rootlet.errors import RootletError
+from rootlet.errors import BadInput, RootletError
 from rootlet.factory import views
 from rootlet.factory.floor import tiles
 from rootlet.factory.plan import RegistrationMode
@@ -110,6 +110,38 @@ def test_a_station_registers_and_every_active_certificate_has_a_proved_board(
     aws.update_certificate(certificateId=other.certificate_id, newStatus="INACTIVE")
     with pytest.raises(RootletError, match="1 disagreements"):
         cli(line, "reconcile", "monday")
+
+
+def test_a_policy_that_is_not_there_is_told_before_any_board_is_touched(
+    line: FactoryLine, aws: IoTClient, sandbox: object
+) -> None:
+    line.registration, line.policy = RegistrationMode.NOW, "typo"
+    line.environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    line.open(1, prefix="typo")
+    line.plug(1)
+    with line.start() as process:
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, "the account has no policy typo" in stderr) == (2, True)
+    assert line.boards[0].connections == 0
+    with pytest.raises(BadInput, match="no policy typo"):
+        cli(line, "register", "monday")
+
+
+def test_a_line_begins_without_aws_and_its_boards_wait(line: FactoryLine) -> None:
+    line.registration, line.policy = RegistrationMode.NOW, "typo"
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1", "AWS_DEFAULT_REGION": "eu-west-1"}
+    line.environment = nowhere | {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+    line.open(1, prefix="alone")
+    line.plug(1)
+    assert line.run()["ended"] == {"done": 1}
+    assert line.count(State.WAITING) == 1
+
+
+def test_a_name_that_nobody_knows_is_told_before_another_thing_is_scrapped(line: FactoryLine) -> None:
+    line.open(1, prefix="kept")
+    with pytest.raises(RootletError, match="typo"):
+        cli(line, "scrap", "kept-0", "typo", "--reason", "dropped")
+    assert line.count(State.OPEN) == 1
 
 
 def test_deferred_boards_are_registered_later_and_attributes_come_along(line: FactoryLine, aws: IoTClient) -> None:

@@ -40,7 +40,7 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
 
     Interrupted? Repeat the command: it continues where it stopped, and nothing is registered twice.
     """
-    from rootlet.cloud import client
+    from rootlet.cloud import client, registration
     from rootlet.factory import registrar
     from rootlet.factory.ledger import Ledger
     from rootlet.pki.authority import read_certificates
@@ -49,7 +49,9 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
         ledger = Ledger(database, station=station)
         plan = ledger.plan(batch)
         certificate, above = read_certificates(ca or Path(plan.ca))
-        registering = registrar.Registrar(client.iot(), plan, (certificate, *above))
+        iot = client.iot()
+        registration.check(iot, registrar.request(plan))
+        registering = registrar.Registrar(iot, plan, (certificate, *above))
         drained = registrar.drain(database, ledger, batch, registering, rate=rate, progress=progress)
     if as_json:
         failed = [{"thing": thing, "cause": cause} for thing, cause in drained.failed]
@@ -84,6 +86,8 @@ def scrap(things: tuple[str, ...], reason: str, station: str, where: str) -> Non
 
     with opened(where) as database:
         ledger = Ledger(database, station=station)
+        for thing in things:
+            ledger.needs_revoking(thing)  # raises for an unknown one, before another is revoked
         for thing in things:
             revoked = registrar.scrap(ledger, client.iot, thing, reason)
             out.print(f"{thing}: {'revoked in AWS, and ' if revoked else ''}scrapped")
