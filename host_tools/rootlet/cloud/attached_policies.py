@@ -1,7 +1,8 @@
 """A device's connection as AWS IoT has it: its certificate, its thing, and the policies attached to both."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from cryptography import x509
 from rootlet.cloud.client import aws_errors
 from rootlet.pki.identity import certificate_id, common_name
 from rootlet.policies import document
+from rootlet.policies.document import Policy
 from rootlet.policies.simulation import SimulatedConnection, read_certificate
 from rootlet.policies.variables import Thing
 
@@ -26,21 +28,9 @@ def from_aws(iot: "IoTClient", certificate: str, *, client_id: str | None = None
     """
     wanted = certificate if _ID.fullmatch(certificate) else certificate_id(read_certificate(Path(certificate)))
     with aws_errors():
-        found = iot.describe_certificate(certificateId=wanted)["certificateDescription"]
-        arn = found["certificateArn"]
-        leaf = x509.load_pem_x509_certificate(found["certificatePem"].encode())
-        attached = _things(iot, arn)
-        client_id = client_id or next(iter(attached), common_name(leaf))
-        exclusive = next((name for name, kind in attached.items() if kind == "EXCLUSIVE_THING"), None)
-        name = exclusive or (client_id if client_id in attached else None)
-        targets, thing = [arn], None
-        if name is not None:
-            about = iot.describe_thing(thingName=name)
-            thing = Thing(name, about.get("thingTypeName"), about.get("attributes") or {})
-            targets += _groups(iot, name)
-        names = dict.fromkeys(name for target in targets for name in _attached(iot, target))
-        parsed = [document.parse(name, iot.get_policy(policyName=name)["policyDocument"]) for name in names]
-    return SimulatedConnection(leaf, client_id, thing, tuple(parsed), arn.rpartition(":")[0], found["status"])
+        known = Registry(iot)
+        return known.connection(known.certificate(wanted), client_id)
+    raise AssertionError  # aws_errors() never swallows
 
 
 def read_policy(iot: "IoTClient", name: str) -> str:
@@ -50,25 +40,75 @@ def read_policy(iot: "IoTClient", name: str) -> str:
     raise AssertionError  # aws_errors() never swallows
 
 
-def _things(iot: "IoTClient", principal: str) -> dict[str, str]:
-    """The things that a certificate is attached to, and how: EXCLUSIVE_THING or NON_EXCLUSIVE_THING."""
-    pages = iot.get_paginator("list_principal_things_v2").paginate(principal=principal)
-    found = (entry for page in pages for entry in page["principalThingObjects"])
-    return {entry["thingName"]: entry.get("thingPrincipalType", "NON_EXCLUSIVE_THING") for entry in found}
+@dataclass(frozen=True)
+class RegisteredCertificate:
+    """A certificate in AWS IoT. ``things`` says how each is attached: EXCLUSIVE_THING or NON_EXCLUSIVE_THING."""
+
+    arn: str
+    status: str
+    parsed: x509.Certificate
+    things: Mapping[str, str]
 
 
-def _attached(iot: "IoTClient", target: str) -> Iterator[str]:
-    for page in iot.get_paginator("list_attached_policies").paginate(target=target):
-        for entry in page["policies"]:
-            yield entry.get("policyName", "")
+class Registry:
+    """What AWS IoT has about devices. Policies and groups, which many devices share, are asked for once."""
 
+    def __init__(self, iot: "IoTClient") -> None:
+        self._iot = iot
+        self._policies: dict[str, Policy] = {}
+        self._groups: dict[str, tuple[str, str | None]] = {}
+        self._of_groups: dict[str, list[str]] = {}
 
-def _groups(iot: "IoTClient", thing: str) -> Iterator[str]:
-    """The ARNs of a thing's groups, and of their parent groups."""
-    pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
-    names = [group.get("groupName", "") for page in pages for group in page["thingGroups"]]
-    for name in names:  # grows during the iteration
-        group = iot.describe_thing_group(thingGroupName=name)
-        yield group["thingGroupArn"]
-        parent = group.get("thingGroupMetadata", {}).get("parentGroupName")
-        names += [parent] if parent and parent not in names else []
+    def certificate(self, identifier: str) -> RegisteredCertificate:
+        """The certificate with this ID. Raises ClientError, as all methods do."""
+        found = self._iot.describe_certificate(certificateId=identifier)["certificateDescription"]
+        arn = found["certificateArn"]
+        parsed = x509.load_pem_x509_certificate(found["certificatePem"].encode())
+        return RegisteredCertificate(arn, found["status"], parsed, self._things(arn))
+
+    def connection(self, certificate: RegisteredCertificate, client_id: str | None = None) -> SimulatedConnection:
+        """Its connection under ``client_id``: by default the name of its thing, else its common name."""
+        attached = certificate.things
+        client_id = client_id or next(iter(attached), None) or common_name(certificate.parsed)
+        exclusive = next((name for name, kind in attached.items() if kind == "EXCLUSIVE_THING"), None)
+        name = exclusive or (client_id if client_id in attached else None)
+        names, thing = list(self._attached(certificate.arn)), None
+        if name is not None:
+            about = self._iot.describe_thing(thingName=name)
+            thing = Thing(name, about.get("thingTypeName"), about.get("attributes") or {})
+            for group in self._group_arns(name):
+                if group not in self._of_groups:
+                    self._of_groups[group] = list(self._attached(group))
+                names += self._of_groups[group]
+        policies = tuple(map(self._policy, dict.fromkeys(names)))
+        prefix = certificate.arn.rpartition(":")[0]
+        return SimulatedConnection(
+            certificate.parsed, client_id, thing, policies, prefix, certificate.status, exclusive=exclusive is not None
+        )
+
+    def _policy(self, name: str) -> Policy:
+        if name not in self._policies:
+            self._policies[name] = document.parse(name, self._iot.get_policy(policyName=name)["policyDocument"])
+        return self._policies[name]
+
+    def _things(self, principal: str) -> dict[str, str]:
+        pages = self._iot.get_paginator("list_principal_things_v2").paginate(principal=principal)
+        found = (entry for page in pages for entry in page["principalThingObjects"])
+        return {entry["thingName"]: entry.get("thingPrincipalType", "NON_EXCLUSIVE_THING") for entry in found}
+
+    def _attached(self, target: str) -> Iterator[str]:
+        for page in self._iot.get_paginator("list_attached_policies").paginate(target=target):
+            for entry in page["policies"]:
+                yield entry.get("policyName", "")
+
+    def _group_arns(self, thing: str) -> Iterator[str]:
+        """The ARNs of a thing's groups, and of their parent groups."""
+        pages = self._iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
+        names = [group.get("groupName", "") for page in pages for group in page["thingGroups"]]
+        for name in names:  # grows during the iteration
+            if name not in self._groups:
+                group = self._iot.describe_thing_group(thingGroupName=name)
+                self._groups[name] = group["thingGroupArn"], group.get("thingGroupMetadata", {}).get("parentGroupName")
+            arn, parent = self._groups[name]
+            yield arn
+            names += [parent] if parent and parent not in names else []

@@ -26,6 +26,8 @@ LIMITS: Mapping[str, float] = {
     "AttachThingPrincipal": 15,
     "ListAttachedPolicies": 15,
     "ListThingPrincipals": 10,
+    "ListPrincipalThingsV2": 10,
+    "ListThingGroupsForThing": 10,
     "CreateThing": 15,
     "DescribeThing": 10,
     "GetPolicy": 10,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rootlet.cloud.attached_policies import Registry
 from rootlet.cloud.client import aws_errors
-from rootlet.errors import RootletError
+from rootlet.errors import BadInput, RootletError
+from rootlet.policies.reach import too_wide
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -137,45 +139,52 @@ class AccountFinding:
 
 def audit(iot: "IoTClient", *, within: int, at: dt.datetime) -> Iterator[AccountFinding]:
     """The findings about every certificate of the account: expired, or expiring in ``within`` days; pending; without a thing
-    or a policy; several to a thing; a policy that allows everything.
+    or a policy; several to a thing; and once for each statement of a policy, what it allows beyond a device's own.
     """
     with aws_errors():
         holders: dict[str, list[str]] = {}
-        seen: dict[str, str] = {}
+        wide: dict[str, list[str]] = {}
+        registry = Registry(iot)
         for page in iot.get_paginator("list_certificates").paginate():
             for entry in page["certificates"]:
-                yield from _look(iot, entry["certificateId"], within, at, holders, seen)
+                if entry["status"] == "PENDING_ACTIVATION":
+                    text = "waits for its activation: rootlet cloud jitr run"
+                    yield AccountFinding("pending", entry["certificateId"], text)
+                if entry["status"] == "ACTIVE":
+                    yield from _look(registry, entry["certificateId"], (within, at), holders, wide)
         for thing, certificates in holders.items():
             if len(certificates) > 1:
                 yield AccountFinding(
                     "several", certificates[0], f"thing {thing} has {len(certificates)} active certificates"
                 )
+        for text, certificates in wide.items():
+            more = f" (and {len(certificates) - 1} more)" if len(certificates) > 1 else ""
+            yield AccountFinding("wide", certificates[0], text + more)
 
 
 def _look(
-    iot: "IoTClient", identifier: str, within: int, at: dt.datetime, holders: dict[str, list[str]], seen: dict[str, str]
+    registry: Registry,
+    identifier: str,
+    expiry: tuple[int, dt.datetime],
+    holders: dict[str, list[str]],
+    wide: dict[str, list[str]],
 ) -> Iterator[AccountFinding]:
-    known = describe(iot, identifier)
-    if known["status"] == "PENDING_ACTIVATION":
-        yield AccountFinding("pending", identifier, "waits for its activation: rootlet cloud jitr run")
-    if known["status"] != "ACTIVE":
-        return
-    certificate = x509.load_pem_x509_certificate(known["certificatePem"].encode())
-    left = (certificate.not_valid_after_utc - at).days
+    known = registry.certificate(identifier)
+    within, at = expiry
+    left = (known.parsed.not_valid_after_utc - at).days
     if left < within:
         when = "expired" if left < 0 else f"expires in {left} days:"
-        yield AccountFinding("expiry", identifier, f"{when} {certificate.not_valid_after_utc:%Y-%m-%d}")
-    arn = known["certificateArn"]
-    things = iot.list_principal_things(principal=arn)["things"]
-    for thing in things:
+        yield AccountFinding("expiry", identifier, f"{when} {known.parsed.not_valid_after_utc:%Y-%m-%d}")
+    for thing in known.things:
         holders.setdefault(thing, []).append(identifier)
-    if not things:
+    if not known.things:
         yield AccountFinding("no-thing", identifier, "is ACTIVE and is not attached to a thing")
-    policies = [policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]]
-    if not policies:
-        yield AccountFinding("no-policy", identifier, "is ACTIVE and has no policy of its own")
-    for name in policies:
-        if name not in seen:
-            seen[name] = iot.get_policy(policyName=name)["policyDocument"]
-        if '"*"' in seen[name] or '"iot:*"' in seen[name]:
-            yield AccountFinding("wildcard", identifier, f"policy {name} has a statement that allows everything")
+    try:
+        connections = [registry.connection(known, thing) for thing in known.things or [identifier]]
+    except BadInput as error:
+        yield AccountFinding("malformed", identifier, error.what)
+        return
+    if not any(connection.policies for connection in connections):
+        yield AccountFinding("no-policy", identifier, "is ACTIVE and has no policy, nor has a group of its thing")
+    for text in dict.fromkeys(found.text for connection in connections for found in too_wide(connection)):
+        wide.setdefault(text, []).append(identifier)

@@ -31,6 +31,11 @@ class PolicyFinding:
     """Whether Device Advisor and Device Defender report it, too."""
 
 
+def is_own(pattern: str) -> bool:
+    """Whether a variable in it stands for the device itself."""
+    return any(variable.lower().startswith(_OWN) for variable in patterns.names(pattern))
+
+
 def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
     """The findings about a policy; empty where it has no fault. Raises BadInput where it is malformed."""
     policy = document.parse(name, given)
@@ -127,9 +132,9 @@ def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator
     if _JOB.fullmatch(name) and not (kind == "topic" and "+" in name):
         return
     used = patterns.names(name)
-    own = any(variable.lower().startswith(_OWN) for variable in used)
+    own = is_own(name)
     plain = patterns.VARIABLE.sub("", name)
-    if "*" in plain or "?" in plain:
+    if patterns.has_wildcard(name):
         level: Literal["error", "warning"] = "warning" if own else "error"
         whose = "more topics of the device than it needs" if own else "topics of other devices"
         what = f"{resource} has a wildcard, which matches {whose}"

@@ -12,12 +12,16 @@ _NOTHING = Variables()
 
 @dataclass(frozen=True)
 class Considered:
-    """A statement that names the action. ``why_not`` is empty where it applies; ``resource`` is the one that matched."""
+    """A statement that names the action. ``why_not`` is empty where it applies.
+
+    ``resource`` is the one that matched, and ``pattern`` the text of the policy for it.
+    """
 
     policy: str
     statement: Statement
     resource: str = ""
     why_not: str = ""
+    pattern: str = ""
 
     @property
     def title(self) -> str:
@@ -62,7 +66,8 @@ def _consider(policy: str, statement: Statement, resource: str, variables: Varia
             policy, statement, why_not=f"its resources are {'all but ' if statement.not_resources else ''}{named}"
         )
     shown = patterns.resolved(matched, variables) if matched is not None else resource
-    return Considered(policy, statement, shown, conditions.unmet(statement.conditions, variables))
+    pattern = patterns.shown(matched) if matched is not None else f"all but {', '.join(statement.resources)}"
+    return Considered(policy, statement, shown, conditions.unmet(statement.conditions, variables), pattern)
 
 
 def _values(considered: Iterable[Considered], variables: Variables) -> dict[str, str | None]:

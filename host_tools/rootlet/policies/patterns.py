@@ -30,6 +30,24 @@ def resolved(text: str, variables: Variables) -> str:
     return VARIABLE.sub(lambda match: _value(match, variables), text)
 
 
+def has_wildcard(pattern: str) -> bool:
+    """Whether there is a * or ? outside of its variables."""
+    return bool(set("*?") & set(VARIABLE.sub("", pattern)))
+
+
+def example(pattern: str, variables: Variables, star: str) -> str:
+    """A text that matches ``pattern``, with ``star`` for each asterisk."""
+    parts, end = [], 0
+    for match in VARIABLE.finditer(pattern):
+        parts += [_filled(pattern[end : match.start()], star), _value(match, variables)]
+        end = match.end()
+    return "".join([*parts, _filled(pattern[end:], star)])
+
+
+def _filled(text: str, star: str) -> str:
+    return text.replace("*", star).replace("?", "0")
+
+
 def matches(pattern: str, value: str, variables: Variables) -> bool:
     """Whether ``value`` matches ``pattern``: * any characters, ? any one. Neither is a wildcard in a variable's value."""
     pieces, end = [""], 0

@@ -25,6 +25,7 @@ class SimulatedConnection:
     """A connection to evaluate. ``thing`` is the one of ``variables.of_connection``.
 
     ``persistent`` and ``will_topic`` are what its CONNECT asks for; ``domain_name`` is the server name that it connects to.
+    ``exclusive``: the certificate is its thing's under any client ID.
     """
 
     certificate: x509.Certificate
@@ -37,6 +38,7 @@ class SimulatedConnection:
     domain_name: str | None = None
     persistent: bool = False
     will_topic: str | None = None
+    exclusive: bool = False
 
     @property
     def variables(self) -> Variables:

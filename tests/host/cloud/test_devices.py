@@ -461,4 +461,31 @@ def test_the_audit_finds_what_was_left_lying_about(aws: IoTClient, authority: Au
     result = run("audit", "--json")
     assert result.exit_code == 1
     kinds = {entry["kind"] for entry in json.loads(result.stdout) if entry["certificate_id"] == short.certificate_id}
-    assert kinds == {"expiry", "no-thing", "wildcard"}
+    assert kinds == {"expiry", "no-thing", "wide"}
+
+
+def test_the_audit_decides_what_a_policy_allows_also_one_of_a_group_and_tells_it_once(
+    aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    prefix = "arn:aws:iot:us-east-1:000000000000"
+    wide = {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{prefix}:client/*"}
+    of_group = {"Effect": "Allow", "Action": "iot:Receive", "Resource": f"{prefix}:topic/dt/*/climate"}
+    narrow = wide | {"Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}}
+    for name, statement in (("audit-any", wide), ("audit-group", of_group), ("audit-attached", narrow)):
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        aws.create_policy(policyName=name, policyDocument=document)
+    things = registration.ThingProperties(groups=["audit-north"])
+    aws.attach_policy(policyName="audit-group", target=aws.create_thing_group(thingGroupName="audit-north")["thingGroupArn"])
+    for thing, policy in (("audit-2", "audit-any"), ("audit-3", "audit-any"), ("audit-4", "audit-attached")):
+        registration.register(aws, authority.issue(thing), registration.RegistrationRequest(policy=policy, thing=things))
+    orphan = authority.issue("audit-5")
+    registration.register(aws, orphan, registration.RegistrationRequest(policy="audit-attached", thing=things))
+    aws.detach_policy(policyName="audit-attached", target=aws.list_thing_principals(thingName="audit-5")["principals"][0])
+    found = json.loads(run("audit", "--json").stdout)
+    told = [entry["text"] for entry in found if entry["kind"] == "wide" and "audit-a" in entry["text"]]
+    assert told[-1] == f"policy audit-any lets it connect as any client: statement 1, {prefix}:client/* (and 1 more)"
+    assert not any("audit-attached" in text for text in told)
+    (group,) = [entry["text"] for entry in found if "audit-group" in entry["text"]]
+    assert group.endswith("receive other devices' messages: statement 1, " + f"{prefix}:topic/dt/*/climate (and 3 more)")
+    kinds = {entry["kind"] for entry in found if entry["certificate_id"] == orphan.certificate_id}
+    assert kinds == set(), "its policy is that of its thing's group"
