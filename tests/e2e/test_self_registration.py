@@ -16,7 +16,9 @@ from rootlet.errors import RootletError
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
 from rootlet.policies import rendering
+from rootlet.sandbox.sandbox import Sandbox
 from support.device import BuiltDevice, fault_line, no_line
+from support.mqtt import MqttClient
 from support.provisioning import role
 
 MakeDevice = Callable[[str], BuiltDevice]
@@ -145,6 +147,22 @@ def test_our_template_provisions_a_never_seen_device_with_its_attributes(
     assert aws.list_thing_principals(thingName="fresh-1")["principals"] == [found["certificateArn"]]
     attached = aws.list_attached_policies(target=found["certificateArn"])["policies"]
     assert [entry.get("policyName") for entry in attached] == [policy]
+
+
+def test_an_organization_with_a_space_is_no_attribute_and_the_device_is_not_provisioned(
+    aws: IoTClient, sandbox: Sandbox, ca: Path, policy: str, tmp_path: Path
+) -> None:
+    run("register-ca", ca)
+    (tmp_path / "jitp.json").write_text(json.dumps(provisioning.jitp([policy], {"customer": "{Organization}"})))
+    run("jitp", "attach", ca, "--template", tmp_path / "jitp.json", "--role", role())
+    spaced = Authority.load(ca, PASSPHRASE.encode()).issue("spaced-1", subject=Subject(organization="Example Fleet"))
+    for _ in range(2):
+        with MqttClient(sandbox, spaced, tmp_path) as client:
+            assert not client.is_on()
+    known = aws.describe_certificate(certificateId=spaced.certificate_id)["certificateDescription"]
+    assert known["status"] == "PENDING_ACTIVATION"
+    with pytest.raises(aws.exceptions.ResourceNotFoundException):
+        aws.describe_thing(thingName="spaced-1")
 
 
 def test_a_device_of_an_unknown_ca_stays_out(make_device: MakeDevice, aws: IoTClient, ca: Path) -> None:

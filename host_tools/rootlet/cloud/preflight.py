@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from rootlet import aws_names
+from rootlet.aws_names import Name
 from rootlet.errors import BadInput, RootletError
 from rootlet.policies import rendering
 
@@ -28,8 +30,10 @@ class Missing:
 def look_up(iot: "IoTClient", wanted: "RegistrationRequest") -> Missing:
     """What has to be created for ``wanted``, whatever the device. Nothing is changed.
 
-    Raises BadInput where a policy, thing type or thing group that has to be there is not, or is of no use.
+    Raises BadInput where a policy, thing type or thing group that has to be there is not, or is of no use, and for names
+    and attributes that AWS does not take.
     """
+    _check_names(wanted)
     if wanted.policy is not None:
         check_policies(iot, [wanted.policy])
     return Missing(
@@ -42,6 +46,7 @@ def look_up(iot: "IoTClient", wanted: "RegistrationRequest") -> Missing:
 def check_policies(iot: "IoTClient", names: Iterable[str]) -> None:
     """Raise BadInput for the first of ``names`` that is not a policy of the account."""
     for name in names:
+        aws_names.check(Name.POLICY, name)
         try:
             iot.get_policy(policyName=name)
         except iot.exceptions.ResourceNotFoundException:
@@ -62,17 +67,43 @@ def documents(arn_prefix: str, wanted: "RegistrationRequest") -> Mapping[str, di
 
 
 def described_thing(iot: "IoTClient", name: str, wanted: "ThingProperties") -> Any:
-    """AWS's description of the thing, or None. Raises RootletError where it is of another type than ``wanted``."""
+    """AWS's description of the thing, or None.
+
+    Raises BadInput for a name that AWS does not take, RootletError where the thing cannot become what is ``wanted``.
+    """
+    aws_names.check(Name.THING, name)
     described: Any = None
     with absent():
         described = iot.describe_thing(thingName=name)
     has = described and described.get("thingTypeName")
+    attributes = {*wanted.attributes, *(described or {}).get("attributes", {})}
+    if len(attributes) > aws_names.ATTRIBUTES and not (has or wanted.type):
+        raise BadInput(
+            f"thing {name} would have {len(attributes)} attributes, and {aws_names.ATTRIBUTES} are allowed without a type",
+            hint="give it a --thing-type, or fewer attributes",
+        )
     if wanted.type and has not in (None, wanted.type):
         raise RootletError(
             f"thing {name} is of type {has}, not {wanted.type}",
             hint="leave out --thing-type, or change the type in AWS first",
         )
     return described
+
+
+def _check_names(wanted: "RegistrationRequest") -> None:
+    thing = wanted.thing
+    given = [(Name.POLICY, wanted.policy), (Name.TYPE, thing.type), *((Name.GROUP, group) for group in thing.groups)]
+    for kind, name in given:
+        if name is not None:
+            aws_names.check(kind, name)
+    check_attributes(thing.attributes)
+
+
+def check_attributes(attributes: Mapping[str, str]) -> None:
+    """Raise BadInput for names and values of a thing's attributes that AWS does not take."""
+    for name, value in attributes.items():
+        aws_names.check(Name.ATTRIBUTE, name)
+        aws_names.check(Name.VALUE, value)
 
 
 def _missing_policies(iot: "IoTClient", wanted: "RegistrationRequest") -> Iterator[str]:

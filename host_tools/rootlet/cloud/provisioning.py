@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rootlet import aws_names
+from rootlet.aws_names import ATTRIBUTES, Name
+from rootlet.cloud import preflight
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
 
@@ -31,8 +34,11 @@ def jitp(
     policies: Sequence[str], attributes: Mapping[str, str], *, thing_type: str | None = None, groups: Sequence[str] = ()
 ) -> dict[str, Any]:
     """A JITP template: the certificate's common name is the thing name. An attribute's value ``{Organization}`` stands for
-    that field of the certificate's subject. Raises BadInput for an unknown field.
+    that field of the certificate's subject, whose text must be one that AWS takes as an attribute's value: without spaces.
+
+    Raises BadInput for an unknown field, and for names and values that AWS does not take.
     """
+    preflight.check_attributes({name: "" if _field(value) else value for name, value in attributes.items()})
     used = {"CommonName", "Id"}
     payload = {name: _value(value, used) for name, value in attributes.items()}
     thing: dict[str, Any] = {"ThingName": {"Ref": _PREFIX + "CommonName"}, "AttributePayload": payload}
@@ -52,8 +58,11 @@ def claim(
 def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
     """The least-privilege policy of a claim certificate: connect, and the topics of this template's provisioning.
 
+    Raises BadInput for a name that no template can have.
+
     ``iot:Connect`` allows any client ID, as in AWS's own example: devices that share a claim have no name yet.
     """
+    aws_names.check(Name.TEMPLATE, template)
     topics = [
         "$aws/certificates/create/*",
         "$aws/certificates/create-from-csr/*",
@@ -143,6 +152,12 @@ def _template(
     groups: Sequence[str],
     identifier: str,
 ) -> dict[str, Any]:
+    for kind, names in ((Name.POLICY, policies), (Name.TYPE, [thing_type] if thing_type else []), (Name.GROUP, groups)):
+        for name in names:
+            aws_names.check(kind, name)
+    if (count := len(thing.get("AttributePayload", ()))) > ATTRIBUTES and not thing_type:
+        what = f"the template gives a thing {count} attributes, and {ATTRIBUTES} are allowed without a type"
+        raise BadInput(what, hint="give it a --thing-type, or fewer attributes")
     if thing_type:
         thing["ThingTypeName"] = thing_type
     if groups:
@@ -163,10 +178,15 @@ def _template(
     }
 
 
+def _field(value: str) -> str:
+    """The name in ``{name}``; empty where the value is a text."""
+    return value[1:-1] if value.startswith("{") and value.endswith("}") else ""
+
+
 def _value(value: str, used: set[str]) -> Any:
-    if not (value.startswith("{") and value.endswith("}")):
+    name = _field(value)
+    if not name:
         return value
-    name = value[1:-1]
     if name not in PARAMETERS:
         raise BadInput(f"{value} is not a field of a certificate", hint=f"choose from: {', '.join(PARAMETERS)}")
     used.add(name)

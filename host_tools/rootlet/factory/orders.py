@@ -1,11 +1,12 @@
 """The file of a batch, checked completely before anything is entered."""
 
 import csv
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rootlet import aws_names
+from rootlet.aws_names import ATTRIBUTES, Name
 from rootlet.errors import BadInput
 from rootlet.factory.plan import NewIdentity
 from rootlet.files import read_input
@@ -15,11 +16,6 @@ from rootlet.pki.subject import Subject, check_thing_name
 SHARED = ("board", "ca", "customer", "registration")
 """Columns with the same value in every row: they belong to the batch."""
 
-ATTRIBUTES = 3
-"""The number of attributes that a thing without a type may have (AWS IoT Core quotas)."""
-
-_ATTRIBUTE_NAME = re.compile(r"[a-zA-Z0-9_.,@/:#-]{1,128}")
-_ATTRIBUTE_VALUE = re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]{1,800}")  # AWS IoT API: AttributePayload
 _SHOWN = 20
 
 
@@ -132,7 +128,7 @@ class _Reader:
             good &= self._once(number, "thing", thing)
         attributes = {name: values[name] for name in self._attributes if values[name]}
         for name, value in attributes.items():
-            good &= self._problems.check(number, name, lambda value=value: _check_value(value))  # type: ignore[misc]
+            good &= self._problems.check(number, name, lambda value=value: aws_names.check(Name.VALUE, value))  # type: ignore[misc]
         if good:
             self.identities.append(NewIdentity(thing, attributes, serial))
             self.rows.append(number)
@@ -178,7 +174,7 @@ def _check_header(path: Path, header: list[str]) -> None:
         elif lower.index(lower[at]) != at:
             problems.add(1, name, "it occurs twice")
         elif lower[at] not in ("thing", "serial", *SHARED):
-            problems.check(1, name, lambda name=name: _check_attribute(name))  # type: ignore[misc]
+            problems.check(1, name, lambda name=name: aws_names.check(Name.ATTRIBUTE, name))  # type: ignore[misc]
     attributes = _attributes(lower)
     if len(attributes) > ATTRIBUTES:
         what = f"{len(attributes)} attributes ({', '.join(attributes)}), but a thing without a type may have {ATTRIBUTES}"
@@ -188,13 +184,3 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 def _attributes(header: Iterable[str]) -> list[str]:
     return [name for name in header if name not in ("thing", "serial", *SHARED)]
-
-
-def _check_attribute(name: str) -> None:
-    if not _ATTRIBUTE_NAME.fullmatch(name):
-        raise BadInput(f"{name!r} is not an attribute's name", hint="use letters, digits and _.,@/:#-")
-
-
-def _check_value(value: str) -> None:
-    if not _ATTRIBUTE_VALUE.fullmatch(value):
-        raise BadInput(f"{value!r} is not an attribute's value", hint="use letters, digits and _.,@/:#=[]-")

@@ -8,9 +8,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from rootlet import aws_names
+from rootlet.aws_names import Name
 from rootlet.errors import BadInput
 
-_THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 COMMON_NAME_LIMIT = 64  # characters, RFC 5280 upper bound ub-common-name
 
 _LIMITS = {"organization": 64, "organizational_unit": 64, "state": 128, "dn_qualifier": 64, "serial_number": 64}
@@ -87,11 +88,7 @@ def show_name(name: x509.Name) -> str:
 
 def check_thing_name(name: str) -> str:
     """``name``, where AWS IoT allows it as a thing name and X.509 as a common name. Raises BadInput."""
-    if not _THING.fullmatch(name):
-        raise BadInput(
-            f"{name!r} is not a thing name",
-            hint="use 1 to 128 letters, digits, colons, underscores and hyphens (AWS IoT)",
-        )
+    aws_names.check(Name.THING, name)
     if len(name) > COMMON_NAME_LIMIT:
         raise BadInput(
             f"the thing name is {len(name)} characters long",

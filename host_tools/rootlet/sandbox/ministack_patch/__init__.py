@@ -12,12 +12,22 @@ from collections.abc import Callable
 from typing import Any
 
 from rootlet.sandbox.chain import ServerChain, in_memory_file
-from rootlet.sandbox.ministack_patch import attachments, deciding, limits, provisioning, sessions, shadows, timeouts
+from rootlet.sandbox.ministack_patch import (
+    attachments,
+    deciding,
+    limits,
+    model,
+    provisioning,
+    sessions,
+    shadows,
+    timeouts,
+)
 from rootlet.sandbox.ministack_patch.keep_alive import SHORTEST
 
 ACCOUNT = "000000000000"
 
 REPLACED = (
+    "_apply_provisioning_plan",
     "_describe_endpoint",
     "_fleet_provisioning_reply",
     "_handle_certificate",
@@ -44,7 +54,6 @@ REPLACED = (
 )
 USED = (
     "_aged_properties",
-    "_apply_provisioning_plan",
     "_BASIC_INGEST_PREFIX",
     "_ca_certificates",
     "_certificates",
@@ -74,6 +83,7 @@ USED = (
     "_policies",
     "_policies_attached_to",
     "_provisioning_claim_policy",
+    "_provisioning_failed",
     "_provisioning_plan",
     "_provisioning_template_body",
     "_provisioning_template_version",
@@ -146,6 +156,7 @@ def apply(
     - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
+    - A request whose names or values AWS's model of its API forbids is refused.
     - A shadow update that AWS refuses is refused; ListNamedShadowsForThing is there.
     - A job execution times out when it is due, and its thing is notified.
     - Fleet provisioning takes certificate signing requests, and an ownership token serves once.
@@ -187,6 +198,7 @@ def apply(
     deciding.apply(iot)
     sessions.apply(iot, iot_data, shortest_keep_alive)
     provisioning.apply(iot)
+    model.apply(iot)
     shadows.apply(iot, iot_data)
     timeouts.apply(iot, minute)
     return app.app
