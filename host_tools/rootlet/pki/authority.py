@@ -86,6 +86,12 @@ class Authority:
         write_directory(directory, files, secret={KEY}, what="a CA")
         return cls(Issuer(certificate, key), directory, above)
 
+    @staticmethod
+    def check(*, name: str, subject: Subject, days: int, path_length: int | None, parent: "Authority | None") -> None:
+        """Raise BadInput where no such CA can be created. A token or a service then makes no key in vain."""
+        subject.name(name)
+        certificates.check_profile(days, path_length, parent.issuer if parent else None)
+
     @classmethod
     def create_external(
         cls,

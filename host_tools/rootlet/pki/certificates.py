@@ -75,15 +75,16 @@ def intermediate(
 
     Raises BadInput where the issuer's path length does not allow such a CA (RFC 5280 §4.2.1.9).
     """
-    room = _constraints(issuer.certificate).path_length
-    if room is not None and path_length >= room:
-        name = show_name(issuer.certificate.subject)
-        raise BadInput(
-            f"{name} has path length {room}: it cannot issue a CA with path length {path_length}",
-            hint=f"use --path-length {room - 1}" if room else "use a CA above this one, which signs devices only",
-        )
+    _check_room(issuer, path_length)
     template = _as_authority(_below(issuer, days, now), path_length)
     return _finish(template, subject, public_key, issuer.key)
+
+
+def check_profile(days: int, path_length: int | None, issuer: Issuer | None) -> None:
+    """Raise BadInput where ``root``, or ``intermediate`` below ``issuer``, would, before a key is made for it."""
+    if issuer is not None:
+        _check_room(issuer, path_length or 0)
+    _validity(days, None, issuer.certificate if issuer else None)
 
 
 def server(
@@ -163,6 +164,16 @@ def _finish(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .sign(key, digest_for(key))
     )
+
+
+def _check_room(issuer: Issuer, path_length: int) -> None:
+    room = _constraints(issuer.certificate).path_length
+    if room is not None and path_length >= room:
+        name = show_name(issuer.certificate.subject)
+        raise BadInput(
+            f"{name} has path length {room}: it cannot issue a CA with path length {path_length}",
+            hint=f"use --path-length {room - 1}" if room else "use a CA above this one, which signs devices only",
+        )
 
 
 def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:

@@ -61,6 +61,18 @@ def test_a_creation_that_fails_schedules_its_key_for_deletion(tmp_path: Path) ->
     assert state == "PendingDeletion"
 
 
+@pytest.mark.parametrize(
+    "options", [["--days", "0"], ["--common-name", "Fleet\nCA"], ["--parent", "top", "--path-length", "1"]]
+)
+def test_no_key_is_made_for_a_ca_that_cannot_be(rootlet: Rootlet, tmp_path: Path, options: list[str]) -> None:
+    Authority.create(tmp_path / "top", b"correct horse battery staple", name="Top", path_length=1)
+    client = boto3.client("kms")
+    before = client.list_keys()["Keys"]
+    given = [str(tmp_path / "top") if option == "top" else option for option in options]
+    assert rootlet("ca", "create", tmp_path / "ca", "--key-in", "kms", *given).code == 2
+    assert client.list_keys()["Keys"] == before
+
+
 def test_an_encryption_key_cannot_be_a_ca(rootlet: Rootlet, tmp_path: Path) -> None:
     key = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
     refused = rootlet("ca", "create", tmp_path / "ca", "--key-in", "kms", "--use-key", key)

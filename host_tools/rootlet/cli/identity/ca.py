@@ -96,6 +96,7 @@ def create(
     with contextlib.ExitStack() as stack:
         above = stack.enter_context(open_authority(parent, parent_secret)) if parent else None
         what: dict[str, Any] = {"name": name, "subject": subject, "days": days, "path_length": path_length, "parent": above}
+        Authority.check(**what)
         if external := key.external(name, secret):
             authority = Authority.create_external(directory, external, **what)
         else:
