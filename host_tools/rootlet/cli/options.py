@@ -25,6 +25,16 @@ class _SerialPort(click.ParamType[str]):
         return str(value)
 
 
+class _Application(click.ParamType[str]):
+    name = "name"
+
+    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> str:
+        from rootlet.policies.rendering import check_application
+
+        check_application(str(value))
+        return str(value)
+
+
 class _Matching(click.ParamType[str]):
     """A text of a form."""
 
@@ -52,6 +62,7 @@ SERIAL_PORT = _SerialPort()
 """A serial port as pyserial names it. Converting raises BadInput."""
 MAC = _Matching("mac", r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", "a MAC address, such as 24:0a:c4:12:34:56")
 HEAP = _Matching("size", r"[1-9]\d{1,5}K|[1-9]\d{0,2}M", "a size, such as 96K or 1M")
+APPLICATION = _Application()
 SECONDS = _Finite(0, 86_400)
 SOME_SECONDS = _Finite(0.1, 86_400)
 MILLIMETRES = _Finite(1, 1000)
@@ -83,7 +94,11 @@ def emulated_chip_options(command: Command) -> Command:
 
 
 application_option = click.option(
-    "--application", default="leaf", show_default=True, help="The application's name in topics, as in config.json."
+    "--application",
+    type=APPLICATION,
+    default="leaf",
+    show_default=True,
+    help="The application's name in topics, as in config.json.",
 )
 bare_option = click.option("--bare", is_flag=True, help="Allow an image without MicroPython: no real board starts from it.")
 confirm_option = click.option("--confirm", default="", metavar="MAC", help="The chip's MAC address: yes, this one.")

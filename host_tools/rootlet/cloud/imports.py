@@ -13,7 +13,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.x509.oid import NameOID
 
+from rootlet import aws_names
+from rootlet.aws_names import Name
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 from rootlet.pki.certificates import UNREADABLE, whole
@@ -65,7 +68,7 @@ def _csv(data: bytes, path: Path) -> Iterator[PublicIdentity]:
     for number, row in enumerate(rows, 2):
         where = f"{path}, row {number}"
         certificate = _cell(row["certificate"] or "", path.parent, where)
-        yield PublicIdentity((row.get("thing") or "").strip() or _thing(certificate, where), certificate)
+        yield PublicIdentity(_thing(certificate, where, (row.get("thing") or "").strip()), certificate)
 
 
 def _cell(text: str, directory: Path, where: str) -> x509.Certificate:
@@ -104,7 +107,7 @@ def _microchip(data: bytes, path: Path, signers: Sequence[x509.Certificate]) -> 
                     certificates = [whole(x509.load_der_x509_certificate(base64.b64decode(one))) for one in chain]
                 except UNREADABLE:
                     raise BadInput(f"{where}: a certificate in x5c is damaged", hint="get the manifest again") from None
-                thing = str(payload.get("uniqueId") or "") or _thing(certificates[0], where)
+                thing = _thing(certificates[0], where, str(payload.get("uniqueId") or ""))
                 yield PublicIdentity(thing, certificates[0], tuple(certificates[1:]))
 
 
@@ -135,10 +138,14 @@ def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _thing(certificate: x509.Certificate, where: str) -> str:
-    if name := common_name(certificate):
-        return name
-    raise BadInput(f"{where}: the certificate has no common name for the thing", hint="add a column thing")
+def _thing(certificate: x509.Certificate, where: str, given: str = "") -> str:
+    """The thing name: the one that is given beside the certificate, or its common name."""
+    if not given and not certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
+        raise BadInput(f"{where}: the certificate has no common name for the thing", hint="add a column thing")
+    try:
+        return aws_names.check(Name.THING, given or common_name(certificate))
+    except BadInput as error:
+        raise BadInput(f"{where}: {error.what}", hint=error.hint) from None
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

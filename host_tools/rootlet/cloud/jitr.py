@@ -7,6 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rootlet import aws_names
+from rootlet.aws_names import Name
 from rootlet.cloud import jitr_rules, preflight
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
@@ -19,7 +21,10 @@ TOPIC = "$aws/events/certificates/registered/"
 
 
 def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
-    """The rules as a document. ``allow`` is a file of thing names or certificate IDs. Raises BadInput for no rule."""
+    """The rules as a document. ``allow`` is a file of thing names or certificate IDs.
+
+    Raises BadInput for no rule, and for a line that is no name.
+    """
     if allow is None and not issuers:
         raise BadInput(
             "no rule is given: every device of every CA would be activated",
@@ -27,9 +32,23 @@ def rules(allow: Path | None, issuers: Sequence[str]) -> dict[str, Any]:
         )
     made: dict[str, Any] = {"allow": None, "issuers": list(issuers) or None}
     if allow is not None:
-        lines = [line.strip() for line in read_input(allow, "allow list").decode().splitlines()]
-        made["allow"] = [line for line in lines if line and not line.startswith("#")]
+        made["allow"] = list(_allowed(allow))
     return made
+
+
+def _allowed(path: Path) -> Iterator[str]:
+    try:
+        text = read_input(path, "allow list").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not text", hint="save the file as UTF-8") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        name = line.strip()
+        if not name or name.startswith("#"):
+            continue
+        try:
+            yield aws_names.check(Name.THING, name)  # a certificate ID has that form as well
+        except BadInput as error:
+            raise BadInput(f"{path}, line {number}: {error.what}", hint=error.hint) from None
 
 
 def sweep(iot: "IoTClient", wanted: dict[str, Any], policies: Sequence[str]) -> Iterator[dict[str, Any]]:

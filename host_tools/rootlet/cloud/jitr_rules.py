@@ -5,6 +5,7 @@ It imports only what Python and AWS Lambda have.
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,6 +37,8 @@ def decide(rules: dict[str, Any], name: str, certificate_id: str, ca_id: str) ->
         return False, "its CA " + ca_id + " is not among the issuers"
     if not name:
         return False, "its certificate has no common name"
+    if not re.fullmatch("[a-zA-Z0-9:_-]{1,128}", name):  # AWS IoT API: ThingName
+        return False, "its common name " + repr(name) + " is not a thing name"
     if allow is not None and name not in allow and certificate_id not in allow:
         return False, name + " is not on the allow list"
     return True, "allowed"

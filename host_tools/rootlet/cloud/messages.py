@@ -18,9 +18,12 @@ from botocore.credentials import Credentials
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from rootlet import aws_names
+from rootlet.aws_names import Name
 from rootlet.cloud.client import aws_errors, iot
 from rootlet.cloud.registration import endpoint
 from rootlet.errors import BadInput, RootletError
+from rootlet.policies.rendering import check_application
 
 T = TypeVar("T")
 
@@ -30,6 +33,8 @@ _EXPIRES = 300  # seconds that the signature is valid; it is used at once
 
 def send_command(thing: str, command: str, arguments: Any, *, application: str, timeout: float) -> dict[str, Any]:
     """The reply of a device to a command. ``timeout`` is in seconds. Raises RootletError."""
+    aws_names.check(Name.THING, thing)
+    check_application(application)
     identifier = secrets.token_hex(8)
     prefix = f"cmd/{application}/{thing}/"
     replies: queue.Queue[dict[str, Any]] = queue.Queue()

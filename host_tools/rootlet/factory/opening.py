@@ -12,6 +12,7 @@ from rootlet.factory.ledger import Ledger
 from rootlet.factory.orders import BatchOrder
 from rootlet.factory.plan import BatchPlan, RegistrationMode
 from rootlet.factory.signing import check_ca
+from rootlet.pki.subject import check_printable
 
 
 def read_order(batch: str, count: int | None, pattern: str | None, first: int) -> BatchOrder:
@@ -44,7 +45,12 @@ def plan(order: BatchOrder, options: Mapping[str, str | None], **details: Any) -
 
 
 def enter(database: Database, station: str, name: str, source: str, order: BatchOrder, batch_plan: BatchPlan) -> None:
-    """Enter the batch ``name`` whole, or nothing of it. Raises BadInput, by the rows of ``source``, for known things."""
+    """Enter the batch ``name`` whole, or nothing of it.
+
+    Raises BadInput for a name that is not on one line, and, by the rows of ``source``, for known things.
+    """
+    check_printable("the batch's name", name)
+    check_printable("the customer", batch_plan.customer)
     order.refuse_known(source, views.known(database, [identity.thing for identity in order.identities]))
     Ledger(database, station=station).open_batch(name, order.identities, batch_plan)
 

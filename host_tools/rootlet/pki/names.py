@@ -31,7 +31,7 @@ def from_file(path: Path) -> list[Entry]:
         text = read_input(path, "list of names").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not text", hint="save the file as UTF-8") from None
-    rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
+    rows = list(csv.reader(text.splitlines(keepends=True), skipinitialspace=True))
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     columns = {"thing": 0}
     start = 0

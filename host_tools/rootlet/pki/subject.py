@@ -39,6 +39,8 @@ class Subject:
             value = getattr(self, attribute.name)
             if value is not None and not value.strip():
                 raise BadInput(f"the subject's {_words(attribute.name)} is empty", hint="give it a value, or leave it out")
+            if value is not None:
+                check_printable(f"the subject's {_words(attribute.name)}", value)
             if value is not None and len(value) > _LIMITS.get(attribute.name, 2):
                 raise BadInput(
                     f"the subject's {_words(attribute.name)} is {len(value)} characters long",
@@ -59,6 +61,7 @@ class Subject:
 
     def name(self, common: str) -> x509.Name:
         """The distinguished name with ``common`` as its common name. Raises BadInput where X.509 forbids it."""
+        check_printable("the common name", common)
         try:
             return x509.Name([*self._shared, x509.NameAttribute(NameOID.COMMON_NAME, common)])
         except ValueError as error:
@@ -79,6 +82,14 @@ class Subject:
     def given(self) -> dict[str, Any]:
         """The parts that are set, by name."""
         return {part.name: getattr(self, part.name) for part in fields(self) if getattr(self, part.name) is not None}
+
+
+def check_printable(what: str, text: str) -> None:
+    """Raise BadInput where ``text``, which is ``what``, has a line break or another character that nobody sees."""
+    if not text.isprintable():
+        raise BadInput(
+            f"{what} {text!r} has characters that cannot be printed", hint="write it on one line, without control characters"
+        )
 
 
 def show_name(name: x509.Name) -> str:

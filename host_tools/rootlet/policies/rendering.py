@@ -30,7 +30,7 @@ SERVICES = {
 }
 """The topics that ``leaf.services`` publishes and subscribes to, below ``$aws/things/<thing>/<service>/``; + is a job id."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+")  # of an application: config_schema.json
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # of an application: config_schema.json
 _SHADOW = re.compile(r"[A-Za-z0-9:_-]{1,64}")  # AWS IoT: names of shadows
 
 
@@ -43,6 +43,14 @@ def check_services(services: Iterable[str]) -> None:
             raise BadInput(
                 f"{given!r} is not a service of AWS IoT that leaf supports", hint="use shadow, shadow:NAME or jobs"
             )
+
+
+def check_application(name: str) -> None:
+    """Raise BadInput where no device can have an application of this name."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            f"{name!r} is not an application's name", hint="use 1 to 64 letters, digits, _ and -, as in config.json"
+        )
 
 
 def render(arn_prefix: str, application: str, streams: Iterable[str], topics: Iterable[str] = ()) -> dict[str, Any]:
@@ -98,10 +106,7 @@ def render_customers(
                 f"the organization {organization!r} cannot stand in a policy",
                 hint="issue under a CA whose organization has none of * $ + ? # (AWS IoT: policy variable limitations)",
             )
-        if not _NAME.fullmatch(application):
-            raise BadInput(
-                f"{application!r} is not an application's name", hint="use letters, digits, _ and -, as in config.json"
-            )
+        check_application(application)
     if len(set(customers.values())) < len(customers):
         raise BadInput(
             "two customers have the same application", hint="give each customer its own, as in --customer Acme=acme"
@@ -109,7 +114,7 @@ def render_customers(
     wanted = [escaped(organization) for organization in customers]
     statements = [_connect(arn_prefix, _if(wanted))]
     if all(organization == application for organization, application in customers.items()):
-        statements += _each_action(_topics(arn_prefix, f"${{{ISSUER}}}", streams, topics))
+        statements += _each_action(_resources(arn_prefix, f"${{{ISSUER}}}", streams, topics))
     else:
         for organization, application in customers.items():
             actions = _topics(arn_prefix, application, streams, topics)
@@ -166,7 +171,16 @@ def needs(arn_prefix: str, application: str, read: Application) -> Iterator[tupl
 
 def _topics(prefix: str, application: str, streams: Iterable[str], topics: Iterable[str] = ()) -> dict[str, list[str]]:
     """The actions of a device with ``application``, and the resources of each."""
-    if wrong := [topic for topic in topics if not topic or set(topic) & set("+#*?$")]:
+    check_application(application)
+    return _resources(prefix, application, streams, topics)
+
+
+def _resources(prefix: str, application: str, streams: Iterable[str], topics: Iterable[str]) -> dict[str, list[str]]:
+    streams, topics = list(streams), list(topics)
+    for stream in streams:
+        if not _is_topic(stream):
+            raise BadInput(f"{stream!r} is not a stream's name", hint="use one without wildcards, such as climate")
+    if wrong := [topic for topic in topics if not _is_topic(topic)]:
         raise BadInput(f"{wrong[0]!r} is not a topic that a policy can name", hint="subscribe to topics without wildcards")
     own = f"dt/{application}/{THING}"
     heard = [f"cmd/{application}/{THING}/request", *sorted(topics)]
@@ -177,6 +191,11 @@ def _topics(prefix: str, application: str, streams: Iterable[str], topics: Itera
         "iot:Subscribe": [f"{prefix}:topicfilter/{topic}" for topic in heard],
         "iot:Receive": [f"{prefix}:topic/{topic}" for topic in heard],
     }
+
+
+def _is_topic(text: str) -> bool:
+    """Whether a policy can name it: no wildcard of MQTT or of policies, no variable, nothing invisible."""
+    return bool(text) and text.isprintable() and not set(text) & set("+#*?$")
 
 
 def same(document: str, wanted: dict[str, Any]) -> bool:

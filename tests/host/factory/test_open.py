@@ -46,6 +46,13 @@ def refusal(tmp_path: Path, text: str, encoding: str = "utf-8") -> str:
     return refused.value.what
 
 
+def test_a_batch_whose_name_has_a_line_break_is_not_entered(run: Run, authority: Authority) -> None:
+    for options in (("--batch-name", "mon\nday"), ("--customer", "Ac\nme")):
+        with pytest.raises(BadInput, match="cannot be printed"):
+            run("open", "x", "--count", "1", "--pattern", "x-#", "--ca", authority.directory, *options)
+    assert "nothing" in run("status") or "mon" not in run("status")
+
+
 def test_a_batch_is_opened_as_its_file_says(run: Run, tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "monday.csv").write_text(
         f"\ufeffthing,serial,line,board,ca,registration\nm-1,SN-1,a,esp32_generic_c3,{authority.directory},deferred\n\n"
