@@ -21,8 +21,8 @@ from rootlet.errors import BadInput, RootletError
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
-# Seconds. botocore's 60, times its attempts, would block a factory's station for minutes.
-_TIMEOUTS = Config(connect_timeout=5, read_timeout=20)
+TIMEOUTS = Config(connect_timeout=5, read_timeout=20)
+"""Seconds. botocore's 60, times its attempts, would block a factory's station for minutes."""
 
 _WAYS_OUT = {
     "AccessDeniedException": "give your AWS user the permission that the message names",
@@ -36,14 +36,14 @@ _WAYS_OUT = {
 def iot() -> "IoTClient":
     """The control plane of AWS IoT. Raises BadInput where no region is configured."""
     with aws_errors():
-        return checked(boto3.client("iot", config=_TIMEOUTS))
+        return checked(boto3.client("iot", config=TIMEOUTS))
     raise AssertionError  # aws_errors() never swallows
 
 
 def arn_prefix() -> str:
     """The prefix of the account's ARNs, such as ``arn:aws:iot:eu-west-1:123456789012``. Raises RootletError."""
     with aws_errors():
-        sts = checked(boto3.client("sts", config=_TIMEOUTS))
+        sts = checked(boto3.client("sts", config=TIMEOUTS))
         caller = sts.get_caller_identity()
         partition = caller["Arn"].split(":")[1]  # aws, aws-cn, aws-us-gov
         return f"arn:{partition}:iot:{sts.meta.region_name}:{caller['Account']}"

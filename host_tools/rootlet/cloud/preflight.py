@@ -57,6 +57,15 @@ def check_policies(iot: "IoTClient", names: Iterable[str]) -> None:
             ) from None
 
 
+def check_registry(iot: "IoTClient", types: Iterable[str], groups: Iterable[str]) -> None:
+    """Raise BadInput for the first thing type or thing group that the account lacks, or that takes no thing."""
+    for name in types:
+        if _missing_type(iot, name):
+            raise BadInput(f"the account has no thing type {name}", hint="create it: aws iot create-thing-type")
+    for name in _missing_groups(iot, groups):
+        raise BadInput(f"the account has no thing group {name}", hint="create it: aws iot create-thing-group")
+
+
 def documents(arn_prefix: str, wanted: "RegistrationRequest") -> Mapping[str, dict[str, Any]]:
     """The policies that ``wanted`` makes, by name. Raises BadInput where one cannot be rendered."""
     made = {rendering.service_policy(service): rendering.render_service(arn_prefix, service) for service in wanted.services}

@@ -6,28 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from rootlet import aws_names
 from rootlet.aws_names import ATTRIBUTES, Name
-from rootlet.cloud import preflight
+from rootlet.cloud import preflight, roles, template_check
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
+from rootlet.policies import jitp_parameters
+from rootlet.policies.jitp_parameters import PREFIX
 
 if TYPE_CHECKING:
     from cryptography import x509
     from mypy_boto3_iot import IoTClient
-
-PARAMETERS = (
-    "Id",
-    "Country",
-    "Organization",
-    "OrganizationalUnit",
-    "DistinguishedNameQualifier",
-    "StateName",
-    "CommonName",
-    "SerialNumber",
-)
-"""The parameters that AWS fills in from the certificate, each as ``AWS::IoT::Certificate::<name>`` (AWS IoT: JITP)."""
-
-_PREFIX = "AWS::IoT::Certificate::"
-MAX_BODY = 10240  # characters of a template body (AWS IoT quotas)
 
 
 def jitp(
@@ -41,9 +28,9 @@ def jitp(
     preflight.check_attributes({name: "" if _field(value) else value for name, value in attributes.items()})
     used = {"CommonName", "Id"}
     payload = {name: _value(value, used) for name, value in attributes.items()}
-    thing: dict[str, Any] = {"ThingName": {"Ref": _PREFIX + "CommonName"}, "AttributePayload": payload}
+    thing: dict[str, Any] = {"ThingName": {"Ref": PREFIX + "CommonName"}, "AttributePayload": payload}
     return _template(
-        [_PREFIX + name for name in PARAMETERS if name in used], thing, policies, thing_type, groups, _PREFIX + "Id"
+        [PREFIX + name for name in jitp_parameters.NAMES if name in used], thing, policies, thing_type, groups, PREFIX + "Id"
     )
 
 
@@ -52,7 +39,7 @@ def claim(
 ) -> dict[str, Any]:
     """A fleet provisioning template: the device proposes its serial number, which names the thing."""
     thing: dict[str, Any] = {"ThingName": {"Ref": serial}}
-    return _template([serial, _PREFIX + "Id"], thing, policies, thing_type, groups, _PREFIX + "Id")
+    return _template([serial, PREFIX + "Id"], thing, policies, thing_type, groups, PREFIX + "Id")
 
 
 def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
@@ -86,41 +73,14 @@ def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
     }
 
 
-def check(body: Any) -> list[str]:
-    """The faults of a template, one line each; empty where AWS would accept it."""
-    if not isinstance(body, dict):
-        return ["is not a JSON object"]
-    problems = [f"{key} is missing" for key in ("Parameters", "Resources") if not isinstance(body.get(key), dict)]
-    if problems:
-        return problems
-    declared = set(body["Parameters"])
-    problems += [f"{name} is not a parameter that AWS fills in" for name in sorted(declared) if _unknown(name)]
-    resources = body["Resources"]
-    types = {name: resource.get("Type") for name, resource in resources.items() if isinstance(resource, dict)}
-    for wanted in ("AWS::IoT::Thing", "AWS::IoT::Certificate"):
-        if list(types.values()).count(wanted) != 1:
-            problems.append(f"Resources must hold one {wanted}")
-    if "AWS::IoT::Policy" not in types.values():
-        problems.append("Resources must hold one AWS::IoT::Policy or more")
-    problems += [
-        f"{reference} is used, but not declared in Parameters" for reference in sorted(_references(resources) - declared)
-    ]
-    for name, resource in resources.items():
-        if (
-            types.get(name) == "AWS::IoT::Certificate"
-            and resource.get("Properties", {}).get("Status", "ACTIVE").upper() != "ACTIVE"
-        ):
-            problems.append(f"{name} does not become ACTIVE: the device could not connect")
-    if len(json.dumps(body)) > MAX_BODY:
-        problems.append(f"is longer than {MAX_BODY} characters")
-    return problems
+def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str) -> tuple[list[str], list[str]]:
+    """Give a registered CA a JITP template and switch on its auto-registration. Returns the changes, and what is not known.
 
-
-def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str) -> list[str]:
-    """Give a registered CA a JITP template and switch on its auto-registration. Returns the changes."""
+    Raises BadInput where the template, the role, or what the template names could provision no device.
+    """
     from rootlet.cloud import authorities
 
-    if problems := check(body):
+    if problems := template_check.check(body):
         raise BadInput(
             "the template " + "; ".join(problems), hint="correct the template, or make one: rootlet cloud jitp template"
         )
@@ -130,17 +90,21 @@ def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str
             raise RootletError(
                 "the CA is not registered in the account", hint="register the CA first: rootlet cloud register-ca"
             )
+        unknown = roles.check(role, known["certificateArn"].split(":")[4])
+        named = template_check.names(body)
+        preflight.check_policies(iot, named[Name.POLICY])
+        preflight.check_registry(iot, named[Name.TYPE], named[Name.GROUP])
         wanted = {"templateBody": json.dumps(body, sort_keys=True), "roleArn": role}
         described = iot.describe_ca_certificate(certificateId=known["certificateId"])
         same = described.get("registrationConfig") == wanted and known.get("autoRegistrationStatus") == "ENABLE"
         if same:
-            return []
+            return [], unknown
         iot.update_ca_certificate(
             certificateId=known["certificateId"],
             newAutoRegistrationStatus="ENABLE",
             registrationConfig=wanted,  # type: ignore[arg-type]
         )
-        return [f"CA {known['certificateId']} provisions devices by this template"]
+        return [f"CA {known['certificateId']} provisions devices by this template"], unknown
     raise AssertionError
 
 
@@ -187,21 +151,7 @@ def _value(value: str, used: set[str]) -> Any:
     name = _field(value)
     if not name:
         return value
-    if name not in PARAMETERS:
-        raise BadInput(f"{value} is not a field of a certificate", hint=f"choose from: {', '.join(PARAMETERS)}")
+    if name not in jitp_parameters.NAMES:
+        raise BadInput(f"{value} is not a field of a certificate", hint=f"choose from: {', '.join(jitp_parameters.NAMES)}")
     used.add(name)
-    return {"Ref": _PREFIX + name}
-
-
-def _unknown(name: str) -> bool:
-    return name.startswith("AWS::") and name.removeprefix(_PREFIX) not in PARAMETERS
-
-
-def _references(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        if set(value) == {"Ref"}:
-            return {value["Ref"]}
-        return set().union(*(_references(inner) for inner in value.values()))
-    if isinstance(value, list):
-        return set().union(*(_references(inner) for inner in value))
-    return set()
+    return {"Ref": PREFIX + name}

@@ -122,13 +122,29 @@ def jitp_template(
     _write(provisioning.jitp(policies, pairs(attributes), thing_type=thing_type, groups=groups), output)
 
 
-@jitp.command(epilog="\b\nExample:\n  rootlet cloud jitp check jitp.json\n")
+@jitp.command(
+    epilog="""\b
+Examples:
+  rootlet cloud jitp check jitp.json
+  rootlet cloud jitp check jitp.json --device devices/sensor-1
+"""
+)
 @click.argument("file", type=PATH)
-def check(file: Path) -> None:
-    """Check a provisioning template. Exits with 1 where something is wrong."""
-    from rootlet.cloud import provisioning
+@click.option("--device", type=PATH, metavar="DIRECTORY|CERTIFICATE", help="Check whether it provisions this device, too.")
+def check(file: Path, device: Path | None) -> None:
+    """Check a provisioning template.
 
-    problems = provisioning.check(_json(file))
+    It reports what AWS refuses, and what no device's certificate could fill in. Exits with 1 where something is wrong.
+    """
+    from rootlet.cloud import template_check
+    from rootlet.policies.simulation import read_certificate
+
+    body = _json(file)
+    problems = template_check.check(body)
+    if device and not problems:
+        problems = [
+            f"does not provision {device}: {why}" for why in template_check.check_device(body, read_certificate(device))
+        ]
     for problem in problems:
         out.print(f"{escape(str(file))} {escape(problem)}")
     if not problems:
@@ -151,12 +167,16 @@ Example:
 def attach(ca: Path, file: Path, role: str, as_json: bool) -> None:
     """Attach a template to a registered CA.
 
-    AWS then drops the first connection of each of its devices, provisions the device and accepts its next one.
+    The role, and the policies, thing type and groups that the template names, must be there. AWS then drops the first
+    connection of each of its devices, provisions the device and accepts its next one.
     """
     from rootlet.cloud import provisioning
 
-    changes = provisioning.attach(account.iot(), first_certificate(ca / "ca.crt" if ca.is_dir() else ca), _json(file), role)
-    show_changes({"changes": changes}, changes, "nothing to change: the CA has this template", as_json)
+    certificate = first_certificate(ca / "ca.crt" if ca.is_dir() else ca)
+    changes, unknown = provisioning.attach(account.iot(), certificate, _json(file), role)
+    for what in unknown:
+        err.print(f"[yellow]note[/]: {escape(what)}")
+    show_changes({"changes": changes, "unknown": unknown}, changes, "nothing to change: the CA has this template", as_json)
 
 
 @panels.group()

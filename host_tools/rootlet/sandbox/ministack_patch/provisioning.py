@@ -10,21 +10,9 @@ from typing import Any
 
 from cryptography import x509
 
-from rootlet.policies.variables import ATTRIBUTES
+from rootlet.policies import jitp_parameters
 
 _CSR_TOPIC, _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json", "create-from-csr"
-_JITP = "AWS::IoT::Certificate::"
-_JITP_PARAMETERS = {
-    "Country": "Country",
-    "Organization": "Organization",
-    "OrganizationalUnit": "OrganizationalUnit",
-    "DistinguishedNameQualifier": "DistinguishedNameQualifier",
-    "StateName": "State",
-    "CommonName": "CommonName",
-    "SerialNumber": "SerialNumber",
-}
-"""The parameters of a template, and the policy variable of the same attribute."""
-
 _log = logging.getLogger("rootlet.sandbox")
 
 
@@ -62,22 +50,13 @@ async def _provision(iot: Any, record: dict[str, Any], certificate: x509.Certifi
         template = {"templateName": record["caCertificateId"], "defaultVersionId": 1, "versions": {"1": version}}
     if template is None:
         return  # just-in-time registration: the worker or the Lambda activates the certificate
-    given = _jitp_parameters(record["certificateId"], certificate)
+    given = jitp_parameters.of_certificate(certificate)
     declared = json.loads(iot._provisioning_template_body(template)).get("Parameters") or {}
     if missing := [name for name, about in declared.items() if name not in given and "Default" not in about]:
         raise iot._ProvisioningRejected("InvalidParameters", f"the certificate has no value for {', '.join(missing)}")
     plan = iot._provisioning_plan(template, given, record["certificateId"])
     role = config.get("roleArn") or template.get("provisioningRoleArn") or ""
     await iot._apply_provisioning_plan(plan, record, role)
-
-
-def _jitp_parameters(certificate_id: str, certificate: x509.Certificate) -> dict[str, str]:
-    """The parameters that a template may use: parts of the subject (AWS IoT: just-in-time provisioning)."""
-    values = {f"{_JITP}Id": certificate_id}
-    for name, variable in _JITP_PARAMETERS.items():
-        for attribute in certificate.subject.get_attributes_for_oid(ATTRIBUTES[variable])[:1]:
-            values[_JITP + name] = str(attribute.value)
-    return values
 
 
 def _take_signing_requests(iot: Any) -> None:
