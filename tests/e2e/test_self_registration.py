@@ -213,10 +213,3 @@ def test_a_worker_without_a_rule_or_a_policy_does_not_start(aws: IoTClient, tmp_
     error = CliRunner().invoke(cloud, ["jitr", "run", "--issuer", "a", "--policy", "no-such"]).exception
     assert isinstance(error, RootletError)
     assert "no policy no-such" in error.what
-
-
-def test_a_claim_may_do_nothing_but_ask_for_an_identity() -> None:
-    document = provisioning.claim_policy("arn:aws:iot:eu-west-1:1", "fleet")
-    resources = json.dumps(document)
-    assert "dt/" not in resources and '"*"' not in resources
-    assert "provisioning-templates/fleet/provision" in resources

@@ -9,7 +9,7 @@ from rootlet.aws_names import ATTRIBUTES, Name
 from rootlet.cloud import preflight, roles, template_check
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
-from rootlet.policies import jitp_parameters
+from rootlet.policies import jitp_parameters, rendering
 from rootlet.policies.jitp_parameters import PREFIX
 
 if TYPE_CHECKING:
@@ -43,34 +43,26 @@ def claim(
 
 
 def claim_policy(arn_prefix: str, template: str) -> dict[str, Any]:
-    """The least-privilege policy of a claim certificate: connect, and the topics of this template's provisioning.
-
-    Raises BadInput for a name that no template can have.
+    """The least-privilege policy of a claim certificate: connect, and the topics of this template's provisioning, in JSON.
 
     ``iot:Connect`` allows any client ID, as in AWS's own example: devices that share a claim have no name yet.
+    Raises BadInput for a name that no template can have.
     """
     aws_names.check(Name.TEMPLATE, template)
-    topics = [
-        "$aws/certificates/create/*",
-        "$aws/certificates/create-from-csr/*",
-        f"$aws/provisioning-templates/{template}/provision/*",
+    asked = [
+        "$aws/certificates/create/json",
+        "$aws/certificates/create-from-csr/json",
+        f"$aws/provisioning-templates/{template}/provision/json",
     ]
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{arn_prefix}:client/*"},
-            {
-                "Effect": "Allow",
-                "Action": ["iot:Publish", "iot:Receive"],
-                "Resource": [f"{arn_prefix}:topic/{topic}" for topic in topics],
-            },
-            {
-                "Effect": "Allow",
-                "Action": "iot:Subscribe",
-                "Resource": [f"{arn_prefix}:topicfilter/{topic}" for topic in topics],
-            },
-        ],
+    answers = [f"{topic}/{answer}" for topic in asked for answer in ("accepted", "rejected")]
+    allowed = {
+        "iot:Connect": f"{arn_prefix}:client/*",
+        "iot:Publish": [f"{arn_prefix}:topic/{topic}" for topic in asked],
+        "iot:Subscribe": [f"{arn_prefix}:topicfilter/{topic}" for topic in answers],
+        "iot:Receive": [f"{arn_prefix}:topic/{topic}" for topic in answers],
     }
+    statements = [{"Effect": "Allow", "Action": action, "Resource": named} for action, named in allowed.items()]
+    return rendering.fitting({"Version": "2012-10-17", "Statement": statements}, "give the template a shorter name")
 
 
 def attach(iot: "IoTClient", authority: "x509.Certificate", body: Any, role: str) -> tuple[list[str], list[str]]:

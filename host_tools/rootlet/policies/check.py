@@ -5,18 +5,26 @@ The other findings are mistakes that AWS accepts, and that first appear on a dev
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rootlet.policies import actions, document, patterns, variables
-from rootlet.policies.document import Statement
+from rootlet.policies.document import Policy, Statement
 
 _OWN = ("iot:connection.thing.thingname", "iot:clientid", "iot:certificate.subject.", "iot:certificate.serialnumber")
 _ARN = re.compile(r"arn:[\w-]+:iot:(?P<region>[^:]*):(?P<account>[^:]*):(?P<type>[^/]*)/(?P<name>.*)", re.DOTALL)
 
 _JOB = re.compile(re.escape(f"$aws/things/{variables.THING_NAME}/jobs/") + r"[*+](/[a-z]+)+")
 """Topics of the thing's own jobs, whose ids are not known beforehand."""
+
+_PROVISIONING = re.compile(
+    r"\$aws/(certificates/create(-from-csr)?|provisioning-templates/[0-9A-Za-z_-]+/provision)"
+    r"/(\*|(json|cbor)(/\*|/accepted|/rejected)?)"
+)
+"""Topics of fleet provisioning (AWS IoT: device provisioning MQTT API), of one template."""
+
+_CLAIM = "a device with this claim connects as any client, also as one that is connected: it has no name of its own yet"
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ def is_own(pattern: str) -> bool:
 def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
     """The findings about a policy; empty where it has no fault. Raises BadInput where it is malformed."""
     policy = document.parse(name, given)
-    found = [finding for statement in policy.statements for finding in _statement(statement)]
+    found = [finding for statement in policy.statements for finding in _statement(statement, is_claim([policy]))]
     if policy.version == document.OLD:
         found += [finding for statement in policy.statements for finding in _plain_text(statement)]
     if not policy.statements:
@@ -51,7 +59,24 @@ def check(name: str, given: str | Mapping[str, Any]) -> list[PolicyFinding]:
     return found
 
 
-def _statement(statement: Statement) -> Iterator[PolicyFinding]:
+def is_claim(policies: Iterable[Policy]) -> bool:
+    """Whether the policies allow nothing but connecting, and asking for an identity: those of a claim certificate."""
+    allowed = [statement for policy in policies for statement in policy.statements if statement.effect == "Allow"]
+    others = [statement for statement in allowed if [name.lower() for name in statement.actions] != ["iot:connect"]]
+    return bool(others) and all(
+        not statement.not_actions
+        and not statement.not_resources
+        and all(is_provisioning(resource.partition("/")[2]) for resource in statement.resources)
+        for statement in others
+    )
+
+
+def is_provisioning(topic: str) -> bool:
+    """Whether the topics of fleet provisioning match: each device gets the answers to its own requests only."""
+    return _PROVISIONING.fullmatch(topic) is not None
+
+
+def _statement(statement: Statement, claim: bool) -> Iterator[PolicyFinding]:
     yield from _unknown_variables(statement)
     yield from _connect_keys(statement)
     yield from _unknown_actions(statement)
@@ -65,7 +90,12 @@ def _statement(statement: Statement) -> Iterator[PolicyFinding]:
         yield from _actions(statement)
     if not statement.not_resources:
         for resource in map(patterns.shown, statement.resources):
-            yield from _resource(statement, resource)
+            if claim and _ARN.fullmatch(resource) and resource.endswith(":client/*"):
+                yield PolicyFinding(
+                    "warning", statement.title, _CLAIM, "let a device drop its claim for its own certificate", wildcard=True
+                )
+            else:
+                yield from _resource(statement, resource)
 
 
 def _unknown_actions(statement: Statement) -> Iterator[PolicyFinding]:
@@ -130,6 +160,11 @@ def _types(statement: Statement) -> list[str]:
 
 def _name(statement: Statement, kind: str, name: str, resource: str) -> Iterator[PolicyFinding]:
     if _JOB.fullmatch(name) and not (kind == "topic" and "+" in name):
+        return
+    if is_provisioning(name):
+        if patterns.has_wildcard(name):
+            what = f"{resource} has a wildcard, which matches more topics of provisioning than one format needs"
+            yield PolicyFinding("warning", statement.title, what, "name each topic", wildcard=True)
         return
     used = patterns.names(name)
     own = is_own(name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rootlet.policies import actions, patterns
 from rootlet.policies.actions import Action
-from rootlet.policies.check import is_own
+from rootlet.policies.check import is_claim, is_own, is_provisioning
 from rootlet.policies.decision import Considered, decide
 from rootlet.policies.document import Statement
 from rootlet.policies.simulation import SimulatedConnection
@@ -51,10 +51,16 @@ class Reach:
 
 
 def too_wide(device: SimulatedConnection) -> list[Reach]:
-    """What the policies allow ``device`` beyond its own names, statement by statement."""
+    """What the policies allow ``device`` beyond its own names, statement by statement.
+
+    A claim certificate has no names of its own: that it may connect as any client is what it is for.
+    """
+    claim = is_claim(device.policies)
     found: dict[tuple[str, int], Reach] = {}
     for action in actions.ACTIONS.values():
-        for name in _names(device, action) if action.resource != actions.EVERYTHING else ():
+        if action.resource == actions.EVERYTHING or (claim and action.name == "iot:Connect"):
+            continue
+        for name in _names(device, action):
             if (by := _allowed(device, action, name)) is None:
                 continue
             key = by.policy, by.statement.number
@@ -88,5 +94,5 @@ def _names(device: SimulatedConnection, action: Action) -> Iterator[str]:
         for statement in policy.statements:
             for resource in statement.resources if statement.effect == "Allow" else ():
                 _, found, name = resource.partition(marker)
-                if found and patterns.has_wildcard(name) and not is_own(name):
+                if found and patterns.has_wildcard(name) and not is_own(name) and not is_provisioning(name):
                     yield patterns.example(name, device.variables, NOBODY)

@@ -60,12 +60,12 @@ def render(arn_prefix: str, application: str, streams: Iterable[str], topics: It
     document that is too long, and for an invalid topic.
     """
     made = _document([_connect(arn_prefix, {}), *_each_action(_topics(arn_prefix, application, streams, topics))])
-    return _fitting(made, "split the streams over two policies, and attach both")
+    return fitting(made, "split the streams over two policies, and attach both")
 
 
 def render_service(arn_prefix: str, service: str) -> dict[str, Any]:
     """The policy document of a service, beside that of an application. Raises BadInput for an unknown service."""
-    return _fitting(_document(_each_action(_service_topics(arn_prefix, service))), "give the shadow a shorter name")
+    return fitting(_document(_each_action(_service_topics(arn_prefix, service))), "give the shadow a shorter name")
 
 
 def _service_topics(arn_prefix: str, service: str) -> dict[str, list[str]]:
@@ -122,10 +122,11 @@ def render_customers(
             statement = {"Effect": "Allow", "Action": list(actions), "Resource": list(dict.fromkeys(resources))}
             statements.append(statement | {"Condition": _if([escaped(organization)])})
     hint = "name each application like its organization (--customer acme), or make a policy for each customer"
-    return _fitting(_document(statements), hint)
+    return fitting(_document(statements), hint)
 
 
-def _fitting(made: dict[str, Any], hint: str) -> dict[str, Any]:
+def fitting(made: dict[str, Any], hint: str) -> dict[str, Any]:
+    """``made``, a policy document. Raises BadInput with ``hint`` where it is longer than AWS IoT accepts."""
     if (size := document.characters(made)) > document.MAX_CHARACTERS:
         what = f"the policy has {size} characters, and AWS IoT accepts {document.MAX_CHARACTERS}"
         raise BadInput(what, hint=hint)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from mypy_boto3_iot import IoTClient
 from rootlet import resources
-from rootlet.cloud import registration
+from rootlet.cloud import provisioning, registration
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
@@ -155,6 +155,37 @@ def test_what_is_too_wide_or_cannot_work_is_found(statement: dict[str, Any], lev
     assert not check("p", {"Version": "2012-10-17", "Statement": [whole]})
     found = check("p", {"Version": "2012-10-17", "Statement": [whole, whole | statement]})
     assert [(finding.level, finding.statement) for finding in found if about in finding.what] == [(level, "statement 2")]
+
+
+def test_a_claim_policy_has_no_error_and_each_topic_by_name() -> None:
+    made = provisioning.claim_policy(PREFIX, "fleet")
+    (found,) = check("claim", made)
+    assert (found.level, "connects as any client" in found.what) == ("warning", True)
+    text = json.dumps(made)
+    assert text.count("*") == 1 and "dt/" not in text
+    longest = provisioning.claim_policy("arn:aws-us-gov:iot:us-gov-west-1:123456789012", "x" * 36)
+    assert document.characters(longest) <= document.MAX_CHARACTERS
+    with pytest.raises(BadInput, match="is not the name of a template"):
+        provisioning.claim_policy(PREFIX, "x/*")
+
+
+@pytest.mark.parametrize(
+    ("resource", "levels"),
+    [
+        ("topic/$aws/certificates/create/*", ["warning"]),  # as AWS's own example of a claim policy has it
+        ("topic/$aws/certificates/create-from-csr/cbor", []),
+        ("topic/$aws/provisioning-templates/fleet/provision/*", ["warning"]),
+        ("topic/$aws/provisioning-templates/*/provision/json", ["error"]),  # any template
+        ("topic/$aws/certificates/*", ["error"]),
+    ],
+)
+def test_the_topics_of_provisioning_are_no_other_devices_and_one_template_is_named(resource: str, levels: list[str]) -> None:
+    statements = [
+        {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{PREFIX}:client/{THING}"},
+        {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{PREFIX}:{resource}"},
+    ]
+    found = check("p", {"Version": "2012-10-17", "Statement": statements})
+    assert [finding.level for finding in found] == levels
 
 
 def test_a_deny_may_be_as_wide_as_it_likes_and_an_inverted_allow_may_not() -> None:

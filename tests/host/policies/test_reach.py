@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from rootlet.cloud import provisioning
 from rootlet.pki.authority import Authority
 from rootlet.policies import document, rendering
 from rootlet.policies.reach import too_wide
@@ -69,6 +70,13 @@ def test_what_is_rendered_reaches_nothing_but_the_devices_own(authority: Authori
         *(rendering.render_service(ARN, name) for name in ("shadow", "jobs")),
     ]
     assert too_wide(device(authority, *(statement for policy in made for statement in policy["Statement"]))) == []
+
+
+def test_a_claim_may_be_any_client_and_nothing_else(authority: Authority) -> None:
+    statements = provisioning.claim_policy(ARN, "fleet")["Statement"]
+    assert too_wide(device(authority, *statements)) == []
+    (found,) = too_wide(device(authority, *statements, {"Resource": f"{ARN}:topic/dt/{THING_NAME}/x"}))
+    assert found.actions == ["iot:Connect"], "with topics of its own it is no claim"
 
 
 def test_what_one_statement_allows_is_told_in_one_line(authority: Authority) -> None:

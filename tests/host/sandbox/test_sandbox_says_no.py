@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.serialization import Encoding
 from mypy_boto3_iot import IoTClient
+from rootlet.cloud.provisioning import claim_policy
 from rootlet.pki import certificates, keys
 from rootlet.pki.authority import Authority
 from rootlet.pki.subject import Subject
@@ -285,12 +286,18 @@ def test_a_template_that_cannot_be_applied_leaves_the_certificate_pending_and_sa
         assert client.is_on()
 
 
+def claim(template: str) -> list[dict[str, Any]]:
+    """The statements that a claim certificate gets: they are enough for what follows."""
+    statements: list[dict[str, Any]] = claim_policy("arn:aws:iot:us-east-1:000000000000", template)["Statement"]
+    return statements
+
+
 def test_a_signing_request_over_mqtt_is_answered_with_a_certificate_and_a_token(
     sandbox: Sandbox, register: Register, tmp_path: Path
 ) -> None:
     topic = "$aws/certificates/create-from-csr/json"
     key = keys.generate()
-    with MqttClient(sandbox, register("claimant", ANY), tmp_path) as client:
+    with MqttClient(sandbox, register("claimant", *claim("claimant")), tmp_path) as client:
         assert client.is_on()
         assert client.may("subscribe", f"{topic}/accepted")
         assert client.may("subscribe", f"{topic}/rejected")
@@ -320,7 +327,7 @@ def test_an_ownership_token_serves_once(sandbox: Sandbox, register: Register, aw
         templateName="once", templateBody=json.dumps(body), enabled=True, provisioningRoleArn=provisioning.role()
     )
     create, provision = "$aws/certificates/create/json", "$aws/provisioning-templates/once/provision/json"
-    with MqttClient(sandbox, register("claims", ANY), tmp_path) as client:
+    with MqttClient(sandbox, register("claims", *claim("once")), tmp_path) as client:
         assert client.is_on()
         for topic in (create, provision):
             assert client.may("subscribe", f"{topic}/accepted")
