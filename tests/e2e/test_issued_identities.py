@@ -51,6 +51,17 @@ def from_a_request(work: Path) -> DeviceIdentity:
     return DeviceIdentity("issued-csr", load_certificates(work / "devices/issued-csr/device.crt")[0], key)
 
 
+def from_a_request_with_p521(work: Path) -> DeviceIdentity:
+    """AWS takes such requests (CreateCertificateFromCsr), and so does Rootlet: the key is made elsewhere."""
+    rootlet(work, "ca", "create", "ca")
+    openssl = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521", "-nodes", "-batch"]
+    more = ["-subj", "/CN=issued-p521", "-keyout", "device.key", "-out", "device.csr"]
+    subprocess.run([*openssl, *more], cwd=work, check=True, capture_output=True)
+    rootlet(work, "device", "issue", "--csr", "device.csr", "--ca", "ca")
+    certificate = load_certificates(work / "devices/issued-p521/device.crt")[0]
+    return DeviceIdentity("issued-p521", certificate, keys.load(work / "device.key"))
+
+
 def from_a_token(work: Path) -> DeviceIdentity:
     if not softhsm_installed():
         pytest.skip("softhsm2 is not installed")
@@ -75,7 +86,8 @@ def from_a_batch(work: Path) -> DeviceIdentity:
 
 
 @pytest.mark.parametrize(
-    "issue", [rsa_device, below_p384_intermediates, from_a_request, from_a_token, from_kms, from_a_batch]
+    "issue",
+    [rsa_device, below_p384_intermediates, from_a_request, from_a_request_with_p521, from_a_token, from_kms, from_a_batch],
 )
 def test_a_device_with_this_identity_connects(
     issue: Callable[[Path], DeviceIdentity], sandbox: Sandbox, aws: IoTClient, tmp_path: Path

@@ -21,6 +21,8 @@ from rootlet.pki.subject import show_name
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+Hash = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 UNREADABLE = (
     ValueError,
@@ -246,10 +248,10 @@ def _key_usage(*, certificates: bool) -> x509.KeyUsage:
     )
 
 
-def digest_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
+def digest_for(key: PrivateKey) -> Hash:
     """The hash that a key signs with: as strong as the key."""
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
-        return hashes.SHA384()
+        return hashes.SHA512() if key.curve.key_size > 384 else hashes.SHA384()
     return hashes.SHA256()
 
 
@@ -261,12 +263,14 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def supported_public_key(key: object) -> PublicKey:
-    """``key``, where AWS IoT and the device support it: EC P-256 or P-384, RSA of 2048 bits or more. Raises BadInput."""
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+    """``key``, where AWS IoT (CreateCertificateFromCsr) and the device support it: EC P-256, P-384 or P-521, RSA of 2048
+    bits or more. Raises BadInput.
+    """
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
         return key
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048:
         return key
-    raise BadInput(f"unsupported key ({key_name(key)})", hint="use EC P-256, EC P-384, or RSA with 2048 bits or more")
+    raise BadInput(f"unsupported key ({key_name(key)})", hint="use EC P-256, P-384 or P-521, or RSA with 2048 bits or more")
 
 
 _NIST_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}

@@ -15,12 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding, PKCS1v15
 
 from rootlet.errors import BadInput
-from rootlet.pki.certificates import PrivateKey, PublicKey, digest_for
+from rootlet.pki.certificates import Hash, PrivateKey, PublicKey, digest_for
 
 FILE, TOKEN, KMS = "file", "pkcs11", "aws-kms"
 """The values of ``holder`` in a CA's ca.json."""
 
-Hash = hashes.SHA256 | hashes.SHA384
 Sign = Callable[[bytes, Hash], bytes]
 """(message, hash) -> signature: DER ECDSA-Sig-Value, or RSASSA-PKCS1-v1_5."""
 
@@ -135,6 +134,6 @@ def digest(message: bytes, algorithm: Hash) -> bytes:
 
 
 def _offered(algorithm: object) -> Hash:
-    if not isinstance(algorithm, hashes.SHA256 | hashes.SHA384):
-        raise TypeError("an external key supports SHA-256 and SHA-384 only")
+    if not isinstance(algorithm, Hash):
+        raise TypeError("an external key supports SHA-256, SHA-384 and SHA-512 only")
     return algorithm

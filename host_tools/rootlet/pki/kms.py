@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from rootlet.aws_answers import checked
 from rootlet.errors import BadInput, RootletError
-from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.external_key import KMS, ExternalKey, Hash, Sign, digest, key_with_signer
+from rootlet.pki.certificates import Hash, PublicKey, supported_public_key
+from rootlet.pki.external_key import KMS, ExternalKey, Sign, digest, key_with_signer
 from rootlet.pki.keys import KeyType
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _SPECS: "dict[KeyType, KeySpecType]" = {
 _SCHEMES: "dict[tuple[bool, str], SigningAlgorithmSpecType]" = {
     (True, "sha256"): "ECDSA_SHA_256",
     (True, "sha384"): "ECDSA_SHA_384",
+    (True, "sha512"): "ECDSA_SHA_512",
     (False, "sha256"): "RSASSA_PKCS1_V1_5_SHA_256",
     (False, "sha384"): "RSASSA_PKCS1_V1_5_SHA_384",
 }

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.extras import require
-from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.external_key import TOKEN, ExternalKey, Hash, Sign, digest, key_with_signer
+from rootlet.pki.certificates import Hash, PublicKey, supported_public_key
+from rootlet.pki.external_key import TOKEN, ExternalKey, Sign, digest, key_with_signer
 from rootlet.pki.keys import KeyType
 
 _CURVES = {"ec-p256": "secp256r1", "ec-p384": "secp384r1"}

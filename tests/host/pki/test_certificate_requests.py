@@ -1,15 +1,16 @@
 """A request proves that its sender holds the key; whatever else it asks for is checked or left out."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from rootlet.errors import BadInput
-from rootlet.pki import csr, keys
+from rootlet.pki import certificates, csr, keys
 from rootlet.pki.authority import Authority
 from rootlet.pki.identity import load_certificates
 from support.pki_kit import Rootlet
@@ -103,6 +104,25 @@ def test_the_thing_is_the_common_name_or_is_named() -> None:
     ):
         with pytest.raises(BadInput, match=problem):
             csr.check(request, thing)
+
+
+def request_with(key: Any) -> x509.CertificateSigningRequest:
+    name = x509.Name([x509.NameAttribute(*SENSOR)])
+    return x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1])
+def test_the_curves_that_aws_takes_are_taken(curve: type[ec.EllipticCurve]) -> None:
+    """AWS IoT, CreateCertificateFromCsr: NIST P-256, P-384 and P-521."""
+    key = ec.generate_private_key(curve())
+    assert csr.check(request_with(key)).public_key == key.public_key()
+
+
+def test_a_ca_with_p521_signs_with_sha512() -> None:
+    key = ec.generate_private_key(ec.SECP521R1())
+    root = certificates.root(x509.Name([x509.NameAttribute(*SENSOR)]), key, days=30)
+    assert isinstance(root.signature_hash_algorithm, hashes.SHA512)
+    root.verify_directly_issued_by(root)
 
 
 def test_a_key_that_cannot_be_used_is_refused() -> None:

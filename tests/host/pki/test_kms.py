@@ -90,3 +90,11 @@ def test_a_service_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(RootletError, match="could not create a key"):
         kms.create_key("nowhere", "ec-p256")
+
+
+def test_a_key_on_p521_in_kms_signs_with_sha512(rootlet: Rootlet, tmp_path: Path) -> None:
+    key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P521", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    assert rootlet("ca", "create", tmp_path / "ca", "--key-in", "kms", "--use-key", key).code == 0
+    assert rootlet("device", "issue", "sensor-1", "--ca", tmp_path / "ca", "--output", tmp_path).code == 0
+    issued = DeviceIdentity.load(tmp_path / "sensor-1").certificate
+    issued.verify_directly_issued_by(load_certificates(tmp_path / "ca" / "ca.crt")[0])
