@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rootlet.errors import BadInput
-from rootlet.pki import batch
+from rootlet.pki import batch_parts
 from rootlet.pki.certificates import UNREADABLE, key_name, whole
 from rootlet.pki.subject import show_name
 
@@ -87,12 +87,12 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _holds_certificates(file: Path) -> bool:
     """By its name. Other .jsonl files, such as the journal of a registration, lie in a batch as well."""
-    return file.suffix in _SUFFIXES or batch.is_part(file)
+    return file.suffix in _SUFFIXES or batch_parts.is_part(file)
 
 
 def _certificates(file: Path) -> Iterable[x509.Certificate]:
     if file.suffix == _BATCH_PART:
-        return batch.certificates_in(file)
+        return batch_parts.certificates_in(file)
     data = file.read_bytes()
     if b"-----BEGIN" not in data:
         return [whole(x509.load_der_x509_certificate(data))]

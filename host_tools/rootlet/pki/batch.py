@@ -2,7 +2,7 @@
 
 A batch is a directory (0700) with ``batch.json`` (what was ordered), ``issuer.crt`` (the CA's chain) and parts
 ``part-00000.jsonl`` … (0600), each a few hundred devices, one a line: ``{"thing", "certificate", "key"}`` with DER in
-base64. A part is written whole or not at all: a part that exists is complete, and the next run issues the missing ones.
+base64. A part is written whole or not at all. The next run issues the missing ones, and completes what lost devices since.
 """
 
 import base64
@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,12 +27,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_priv
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input, write_secret
-from rootlet.pki import certificates, keys
+from rootlet.pki import batch_parts, certificates, keys
 from rootlet.pki.authority import DEVICE_DAYS, Authority
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import ISSUERS, DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
-from rootlet.pki.storage import check_vacant, write_directory
+from rootlet.pki.storage import aside, check_vacant, write_directory
 from rootlet.pki.subject import Subject, check_thing_name
 from rootlet.processes import end_with_parent
 
@@ -89,10 +89,14 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The number of devices that this run issued, and that earlier runs had issued."""
+    """The number of devices that this run issued, and that earlier runs had issued.
+
+    ``replaced`` names the copies of parts that were damaged: this run completed the parts themselves.
+    """
 
     issued: int
     kept: int
+    replaced: tuple[str, ...] = ()
 
 
 def issue(
@@ -112,42 +116,37 @@ def issue(
     with _alone(directory):
         for half in directory.glob(".part-*"):
             half.unlink()  # what a killed run was writing
-        missing = [(number, part) for number, part in enumerate(order.parts()) if not _part(directory, number).exists()]
-        kept = len(order.entries) - sum(len(part) for _, part in missing)
+        missing, replaced = _missing(directory, order)
+        kept = len(order.entries) - sum(len(part.entries) - len(part.there) for part in missing)
         done = kept
         progress(done)
         if authority.is_file:
-            results = _in_processes(authority, directory, order, missing, workers or os.cpu_count() or 1)
+            results = _in_processes(authority, order, missing, workers or os.cpu_count() or 1)
         else:
-            results = _here(authority, directory, order, missing)
+            results = _here(authority, order, missing)
         for count in results:
             done += count
             progress(done)
-    return BatchResult(done - kept, kept)
+    return BatchResult(done - kept, kept, tuple(replaced))
 
 
 def read(directory: Path) -> Iterator[DeviceIdentity]:
     """The identities of a batch, in the order of the request. Raises BadInput for no batch, or an incomplete one."""
     issuers = _issuers(directory)
-    for number in range(_finished_parts(directory)):
-        for line in _lines(_part(directory, number)):
-            yield _identity(line, issuers)
+    for path, count in _finished_parts(directory):
+        for line in batch_parts.lines(path, count):
+            yield batch_parts.identity(path, line, issuers)
 
 
 def find(directory: Path, thing: str) -> DeviceIdentity:
     """One device of a batch. Raises BadInput where the batch does not have it."""
     issuers = _issuers(directory)
-    for path in sorted(directory.glob("part-*.jsonl")):
-        for line in _lines(path):
+    for path, count in _parts(directory):
+        for line in batch_parts.lines(path, count) if path.exists() else ():
             if line["thing"] == thing:
-                return _identity(line, issuers)
+                return batch_parts.identity(path, line, issuers)
+    _finished_parts(directory)  # it may be in a part that is missing
     raise BadInput(f"{thing} is not in {directory}", hint="check the thing name")
-
-
-def certificates_in(part: Path) -> Iterator[x509.Certificate]:
-    """The certificates in one part of a batch. The keys are not read."""
-    for line in _lines(part):
-        yield x509.load_der_x509_certificate(base64.b64decode(line["certificate"]))
 
 
 def _begin(authority: Authority, directory: Path, order: BatchRequest) -> None:
@@ -178,29 +177,37 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
 
 
-def _part(directory: Path, number: int) -> Path:
-    return directory / f"part-{number:05}.jsonl"
+@dataclass(frozen=True)
+class _Part:
+    """A part to write; ``there`` are the devices that an earlier run issued, which stay."""
+
+    path: Path
+    entries: Sequence[Entry]
+    there: Mapping[str, batch_parts.Line] = field(repr=False)
 
 
-def is_part(file: Path) -> bool:
-    """Whether a file has the name of a batch's part."""
-    return file.match("part-*.jsonl")
+def _missing(directory: Path, order: BatchRequest) -> tuple[list[_Part], list[str]]:
+    """The parts that are not there or not whole, and the names under which the latter are kept as they are."""
+    missing, replaced = [], []
+    for number, entries in enumerate(order.parts()):
+        path = batch_parts.place(directory, number)
+        there, intact = batch_parts.survivors(path, [thing for thing, _ in entries])
+        if intact:
+            continue
+        missing.append(_Part(path, entries, there))
+        if path.exists():  # a key in it may be on a board already
+            beside = aside(path)
+            write_secret(beside, path.read_bytes())
+            replaced.append(beside.name)
+    return missing, replaced
 
 
-def _here(
-    authority: Authority, directory: Path, order: BatchRequest, missing: Sequence[tuple[int, Sequence[Entry]]]
-) -> Iterator[int]:
-    for number, part in missing:
-        yield _issue_part(authority.issuer, order, _part(directory, number), part)
+def _here(authority: Authority, order: BatchRequest, missing: Sequence[_Part]) -> Iterator[int]:
+    for part in missing:
+        yield _issue_part(authority.issuer, order, part)
 
 
-def _in_processes(
-    authority: Authority,
-    directory: Path,
-    order: BatchRequest,
-    missing: Sequence[tuple[int, Sequence[Entry]]],
-    workers: int,
-) -> Iterator[int]:
+def _in_processes(authority: Authority, order: BatchRequest, missing: Sequence[_Part], workers: int) -> Iterator[int]:
     """Issue the missing parts in processes: `cryptography` is slower in two threads than in one."""
     if not missing:
         return
@@ -213,7 +220,7 @@ def _in_processes(
     )
     pool = ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker, parcel)
     try:
-        waiting: list[Future[int]] = [pool.submit(_work, _part(directory, number), part) for number, part in missing]
+        waiting: list[Future[int]] = [pool.submit(_work, part) for part in missing]
         for future in as_completed(waiting):
             yield future.result()
     except BrokenProcessPool:
@@ -237,14 +244,18 @@ def _start_worker(certificate: bytes, key: bytes, order: BatchRequest) -> None:
     _worker = Issuer(issuer, private), order
 
 
-def _work(path: Path, part: Sequence[Entry]) -> int:
-    return _issue_part(*_worker, path, part)
+def _work(part: _Part) -> int:
+    return _issue_part(*_worker, part)
 
 
-def _issue_part(issuer: Issuer, order: BatchRequest, path: Path, part: Sequence[Entry]) -> int:
-    lines = []
+def _issue_part(issuer: Issuer, order: BatchRequest, part: _Part) -> int:
+    """Write a part. Returns how many of its devices were issued for it."""
+    lines: list[batch_parts.Line] = []
     profile = certificates.Devices(issuer, days=order.days)
-    for thing, serial in part:
+    for thing, serial in part.entries:
+        if thing in part.there:
+            lines.append(part.there[thing])
+            continue
         subject = order.subject if serial is None else replace(order.subject, serial_number=serial)
         key = keys.generate(order.key_type)
         certificate = profile.certificate(subject.name(thing), key.public_key())
@@ -257,12 +268,12 @@ def _issue_part(issuer: Issuer, order: BatchRequest, path: Path, part: Sequence[
         )
     data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
     try:
-        write_secret(path, data)
+        write_secret(part.path, data)
     except OSError as error:
         raise RootletError(
-            f"cannot write {path}: {error.strerror}", hint="free some space, then repeat the command: it resumes"
+            f"cannot write {part.path}: {error.strerror}", hint="free some space, then repeat the command: it resumes"
         ) from None
-    return len(part)
+    return len(part.entries) - len(part.there)
 
 
 def _read_order(directory: Path) -> dict[str, Any]:
@@ -278,33 +289,25 @@ def _read_order(directory: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def _finished_parts(directory: Path) -> int:
+def _parts(directory: Path) -> list[tuple[Path, int]]:
+    """Each part and the number of devices in it."""
     record = _read_order(directory)
-    count: int = -(-record["devices"] // record["part_size"])
-    missing = sum(not _part(directory, number).exists() for number in range(count))
+    devices, size = record["devices"], record["part_size"]
+    return [(batch_parts.place(directory, at // size), min(size, devices - at)) for at in range(0, devices, size)]
+
+
+def _finished_parts(directory: Path) -> list[tuple[Path, int]]:
+    """As ``_parts``. Raises BadInput where one is missing."""
+    found = _parts(directory)
+    missing = sum(not path.exists() for path, _ in found)
     if missing:
         raise BadInput(
-            f"the batch in {directory} is incomplete: {missing} of {count} parts are missing",
+            f"the batch in {directory} is incomplete: {missing} of {len(found)} parts are missing",
             hint="repeat the command that began the batch: it resumes",
         )
-    return count
+    return found
 
 
 def _issuers(directory: Path) -> tuple[x509.Certificate, ...]:
     _read_order(directory)
     return tuple(load_certificates(directory / ISSUERS))
-
-
-def _lines(path: Path) -> Iterator[dict[str, str]]:
-    try:
-        for line in read_input(path, "part of a batch").splitlines():
-            yield json.loads(line)
-    except ValueError:
-        raise BadInput(f"{path} is damaged", hint="remove the file, then repeat the command that wrote it") from None
-
-
-def _identity(line: dict[str, str], issuers: tuple[x509.Certificate, ...]) -> DeviceIdentity:
-    certificate = x509.load_der_x509_certificate(base64.b64decode(line["certificate"]))
-    key = load_der_private_key(base64.b64decode(line["key"]), None)
-    assert isinstance(key, keys.KINDS)
-    return DeviceIdentity(line["thing"], certificate, key, issuers)

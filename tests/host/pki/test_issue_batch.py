@@ -1,11 +1,13 @@
 """Thousands of identities at once: complete, distinct, resumed after an interruption, and unpacked."""
 
+import json
 import os
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,55 @@ def test_a_second_run_keeps_what_is_there_and_makes_what_is_missing(authority: A
     assert seen == [700, 1200]
     second = {identity.thing: identity.certificate for identity in batch.read(tmp_path / "b")}
     assert sum(first[thing] == second[thing] for thing in first) == 700
+
+
+@pytest.mark.parametrize(
+    ("harm", "lost"),
+    [
+        (lambda data: b"".join(data.splitlines(keepends=True)[:6])[:-99], 5),  # in the middle of a line
+        (lambda data: b"".join(data.splitlines(keepends=True)[:7]), 3),  # between two lines
+        (lambda data: b"", 10),
+        (lambda data: data[:-1], 0),  # a line break is all that is missing
+        (lambda data: data.replace(b'"key"', b'"kez"', 1), 1),
+        (lambda data: data + data.splitlines(keepends=True)[0], 0),
+    ],
+    ids=["mid-line", "between lines", "empty", "line break", "one line", "a line twice"],
+)
+def test_a_part_that_lost_devices_is_not_counted_and_is_completed(
+    authority: Authority, tmp_path: Path, harm: Callable[[bytes], bytes], lost: int
+) -> None:
+    directory, order = tmp_path / "b", BatchRequest(names.from_pattern("d-##", 10))
+    batch.issue(authority, directory, order, workers=1)
+    before = {identity.thing: identity.certificate for identity in batch.read(directory)}
+    part = directory / "part-00000.jsonl"
+    whole = part.read_bytes()
+    part.write_bytes(harm(whole))
+    if lost:
+        with pytest.raises(BadInput, match=r"part-00000\.jsonl is damaged"):
+            list(batch.read(directory))
+        with pytest.raises(BadInput, match=r"part-00000\.jsonl is damaged"):
+            batch.find(directory, "d-10")
+    again = batch.issue(authority, directory, order, workers=1)
+    assert (again.issued, again.kept) == (lost, 10 - lost)
+    (kept,) = again.replaced
+    assert (directory / kept).read_bytes() == harm(whole), "a key in it may be on a board"
+    assert stat.S_IMODE((directory / kept).stat().st_mode) == 0o600
+    after = {identity.thing: identity.certificate for identity in batch.read(directory)}
+    assert list(after) == list(before)
+    assert sum(before[thing] == after[thing] for thing in before) == 10 - lost
+    assert batch.issue(authority, directory, order, workers=1) == BatchResult(issued=0, kept=10)
+
+
+def test_a_certificate_or_key_that_cannot_be_read_is_named(authority: Authority, tmp_path: Path) -> None:
+    directory = tmp_path / "b"
+    batch.issue(authority, directory, BatchRequest([("d-1", None)]), workers=1)
+    part = directory / "part-00000.jsonl"
+    line = json.loads(part.read_text())
+    for field, words in (("certificate", "the certificate of d-1"), ("key", "the key of d-1")):
+        part.write_text(json.dumps(line | {field: line[field][:40]}) + "\n")
+        with pytest.raises(BadInput, match=words) as refused:
+            list(batch.read(directory))
+        assert line["key"][:40] not in f"{refused.value} {refused.value.hint}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -133,7 +184,7 @@ def test_names_and_serials_come_from_a_csv_file(
 ) -> None:
     (tmp_path / "names.csv").write_text("\ufeffthing,serial\nsensor-1,SN-1\n\nsensor-2,\n")
     command = ("device", "issue-batch", tmp_path / "b", "--ca", authority.directory, "--names", tmp_path / "names.csv")
-    assert rootlet(*command, "--json").json() == {"directory": str(tmp_path / "b"), "issued": 2, "kept": 0}
+    assert rootlet(*command, "--json").json() == {"directory": str(tmp_path / "b"), "issued": 2, "kept": 0, "replaced": []}
     subjects = [identity.certificate.subject.rfc4514_string() for identity in batch.read(tmp_path / "b")]
     assert subjects == ["CN=sensor-1,2.5.4.5=SN-1", "CN=sensor-2"]
     assert batch.find(tmp_path / "b", "sensor-1").certificate.fingerprint(hashes.SHA256())

@@ -152,8 +152,10 @@ def issue_batch(
             authority, directory, order, workers=workers, progress=lambda done: progress(done, len(entries))
         )
     if as_json:
-        emit_json({"directory": str(directory), "issued": outcome.issued, "kept": outcome.kept})
+        emit_json({"directory": str(directory), **vars(outcome)})
         return
+    for name in outcome.replaced:
+        err.print(f"[yellow]a part was damaged[/]: it was completed; as it was, it is kept as {escape(name)}")
     kept = f", {outcome.kept} were there already" if outcome.kept else ""
     out.print(f"{escape(str(directory))}: {outcome.issued} identities issued{kept}")
     out.print(f"  take them out: rootlet device unpack {escape(str(directory))} {escape(entries[0][0])}")
