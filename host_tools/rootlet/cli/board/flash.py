@@ -19,6 +19,7 @@ Examples:
   rootlet flash golden.bin --thing sensor-1
   rootlet flash golden.bin --thing sensor-1 --port /dev/ttyUSB0 --json
   rootlet flash --identity-only --thing sensor-1 --port socket://127.0.0.1:5555
+  rootlet flash --certificate devices/sensor-1/certificate.pem --port /dev/ttyUSB0
 """
 )
 @click.argument("image", required=False, type=PATH)
@@ -27,6 +28,7 @@ Examples:
 @click.option("--device", type=PATH, help="The identity's directory, in place of --thing and --devices.")
 @click.option("--identity-only", is_flag=True, help="Write the credentials alone, to a board that carries the golden image.")
 @click.option("--no-identity", is_flag=True, help="Write a golden image and leave the board without an identity.")
+@click.option("--certificate", type=PATH, help="Bring a board the certificate of the key that it made (device csr).")
 @click.option("--replace", is_flag=True, help="Overwrite the credentials on the board, whose key may exist nowhere else.")
 @bare_option
 @port_options
@@ -38,6 +40,7 @@ def command(
     device: Path | None,
     identity_only: bool,
     no_identity: bool,
+    certificate: Path | None,
     replace: bool,
     bare: bool,
     port: str | None,
@@ -48,12 +51,15 @@ def command(
 
     The chip is detected and the wrong one refused; only what differs is written; every region is compared afterwards, and
     certificate and key are read back. Interrupted at any point, a second run completes.
+
+    --certificate goes to the board's prompt, not to its ROM; the key stays on the board.
     """
     from rootlet.board import images, provision
-    from rootlet.errors import BadInput
 
-    if identity_only == (image is not None):
-        raise BadInput("give either IMAGE or --identity-only", hint="see rootlet flash --help")
+    _check_one([image is not None, identity_only, certificate is not None])
+    if certificate is not None:
+        _bring(certificate, thing, port, as_json)
+        return
     flash = images.load(image, bare=bare) if image else None
     place = device or (devices / thing if thing else None)
     identity = provision.choose_identity(flash, thing, place, none=no_identity)
@@ -68,3 +74,31 @@ def command(
     who = f"{escape(identity.thing)}, certificate {identity.certificate_id}" if identity else "without an identity"
     out.print(f"{chip.mac} is {who}")
     out.print(cost(written, baud))
+
+
+def _check_one(given: list[bool]) -> None:
+    from rootlet.errors import BadInput
+
+    if given.count(True) != 1:
+        raise BadInput("give one of IMAGE, --identity-only and --certificate", hint="see rootlet flash --help")
+
+
+def _bring(path: Path, thing: str | None, port: str | None, as_json: bool) -> None:
+    from rootlet.board import birth
+    from rootlet.board.chip import find_port
+    from rootlet.board.repl import Repl
+    from rootlet.errors import BadInput
+    from rootlet.pki.identity import common_name, load_certificates
+
+    certificate = load_certificates(path)[0]
+    if thing and common_name(certificate) != thing:
+        raise BadInput(
+            f"{path} is the certificate of {common_name(certificate)}, not of {thing}", hint="give the other file"
+        )
+    with Repl(port or find_port()) as board:
+        facts = birth.bring(board, certificate)
+        board.restart()
+    if as_json:
+        emit_json({"port": board.port, **facts})
+        return
+    out.print(f"{escape(board.port)} is {escape(facts['thing'])}, certificate {facts['certificate_id']}")

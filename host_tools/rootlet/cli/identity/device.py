@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from rootlet.cli import panels
 from rootlet.cli.cloud.explain import command as explain
+from rootlet.cli.identity import request as csr_command
 from rootlet.cli.identity.options import device_subject_options, subject_options
 from rootlet.cli.options import PATH, ca_option, days_option, json_option, key_type_option, output_option
 from rootlet.cli.output import emit_json, err, out
@@ -319,3 +320,4 @@ def _report(
 
 
 command.add_command(explain)
+command.add_command(csr_command.command)
