@@ -22,7 +22,7 @@ def main(rows: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "ledger.db"
         database = Database(path)
-        ledger = Ledger(database, station="bench")
+        ledger = Ledger(database, station="bench", receipts=Path(directory) / "receipts")
         start = time.perf_counter()
         ledger.open_batch("bench", [NewIdentity(f"thing-{n:07}", {"line": "a"}) for n in range(rows)], PLAN)
         print(f"open_batch    {time.perf_counter() - start:8.2f} s for {rows} rows")

@@ -11,8 +11,8 @@ from rootlet.board.chip import Chip
 from rootlet.board.definition import load_board
 from rootlet.cli.factory.group import command
 from rootlet.factory import registrar
-from rootlet.factory.ledger import IdentityRecord
 from rootlet.factory.plan import RegistrationMode
+from rootlet.factory.records import IdentityRecord
 from rootlet.factory.schema import State
 from rootlet.factory.station import Phase, until_connected
 from rootlet.sandbox.sandbox import Sandbox

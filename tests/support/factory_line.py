@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from rootlet.board import image, partitions, secure_cert
 from rootlet.board.definition import load_board
-from rootlet.factory import views
+from rootlet.factory import receipts, views
 from rootlet.factory.books import verify_books
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger
@@ -76,7 +76,7 @@ class FactoryLine:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.database, station="tests")
+        return Ledger(self.database, station="tests", receipts=receipts.default_directory())
 
     def open(self, count: int, batch: str = BATCH, prefix: str = "thing") -> None:
         plan = BatchPlan(

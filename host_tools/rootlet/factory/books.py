@@ -11,11 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rootlet.factory.chain import START, entry_hash
 from rootlet.factory.database import Database
-from rootlet.factory.ledger import entry_hash
 from rootlet.factory.schema import BATCHES, ENTRIES, HEAD, IDENTITIES
 
-_START = "0" * 64
 _ROWS_AT_ONCE = 5000
 _OF_BATCH = ("board", "customer", "ca_sha256", "registration", "details")
 
@@ -73,7 +72,7 @@ def verify_books(database: Database, *, kept: Head | None = None) -> LedgerRepor
 
 def _verify_chain(connection: sa.Connection, report: LedgerReport, kept: Head | None) -> _Story:
     story = _Story()
-    seq, previous, found_kept = 0, _START, kept is None or kept == Head(0, _START)
+    seq, previous, found_kept = 0, START, kept is None or kept == Head(0, START)
     rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(sa.select(ENTRIES).order_by(ENTRIES.c.seq))
     for row in rows.mappings():
         if row["seq"] != seq + 1:

@@ -39,6 +39,11 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    @property
+    def place(self) -> str:
+        """Where the database is, whatever directory a command runs in; without a password."""
+        return self.where if self._engine.dialect.name == "postgresql" else str(Path(self.where).resolve())
+
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that may write. On SQLite it has the write lock from its start."""

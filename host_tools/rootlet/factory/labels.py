@@ -21,7 +21,7 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory.ledger import IdentityRecord
+from rootlet.factory.records import IdentityRecord
 from rootlet.files import write_atomic
 
 FIELDS = ("thing", "serial", "mac", "batch", "customer", "certificate_id")

@@ -3,12 +3,11 @@
 Entries form a chain: each has the hash of the one before. The ledger holds certificates and hashes, never a private key.
 """
 
-import hashlib
-import json
+import contextlib
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,54 +16,26 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory import admission
+from rootlet.factory import admission, chain, records
 from rootlet.factory.admission import ConnectedBoard
 from rootlet.factory.database import Database
 from rootlet.factory.plan import BatchPlan, NewIdentity, RegistrationMode
-from rootlet.factory.schema import BATCHES, BEFORE_PROOF, ENTRIES, HEAD, IDENTITIES, STEPS, State, Step
-
-_CHAINED = ("seq", "at", "thing", "step", "phase", "state", "mac", "certificate_id", "station", "detail", "previous")
-
-
-@dataclass(frozen=True)
-class IdentityRecord:
-    """An identity in the ledger. ``in_progress`` is the step that was begun and not finished, or ''.
-
-    ``trouble`` is the reason why the last step failed. The holder of ``claim`` may write, until another one takes over.
-    """
-
-    thing: str
-    batch: str
-    serial: str | None
-    attributes: Mapping[str, str]
-    state: State
-    in_progress: str
-    mac: str | None
-    certificate_id: str | None
-    certificate_pem: str | None
-    trouble: str | None
-    claim: str | None
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The certificate that was issued last. Raises RootletError where there is none."""
-        if self.certificate_pem is None:
-            raise RootletError(f"{self.thing} has no certificate", hint="run the board through the station")
-        return x509.load_pem_x509_certificate(self.certificate_pem.encode())
-
-
-def entry_hash(entry: Mapping[str, Any]) -> str:
-    """SHA-256, in hex, over the entry's fields and so over the hash of the entry before it."""
-    fields = json.dumps([entry[name] for name in _CHAINED], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(fields.encode()).hexdigest()
+from rootlet.factory.receipted import ReceiptedWriter
+from rootlet.factory.receipts import ReceiptBook
+from rootlet.factory.records import IdentityRecord
+from rootlet.factory.schema import BATCHES, BEFORE_PROOF, ENTRIES, IDENTITIES, STEPS, State, Step
 
 
 class Ledger:
-    """The ledger, as used by one ``station``, whose name is in every entry that it writes."""
+    """The ledger, as used by one ``station``, whose name is in every entry that it writes.
 
-    def __init__(self, database: Database, *, station: str) -> None:
+    ``receipts`` is the directory for the station's receipts; without it nobody notices when an older copy is restored.
+    """
+
+    def __init__(self, database: Database, *, station: str, receipts: Path | None = None) -> None:
         self._database = database
         self._station = station
+        self._writer = ReceiptedWriter(database, ReceiptBook(receipts, station) if receipts else None)
 
     def open_batch(self, name: str, identities: Sequence[NewIdentity], plan: BatchPlan) -> None:
         """Add a batch, completely or not at all. Raises BadInput for a name that is already in the ledger."""
@@ -72,14 +43,15 @@ class Ledger:
             raise BadInput(f"batch {name} is empty", hint="give the batch at least one thing")
         columns = plan.columns()
         try:
-            with self._database.writing() as connection:
+            # Also into an older copy: what was lost can be recovered only when its batches are there.
+            with self._writer.transaction(even_outdated=True) as connection:
                 batch_id = connection.execute(
                     sa.insert(BATCHES).values(name=name, **columns).returning(BATCHES.c.id)
                 ).scalar_one()
                 connection.execute(sa.insert(IDENTITIES), [_fresh(batch_id, identity) for identity in identities])
                 entries = [self._entry("", "batch", "done", detail={"batch": name, **columns})]
                 entries += [self._opened(name, identity) for identity in identities]
-                _append(connection, entries)
+                chain.append(connection, entries)
         except sa.exc.IntegrityError:
             raise BadInput(
                 f"batch {name}, or one of its things, is already in the ledger", hint="choose new names"
@@ -91,18 +63,18 @@ class Ledger:
         A board whose identity is unfinished gets the same one again, and the previous worker can no longer write. Raises
         admission.AlreadyDone for a finished board, admission.Refused for one that must not have an identity of this batch.
         """
-        with self._database.writing() as connection:
-            _lock_head(connection)
+        with self._writer.transaction() as connection:
+            chain.lock_head(connection)
             batch_id = connection.scalar(sa.select(BATCHES.c.id).where(BATCHES.c.name == batch))
             if batch_id is None:
                 raise BadInput(f"there is no batch {batch}", hint="open the batch first: rootlet factory open")
             held = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.mac == board.mac)).one_or_none()
-            owner = _owner(connection, board.carried) if board.carried else None
-            begun = held is not None and _was(connection, held.thing, Step.BURN)
+            owner = records.owner_of(connection, board.carried) if board.carried else None
+            begun = held is not None and records.was(connection, held.thing, Step.BURN)
             admission.check(board, batch, batch_id, held, owner, burn_begun=begun)
             if held is not None:
-                _update(connection, held.thing, claim=_new_claim(self._station))
-                return _record(connection, held.thing)
+                records.update(connection, held.thing, claim=_new_claim(self._station))
+                return records.record_of(connection, held.thing)
             free = connection.execute(
                 sa.select(IDENTITIES)
                 .where(IDENTITIES.c.batch_id == batch_id, IDENTITIES.c.state == State.OPEN)
@@ -111,69 +83,69 @@ class Ledger:
             ).one_or_none()
             if free is None:
                 return None
-            _update(connection, free.thing, state=State.ASSIGNED, mac=board.mac, claim=_new_claim(self._station))
-            _append(connection, [self._entry(free.thing, "assign", "done", state=State.ASSIGNED, mac=board.mac)])
-            return _record(connection, free.thing)
+            records.update(connection, free.thing, state=State.ASSIGNED, mac=board.mac, claim=_new_claim(self._station))
+            chain.append(connection, [self._entry(free.thing, "assign", "done", state=State.ASSIGNED, mac=board.mac)])
+            return records.record_of(connection, free.thing)
 
     def refuse(self, mac: str, cause: str) -> None:
         """Record that the board ``mac`` was refused, and why."""
-        with self._database.writing() as connection:
-            _append(connection, [self._entry("", "refuse", "failed", mac=mac, detail={"cause": cause})])
+        with self._writer.transaction() as connection:
+            chain.append(connection, [self._entry("", "refuse", "failed", mac=mac, detail={"cause": cause})])
 
     def take_over(self, thing: str) -> IdentityRecord:
         """Claim an identity without its board. The previous worker can no longer write."""
-        with self._database.writing() as connection:
-            _lock_head(connection)
-            _update(connection, _row(connection, thing).thing, claim=_new_claim(self._station))
-            return _record(connection, thing)
+        with self._writer.transaction() as connection:
+            chain.lock_head(connection)
+            records.update(connection, records.row_of(connection, thing).thing, claim=_new_claim(self._station))
+            return records.record_of(connection, thing)
 
     def begin(self, record: IdentityRecord, step: Step) -> None:
         """Record that ``step`` begins. Raises RootletError if the identity's state does not allow it."""
-        with self._database.writing() as connection:
-            _lock_head(connection)
-            row = _claimed(connection, record)
+        with self._writer.transaction() as connection:
+            chain.lock_head(connection)
+            row = records.claimed(connection, record)
             if row.state not in STEPS[step]:
                 raise RootletError(
                     f"the step {step} is not possible for {row.thing}, which is {row.state}",
                     hint="read its entries in the ledger",
                 )
-            _update(connection, row.thing, in_progress=step)
-            _append(connection, [self._entry(row.thing, step, "begin", **_where(row))])
+            records.update(connection, row.thing, in_progress=step)
+            chain.append(connection, [self._entry(row.thing, step, "begin", **_where(row))])
 
     def finish(self, record: IdentityRecord, step: Step, *, certificate: x509.Certificate | None = None) -> IdentityRecord:
         """Record that ``step`` succeeded; ISSUE brings the ``certificate``. Raises RootletError if it was not begun."""
         if (certificate is not None) != (step is Step.ISSUE):
             raise ValueError("a certificate comes with the issue step, and with no other")
-        with self._database.writing() as connection:
-            _lock_head(connection)
-            row = _begun(connection, record, step)
+        with self._writer.transaction() as connection:
+            chain.lock_head(connection)
+            row = records.begun(connection, record, step)
             changes: dict[str, Any] = {"state": STEPS[step][State(row.state)], "in_progress": "", "trouble": None}
             if certificate is not None:
                 changes["certificate_id"] = certificate.fingerprint(hashes.SHA256()).hex()
                 changes["certificate_pem"] = certificate.public_bytes(serialization.Encoding.PEM).decode()
-            _update(connection, row.thing, **changes)
+            records.update(connection, row.thing, **changes)
             certificate_id = changes.get("certificate_id", row.certificate_id)
             after = {"state": changes["state"], "mac": row.mac, "certificate_id": certificate_id}
-            _append(connection, [self._entry(row.thing, step, "done", **after)])
-            return _record(connection, row.thing)
+            chain.append(connection, [self._entry(row.thing, step, "done", **after)])
+            return records.record_of(connection, row.thing)
 
     def fail(self, record: IdentityRecord, step: Step, cause: str) -> None:
         """Record that ``step`` failed. The identity keeps its state and its board, for another attempt."""
-        with self._database.writing() as connection:
-            _lock_head(connection)
-            row = _begun(connection, record, step)
-            _update(connection, row.thing, in_progress="", trouble=cause)
+        with self._writer.transaction() as connection:
+            chain.lock_head(connection)
+            row = records.begun(connection, record, step)
+            records.update(connection, row.thing, in_progress="", trouble=cause)
             detail = {"cause": cause}
-            _append(connection, [self._entry(row.thing, step, "failed", **_where(row), detail=detail)])
+            chain.append(connection, [self._entry(row.thing, step, "failed", **_where(row), detail=detail)])
 
     def restart(self, thing: str, *, release: bool = False) -> IdentityRecord:
         """Restart an unproved identity; with ``release`` on any board, instead of only on its own.
 
         Raises RootletError where AWS may already trust its certificate, or could trust the one on the old board.
         """
-        with self._database.writing() as connection:
-            _lock_head(connection)
-            row = _row(connection, thing)
+        with self._writer.transaction() as connection:
+            chain.lock_head(connection)
+            row = records.row_of(connection, thing)
             if row.state not in BEFORE_PROOF:
                 raise RootletError(
                     f"{thing} is {row.state}: it cannot be restarted",
@@ -181,8 +153,8 @@ class Ledger:
                 )
             if (
                 release
-                and _plan(connection, row).registration is RegistrationMode.JITP
-                and _was(connection, thing, Step.BURN)
+                and records.plan_of(connection, row).registration is RegistrationMode.JITP
+                and records.was(connection, thing, Step.BURN)
             ):
                 raise RootletError(
                     f"the old board of {thing} may have a certificate that AWS would accept on its first connection (JITP)",
@@ -190,33 +162,42 @@ class Ledger:
                 )
             state, mac = (State.OPEN, None) if release else (State.ASSIGNED, row.mac)
             fresh = {"certificate_id": None, "certificate_pem": None, "trouble": None, "claim": None}
-            _update(connection, thing, state=state, mac=mac, in_progress="", **fresh)
-            _append(connection, [self._entry(thing, "retry", "done", state=state, mac=mac, detail={"old_mac": row.mac})])
-            return _record(connection, thing)
+            records.update(connection, thing, state=state, mac=mac, in_progress="", **fresh)
+            chain.append(
+                connection, [self._entry(thing, "retry", "done", state=state, mac=mac, detail={"old_mac": row.mac})]
+            )
+            return records.record_of(connection, thing)
 
     def scrap(self, thing: str, reason: str) -> None:
         """Scrap an identity permanently; its board may get another. Raises RootletError where AWS may trust its certificate.
 
         A certificate that AWS may already trust must be revoked there first, which the ledger cannot do.
         """
-        with self._database.writing() as connection:
-            _lock_head(connection)
-            row = _row(connection, thing)
+        with self._writer.transaction() as connection:
+            chain.lock_head(connection)
+            row = records.row_of(connection, thing)
             if row.state == State.SCRAPPED:
                 return
-            if _needs_revoking(connection, row):
+            if records.needs_revoking(connection, row):
                 raise RootletError(f"{thing} may be active in AWS", hint="revoke its certificate in AWS first")
-            _update(connection, thing, state=State.SCRAPPED, in_progress="", mac=None, trouble=None, claim=None)
+            records.update(connection, thing, state=State.SCRAPPED, in_progress="", mac=None, trouble=None, claim=None)
             detail = {"reason": reason, "mac": row.mac}
             entry = self._entry(
                 thing, "scrap", "done", state=State.SCRAPPED, certificate_id=row.certificate_id, detail=detail
             )
-            _append(connection, [entry])
+            chain.append(connection, [entry])
+
+    @contextlib.contextmanager
+    def recovering(self) -> Iterator[tuple[sa.Connection, Callable[..., dict[str, Any]]]]:
+        """A transaction that enters what an older copy of the ledger does not hold, and what makes an entry."""
+        with self._writer.transaction(even_outdated=True) as connection:
+            chain.lock_head(connection)
+            yield connection, self._entry
 
     def needs_revoking(self, thing: str) -> bool:
         """Whether AWS may trust a certificate of ``thing`` now or later: then REVOKE comes before ``scrap``."""
         with self._database.reading() as connection:
-            return _needs_revoking(connection, _row(connection, thing))
+            return records.needs_revoking(connection, records.row_of(connection, thing))
 
     def certificates(self, thing: str) -> list[str]:
         """The IDs of all certificates that were issued for ``thing``, the latest last."""
@@ -241,7 +222,7 @@ class Ledger:
     def record(self, thing: str) -> IdentityRecord:
         """The record of ``thing``. Raises BadInput for an unknown thing."""
         with self._database.reading() as connection:
-            return _record(connection, thing)
+            return records.record_of(connection, thing)
 
     def status(self, batch: str) -> dict[State, int]:
         """How many identities of ``batch`` are in each state; states with none are left out."""
@@ -298,99 +279,5 @@ def _fresh(batch_id: int, identity: NewIdentity) -> dict[str, Any]:
     }
 
 
-def _lock_head(connection: sa.Connection) -> sa.Row[Any]:
-    # FOR UPDATE on PostgreSQL. SQLite has no such clause and needs none: the transaction began with the write lock.
-    return connection.execute(sa.select(HEAD).with_for_update()).one()
-
-
-def _append(connection: sa.Connection, entries: Sequence[dict[str, Any]]) -> None:
-    head = _lock_head(connection)
-    seq, previous = head.seq, head.hash
-    for entry in entries:
-        seq += 1
-        entry.update(seq=seq, previous=previous)
-        entry["hash"] = previous = entry_hash(entry)
-    connection.execute(sa.insert(ENTRIES), entries)
-    connection.execute(sa.update(HEAD).values(seq=seq, hash=previous))
-
-
-def _update(connection: sa.Connection, thing: str, **changes: Any) -> None:
-    connection.execute(sa.update(IDENTITIES).where(IDENTITIES.c.thing == thing).values(**changes))
-
-
-def _row(connection: sa.Connection, thing: str) -> sa.Row[Any]:
-    row = connection.execute(sa.select(IDENTITIES).where(IDENTITIES.c.thing == thing)).one_or_none()
-    if row is None:
-        raise BadInput(f"the ledger has no thing {thing}", hint="look for the name in the batch")
-    return row
-
-
-def _claimed(connection: sa.Connection, record: IdentityRecord) -> sa.Row[Any]:
-    row = _row(connection, record.thing)
-    if row.mac != record.mac or row.claim != record.claim:
-        raise RootletError(
-            f"{record.thing} was taken over by another port or station",
-            hint="look for a second board with the same MAC address",
-        )
-    return row
-
-
-def _begun(connection: sa.Connection, record: IdentityRecord, step: Step) -> sa.Row[Any]:
-    row = _claimed(connection, record)
-    if row.in_progress != step:
-        raise RootletError(f"{record.thing}: {step} was not begun", hint="run the station again")
-    return row
-
-
-def _was(connection: sa.Connection, thing: str, step: Step) -> bool:
-    # A begun step counts: it may have had an effect, although its answer was lost or it failed halfway.
-    begun = sa.select(ENTRIES.c.seq).where(ENTRIES.c.thing == thing, ENTRIES.c.step == step).limit(1)
-    return connection.execute(begun).one_or_none() is not None
-
-
-def _needs_revoking(connection: sa.Connection, row: sa.Row[Any]) -> bool:
-    if row.state in (State.REVOKED, State.SCRAPPED):
-        return False
-    if _was(connection, row.thing, Step.REGISTER):
-        return True
-    return _plan(connection, row).registration is RegistrationMode.JITP and _was(connection, row.thing, Step.BURN)
-
-
-def _plan(connection: sa.Connection, identity: sa.Row[Any]) -> BatchPlan:
-    row = connection.execute(sa.select(BATCHES).where(BATCHES.c.id == identity.batch_id)).mappings().one()
-    return BatchPlan.from_columns(dict(row))
-
-
-def _owner(connection: sa.Connection, certificate_id: str) -> sa.Row[Any] | None:
-    """The identity that this certificate is, or once was, issued for."""
-    thing = connection.scalar(
-        sa.select(ENTRIES.c.thing).where(ENTRIES.c.certificate_id == certificate_id, ENTRIES.c.step == Step.ISSUE).limit(1)
-    )
-    return _row(connection, thing) if thing else None
-
-
 def _new_claim(station: str) -> str:
     return f"{station[:100]}/{secrets.token_hex(8)}"
-
-
-def _record(connection: sa.Connection, thing: str) -> IdentityRecord:
-    row = connection.execute(
-        sa.select(IDENTITIES, BATCHES.c.name.label("batch"))
-        .join(BATCHES, BATCHES.c.id == IDENTITIES.c.batch_id)
-        .where(IDENTITIES.c.thing == thing)
-    ).one_or_none()
-    if row is None:
-        raise BadInput(f"the ledger has no thing {thing}", hint="look for the name in the batch")
-    return IdentityRecord(
-        thing=row.thing,
-        batch=row.batch,
-        serial=row.serial,
-        attributes=row.attributes,
-        state=State(row.state),
-        in_progress=row.in_progress,
-        mac=row.mac,
-        certificate_id=row.certificate_id,
-        certificate_pem=row.certificate_pem,
-        trouble=row.trouble,
-        claim=row.claim,
-    )

@@ -44,7 +44,7 @@ def plan(order: BatchOrder, options: Mapping[str, str | None], **details: Any) -
     )
 
 
-def enter(database: Database, station: str, name: str, source: str, order: BatchOrder, batch_plan: BatchPlan) -> None:
+def enter(database: Database, ledger: Ledger, name: str, source: str, order: BatchOrder, batch_plan: BatchPlan) -> None:
     """Enter the batch ``name`` whole, or nothing of it.
 
     Raises BadInput for a name that is not on one line, and, by the rows of ``source``, for known things.
@@ -52,7 +52,7 @@ def enter(database: Database, station: str, name: str, source: str, order: Batch
     check_printable("the batch's name", name)
     check_printable("the customer", batch_plan.customer)
     order.refuse_known(source, views.known(database, [identity.thing for identity in order.identities]))
-    Ledger(database, station=station).open_batch(name, order.identities, batch_plan)
+    ledger.open_batch(name, order.identities, batch_plan)
 
 
 def _registration(word: str) -> RegistrationMode:

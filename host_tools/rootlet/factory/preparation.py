@@ -7,7 +7,7 @@ from rootlet.board import images
 from rootlet.board.definition import load_board
 from rootlet.board.images import ImageFile
 from rootlet.errors import BadInput, RootletError
-from rootlet.factory import views
+from rootlet.factory import high_water, views
 from rootlet.factory.database import Database
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import BatchPlan
@@ -25,8 +25,11 @@ class Prepared:
     ca: Path
 
 
-def prepare(database: Database, station: str, batch: str, image: Path | None, ca: Path | None, *, bare: bool) -> Prepared:
-    """Check batch, image, clock, cloud and CA. Raises BadInput or RootletError for the first that will not do."""
+def prepare(
+    database: Database, station: str, batch: str, image: Path | None, ca: Path | None, *, bare: bool, receipts: Path
+) -> Prepared:
+    """Check ledger, batch, image, clock, cloud and CA. Raises BadInput or RootletError for the first that will not do."""
+    high_water.check(database, receipts)
     plan = Ledger(database, station=station).plan(batch)
     chip = load_board(plan.board).chip
     golden = images.load(image, bare=bare) if image else None

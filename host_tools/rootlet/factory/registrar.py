@@ -15,8 +15,9 @@ from rootlet.cloud.bulk import TokenBucket
 from rootlet.errors import RootletError
 from rootlet.factory import views
 from rootlet.factory.database import Database, LedgerUnavailable
-from rootlet.factory.ledger import IdentityRecord, Ledger
+from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import BatchPlan, RegistrationMode
+from rootlet.factory.records import IdentityRecord
 from rootlet.factory.schema import State, Step
 from rootlet.pki.authority import read_certificates
 from rootlet.pki.identity import PublicIdentity

@@ -15,8 +15,9 @@ from rootlet.board.images import ImageFile
 from rootlet.errors import RootletError
 from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
 from rootlet.factory.database import LedgerUnavailable
-from rootlet.factory.ledger import IdentityRecord, Ledger
+from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import BatchPlan, RegistrationMode
+from rootlet.factory.records import IdentityRecord
 from rootlet.factory.schema import BEFORE_PROOF, State, Step
 from rootlet.pki import keys
 from rootlet.pki.certificates import PublicKey, supported_public_key

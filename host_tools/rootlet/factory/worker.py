@@ -66,6 +66,7 @@ class Setup:
     """
 
     ledger: str
+    receipts: str
     station: str
     batch: str
     plan: BatchPlan
@@ -167,7 +168,7 @@ class Worker:
         setup = self._setup
         self._database = self._database or Database(setup.ledger)
         return Tools(
-            ledger=Ledger(self._database, station=setup.station),
+            ledger=Ledger(self._database, station=setup.station, receipts=Path(setup.receipts)),
             plan=setup.plan,
             batch=setup.batch,
             chip=setup.chip,

@@ -15,8 +15,8 @@ from rootlet.cli.factory.group import command
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory import labels
 from rootlet.factory.labels import Content, Printer, Size, Template
-from rootlet.factory.ledger import IdentityRecord
 from rootlet.factory.plan import BatchPlan, NewIdentity
+from rootlet.factory.records import IdentityRecord
 from rootlet.factory.schema import State
 from support.factory_line import FactoryLine
 

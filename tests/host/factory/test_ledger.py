@@ -13,9 +13,11 @@ from cryptography import x509
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
 from rootlet.factory.books import Head, verify_books
+from rootlet.factory.chain import entry_hash
 from rootlet.factory.database import Database
-from rootlet.factory.ledger import IdentityRecord, Ledger, entry_hash
+from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import BatchPlan, NewIdentity, RegistrationMode
+from rootlet.factory.records import IdentityRecord
 from rootlet.factory.schema import BATCHES, ENTRIES, HEAD, IDENTITIES, State, Step
 from rootlet.pki import keys
 from support import certificates

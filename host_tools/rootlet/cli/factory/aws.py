@@ -7,7 +7,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.factory.options import ledger_option, opened, station_name
+from rootlet.cli.factory.options import ledger_option, opened, receipts_directory, receipts_option, station_name
 from rootlet.cli.options import PATH, SERIAL_PORT, ca_option, finite, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.progress import counted
@@ -32,8 +32,11 @@ Examples:
 @ca_option(type=PATH)
 @_STATION
 @ledger_option
+@receipts_option
 @json_option
-def register(batch: str, rate: float, ca: Path | None, station: str, where: str, as_json: bool) -> None:
+def register(
+    batch: str, rate: float, ca: Path | None, station: str, where: str, receipts: Path | None, as_json: bool
+) -> None:
     """Register the boards of BATCH that are not registered yet.
 
     These are deferred ones, and those for which AWS did not answer.
@@ -46,7 +49,7 @@ def register(batch: str, rate: float, ca: Path | None, station: str, where: str,
     from rootlet.pki.authority import read_certificates
 
     with opened(where) as database, counted("registering") as progress:
-        ledger = Ledger(database, station=station)
+        ledger = Ledger(database, station=station, receipts=receipts_directory(receipts))
         plan = ledger.plan(batch)
         certificate, above = read_certificates(ca or Path(plan.ca))
         iot = client.iot()
@@ -74,7 +77,8 @@ Examples:
 @click.option("--reason", required=True, help="For the books.")
 @_STATION
 @ledger_option
-def scrap(things: tuple[str, ...], reason: str, station: str, where: str) -> None:
+@receipts_option
+def scrap(things: tuple[str, ...], reason: str, station: str, where: str, receipts: Path | None) -> None:
     """Scrap THINGS for good.
 
     Certificates that AWS may trust are revoked there first.
@@ -85,7 +89,7 @@ def scrap(things: tuple[str, ...], reason: str, station: str, where: str) -> Non
     from rootlet.factory.ledger import Ledger
 
     with opened(where) as database:
-        ledger = Ledger(database, station=station)
+        ledger = Ledger(database, station=station, receipts=receipts_directory(receipts))
         for thing in things:
             ledger.needs_revoking(thing)  # raises for an unknown one, before another is revoked
         for thing in things:
@@ -107,9 +111,17 @@ Examples:
 @click.option("--port", type=SERIAL_PORT, help="That board's port. Found where there is just one.")
 @_STATION
 @ledger_option
+@receipts_option
 @json_option
 def reconcile(
-    batch: str, update: bool, connected_board: bool, port: str | None, station: str, where: str, as_json: bool
+    batch: str,
+    update: bool,
+    connected_board: bool,
+    port: str | None,
+    station: str,
+    where: str,
+    receipts: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare the ledger with AWS, or with a connected board.
 
@@ -118,7 +130,7 @@ def reconcile(
     from rootlet.factory.ledger import Ledger
 
     with opened(where) as database:
-        ledger = Ledger(database, station=station)
+        ledger = Ledger(database, station=station, receipts=receipts_directory(receipts))
         ledger.plan(batch)  # raises where there is no such batch
         by_board = connected_board or bool(port)
         findings = _with_board(database, batch, port) if by_board else _with_aws(database, ledger, batch, update)

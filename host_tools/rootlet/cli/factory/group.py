@@ -9,9 +9,10 @@ from rich.markup import escape
 from rootlet.cli import panels
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.factory import aws as factory_aws
+from rootlet.cli.factory import books as factory_books
 from rootlet.cli.factory import floor as factory_floor
 from rootlet.cli.factory import line as factory_line
-from rootlet.cli.factory.options import ledger_option, opened, station_name
+from rootlet.cli.factory.options import ledger_option, opened, receipts_directory, receipts_option, station_name
 from rootlet.cli.identity.options import subject_options
 from rootlet.cli.options import (
     PATH,
@@ -23,10 +24,9 @@ from rootlet.cli.options import (
     output_option,
 )
 from rootlet.cli.output import emit_json, err, out
-from rootlet.errors import BadInput, RootletError
+from rootlet.errors import BadInput
 
 if TYPE_CHECKING:
-    from rootlet.factory.books import Head
     from rootlet.factory.views import BatchView
     from rootlet.pki.subject import Subject
 
@@ -78,6 +78,7 @@ BATCH.csv has a header. Without a thing, the serial number names it; any further
 @days_option(10 * 365)
 @registering.policy_options
 @ledger_option
+@receipts_option
 @json_option
 def open_(
     batch: str,
@@ -94,6 +95,7 @@ def open_(
     days: int,
     permissions: dict[str, Any],
     where: str,
+    receipts: Path | None,
     as_json: bool,
 ) -> None:
     """Enter a batch into the ledger.
@@ -103,6 +105,7 @@ def open_(
     It is checked whole before anything is written; whatever cannot be used is listed by row and column.
     """
     from rootlet.factory import opening
+    from rootlet.factory.ledger import Ledger
 
     order = opening.read_order(batch, count, pattern, first)
     shared = {"board": board, "ca": str(ca) if ca else None, "customer": customer, "registration": registration}
@@ -110,7 +113,8 @@ def open_(
     plan = opening.plan(order, shared, **details, **permissions)
     name = batch_name or (batch if count else Path(batch).stem)
     with opened(where) as database:
-        opening.enter(database, station_name(), name, batch, order, plan)
+        ledger = Ledger(database, station=station_name(), receipts=receipts_directory(receipts))
+        opening.enter(database, ledger, name, batch, order, plan)
     if as_json:
         emit_json({"batch": name, "things": len(order.identities), **plan.columns()})
         return
@@ -179,7 +183,8 @@ Examples:
 @click.option("--any-board", is_flag=True, help="Its board is lost: the next new board gets the identity.")
 @ledger_option
 @click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
-def retry(things: tuple[str, ...], any_board: bool, where: str, station: str) -> None:
+@receipts_option
+def retry(things: tuple[str, ...], any_board: bool, where: str, station: str, receipts: Path | None) -> None:
     """Reset THINGS that were not proved yet.
 
     This is for a board that was erased, or is lost.
@@ -189,7 +194,7 @@ def retry(things: tuple[str, ...], any_board: bool, where: str, station: str) ->
     from rootlet.factory.ledger import Ledger
 
     with opened(where) as database:
-        ledger = Ledger(database, station=station)
+        ledger = Ledger(database, station=station, receipts=receipts_directory(receipts))
         for thing in things:
             record = ledger.restart(thing, release=any_board)
             out.print(f"{thing}: {'free for any board' if any_board else f'waits for its board {record.mac}'}")
@@ -232,52 +237,6 @@ def export(batch: str, kind: str, proved: bool, output: Path | None, where: str)
     err.print(f"wrote {output}")
 
 
-@command.command(
-    "verify-books",
-    epilog="""\b
-Examples:
-  rootlet factory verify-books
-  rootlet factory verify-books --kept 1289:5f0c…
-""",
-)
-@click.option("--kept", help="A head that an earlier run printed, as NUMBER:HASH; it must still be in the chain.")
-@ledger_option
-@json_option
-def verify_books(kept: str | None, where: str, as_json: bool) -> None:
-    """Find an altered, removed or reordered entry. Exits with 1 where the ledger is not consistent.
-
-    Keep the head that it prints somewhere else: who can write the whole ledger can write a whole new chain, and
-    only a head that was kept shows it.
-    """
-    from rootlet.factory import books
-
-    with opened(where) as database:
-        report = books.verify_books(database, kept=_head(kept))
-    head = f"{report.head.seq}:{report.head.hash}"
-    if as_json:
-        emit_json({"head": head, "entries": report.entries, "identities": report.identities, "findings": report.findings})
-    else:
-        for finding in report.findings:
-            out.print(escape(finding))
-        out.print(f"{report.entries} entries, {report.identities} identities; head {head}")
-    if report.findings:
-        raise RootletError(
-            f"the ledger is not consistent: {len(report.findings)} findings",
-            hint="stop the line, keep this ledger as it is, and compare it with a backup",
-        )
-
-
-def _head(kept: str | None) -> "Head | None":
-    from rootlet.factory.books import Head
-
-    if kept is None:
-        return None
-    number, _, digest = kept.partition(":")
-    if not number.isdigit() or len(digest) != 64:
-        raise BadInput(f"{kept!r} is not a head", hint="give it as verify-books printed it: NUMBER:HASH")
-    return Head(int(number), digest)
-
-
 # What runs boards, what talks to AWS, and what is shown: each in a module of its own.
 for part in (
     factory_line.run,
@@ -286,6 +245,8 @@ for part in (
     factory_aws.reconcile,
     factory_floor.label,
     factory_floor.console,
+    factory_books.verify_books,
+    factory_books.recover,
 ):
     command.add_command(part)
 
@@ -294,7 +255,7 @@ panels.arrange(
     {
         "The line": ["open", "run", "status", "console", "label"],
         "AWS": ["register", "reconcile"],
-        "Repair": ["retry", "scrap"],
+        "Repair": ["retry", "scrap", "recover"],
         "The ledger": ["export", "verify-books"],
     },
 )

@@ -11,7 +11,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.factory.options import ledger_option, opened, station_name
+from rootlet.cli.factory.options import ledger_option, opened, receipts_directory, receipts_option, station_name
 from rootlet.cli.options import PATH, SECONDS, SERIAL_PORT, SOME_SECONDS, bare_option, baud_option, ca_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
@@ -72,6 +72,7 @@ Examples:
 @baud_option(460_800)
 @click.option("--station", default=station_name, help="The name in the books. [default: this computer's]")
 @ledger_option
+@receipts_option
 @json_option
 def run(
     batch: str,
@@ -93,6 +94,7 @@ def run(
     baud: int,
     station: str,
     where: str,
+    receipts: Path | None,
     as_json: bool,
 ) -> None:
     """Provision every board that is plugged in.
@@ -112,11 +114,12 @@ def run(
     Template(label_code, label_text)  # says now what it cannot fill in
     labels = LabelPlan(place, label_kind, label_code, label_text) if place else None
     with opened(where) as database:
-        ready = prepare(database, station, batch, image, ca, bare=bare)
+        kept = receipts_directory(receipts)
+        ready = prepare(database, station, batch, image, ca, bare=bare, receipts=kept)
         keep = (str(keep_keys), _keys_passphrase()) if keep_keys else None
         with contextlib.closing(SigningDesk(authority_opener(ready.ca, secret), ready.plan)) as desk:
             # fmt: off
-            setup = Setup(where, station, batch, ready.plan, ready.chip, ready.image, _der(desk.issuers), baud,
+            setup = Setup(where, str(kept), station, batch, ready.plan, ready.chip, ready.image, _der(desk.issuers), baud,
                           once, patience, jig, wait_online, labels, keep)
             # fmt: on
             summary = _run(database, setup, watched, desk)
