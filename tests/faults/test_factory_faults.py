@@ -173,13 +173,14 @@ def test_boards_of_another_batch_copies_and_strangers_are_set_aside_untouched(li
     line.invariants("tuesday")
 
 
-def test_the_wrong_chip_is_sent_away_untouched(line: FactoryLine) -> None:
+def test_the_wrong_chip_is_set_aside_untouched_and_its_image_is_the_engineer_s_setting(line: FactoryLine) -> None:
     line.open(1)
     board = line.plug_one(mac(1), chip="esp32s3")
     before = board.flash
     status = line.make(board)
-    assert status.phase is Phase.FAILED
-    assert "is an ESP32-S3" in status.what
+    assert status.phase is Phase.REFUSED
+    assert "is an ESP32-S3; the image is for esp32" in status.what
+    assert "choose the image" not in status.hint and "set in rootlet factory run" in status.hint
     assert board.flash == before
     assert line.count(State.OPEN) == 1
 

@@ -41,6 +41,10 @@ class Unreachable(RootletError):  # noqa: N818 - reads as what it is where it is
     """The chip did not answer, or the connection was lost: it says nothing of what its flash holds."""
 
 
+class WrongBoard(BadInput):
+    """The board is of another kind than the image: another chip, or another size of flash."""
+
+
 class Chip:
     """An open connection. Offsets and sizes are in bytes. Every failure is a RootletError that says what to do.
 
@@ -73,7 +77,7 @@ class Chip:
         _count(esp, self.wire)
         self.name = esp.CHIP_NAME.lower().replace("-", "")
         if expected is not None and self.name != expected:
-            raise BadInput(
+            raise WrongBoard(
                 f"the chip on {self.port} is an {esp.CHIP_NAME}; the image is for {expected}",
                 hint="choose the image of this board, or the port of the other",
             )

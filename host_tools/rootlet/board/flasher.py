@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rootlet.board import filesystem, partitions, secure_cert
-from rootlet.board.chip import SECTOR, Chip, Progress
+from rootlet.board.chip import SECTOR, Chip, Progress, WrongBoard
 from rootlet.board.inspect_image import TABLE
 from rootlet.board.partitions import Partition
 from rootlet.errors import BadInput, RootletError
@@ -70,14 +70,14 @@ def with_identity(flash: bytes, identity: DeviceIdentity) -> bytes:
 
 
 def check_fit(chip: Chip, flash: bytes) -> None:
-    """Raise BadInput where the image is not for this size of flash."""
+    """Raise WrongBoard where the image is not for this size of flash."""
     if len(flash) == chip.flash_size:
         return
     have, need = f"{chip.flash_size >> 20} MiB", f"{len(flash) >> 20} MiB"
     table = partitions.decode(flash[TABLE : TABLE + partitions.TABLE_SIZE])
     if len(flash) > chip.flash_size or not any(partition.label == "vfs" for partition in table):
         # MicroPython takes vfs up to the real end of flash, and does not mount one of another size.
-        raise BadInput(
+        raise WrongBoard(
             f"the image is for {need} of flash, the chip has {have}",
             hint=f"build it with --flash-size {chip.flash_size >> 20}",
         )

@@ -24,7 +24,7 @@ _DAY = 24 * _HOUR
 
 @dataclass
 class Tile:
-    """One port's tile. ``since`` and ``ended`` (of the last boards) are Unix seconds."""
+    """One port's tile. ``since`` is in Unix seconds. ``repeats``: how often the same board failed again."""
 
     station: str
     port: str
@@ -37,6 +37,8 @@ class Tile:
     hint: str = ""
     passed: int = 0
     failed: int = 0
+    aside: int = 0
+    repeats: int = 0
     since: float = 0.0
     at: float = 0.0
     seconds: float = 0.0
@@ -58,6 +60,7 @@ class Floor:
         self.tiles: dict[str, Tile] = {}
         self._began = time.monotonic()
         self._passes: dict[str, list[float]] = {}
+        self._failed: dict[str, str | None] = {}
         self._dirty = False
         self._published = 0.0
 
@@ -67,6 +70,9 @@ class Floor:
         tile = self.tiles.setdefault(port, Tile(self._station, port, self._batch, since=now))
         if status.phase is Phase.IDENTIFY:
             tile.since = now
+        if ended:
+            tile.repeats = tile.repeats + 1 if status.phase is Phase.FAILED and status.mac == self._failed.get(port) else 0
+            self._failed[port] = status.mac if status.phase is Phase.FAILED else None
         tile.phase, tile.thing, tile.mac, tile.fraction = str(status.phase), status.thing, status.mac, status.fraction
         tile.what, tile.hint = status.what, status.hint
         if ended:
@@ -74,7 +80,8 @@ class Floor:
             tile.passed += status.phase is Phase.DONE
             if status.phase is Phase.DONE:
                 self._passes.setdefault(port, []).append(time.monotonic())
-            tile.failed += status.phase in (Phase.FAILED, Phase.REFUSED)
+            tile.failed += status.phase is Phase.FAILED
+            tile.aside += status.phase is Phase.REFUSED
         self._dirty = True
 
     def publish(self) -> None:

@@ -87,8 +87,8 @@ class Ledger:
             chain.append(connection, [self._entry(free.thing, "assign", "done", state=State.ASSIGNED, mac=board.mac)])
             return records.record_of(connection, free.thing)
 
-    def refuse(self, mac: str, cause: str) -> None:
-        """Record that the board ``mac`` was refused, and why."""
+    def refuse(self, mac: str | None, cause: str) -> None:
+        """Record that the board ``mac`` was refused, and why; None where it could not be read."""
         with self._writer.transaction() as connection:
             chain.append(connection, [self._entry("", "refuse", "failed", mac=mac, detail={"cause": cause})])
 

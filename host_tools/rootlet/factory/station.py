@@ -10,7 +10,7 @@ from enum import StrEnum
 from cryptography import x509
 
 from rootlet.board import credentials, flasher, partitions, secure_cert
-from rootlet.board.chip import Chip
+from rootlet.board.chip import Chip, WrongBoard
 from rootlet.board.images import ImageFile
 from rootlet.errors import RootletError
 from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
@@ -98,15 +98,25 @@ class Station:
             return self._run()
         except (LedgerUnavailable, LineTrouble):
             raise
+        except WrongBoard as wrong:
+            # Which image and which batch are on the line is the engineer's setting: an operator has a board in hand.
+            return self._refused(
+                wrong.what,
+                "it is another kind of board; if all of them are, batch and image are not those of these boards: "
+                "they are set in rootlet factory run",
+            )
         except AlreadyDone as done:
             return self._status(Phase.ALREADY, what=done.what, hint=done.hint)
         except Refused as refused:
-            self._tools.ledger.refuse(self._mac, refused.what)
-            return self._status(Phase.REFUSED, what=refused.what, hint=refused.hint)
+            return self._refused(refused.what, refused.hint)
         except RootletError as error:
             # On the factory floor there is a board to connect again, instead of a command to run.
             hint = error.hint.replace("run the command again", "connect the board again")
             return self._status(Phase.FAILED, what=error.what, hint=hint)
+
+    def _refused(self, what: str, hint: str) -> PortStatus:
+        self._tools.ledger.refuse(self._mac or None, what)
+        return self._status(Phase.REFUSED, what=what, hint=hint)
 
     def _run(self) -> PortStatus:
         self._say(Phase.IDENTIFY)

@@ -1,6 +1,7 @@
 """The content of the floor's page: for each port its colour, its text and what the operator should do."""
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 
 from rootlet.factory import views
@@ -14,7 +15,7 @@ _KINDS: dict[str, str] = {
     Phase.DONE: "good",
     Phase.ALREADY: "good",
     Phase.FAILED: "bad",
-    Phase.REFUSED: "bad",
+    Phase.REFUSED: "aside",
     Phase.FINISHED: "wait",
     Phase.HELD: "wait",
 }
@@ -23,7 +24,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     Phase.DONE: ("Done", "✓"),
     Phase.ALREADY: ("Already done", "✓"),
     Phase.FAILED: ("Failed", "✗"),
-    Phase.REFUSED: ("Set aside", "✗"),
+    Phase.REFUSED: ("Set aside", "⇥"),
     Phase.FINISHED: ("Batch is full", "!"),
     Phase.HELD: ("Waiting", "…"),
     Phase.IDENTIFY: ("Looking", "…"),
@@ -37,6 +38,19 @@ _WORDS: dict[str, tuple[str, str]] = {
     Step.CONNECT: ("Connecting", "…"),
     Step.LABEL: ("Printing label", "…"),
 }
+_TO_DO: dict[str, str] = {
+    Phase.DONE: "Take it out",
+    Phase.ALREADY: "Take it out",
+    Phase.FAILED: "Take it out, put it in again",
+    Phase.REFUSED: "Put it with the boards set aside",
+    Phase.FINISHED: "Put the board back, call the engineer",
+    Phase.HELD: "Leave the board in",
+}
+"""What an operator does, in words that are read from two metres away. Causes and commands are the engineer's."""
+_FAILED_AGAIN = "It failed again: put it with the boards set aside"
+_SILENT_AGAIN = "No board answers here: call the engineer"
+_LOST = "Leave the boards in, call the engineer"
+
 _ORDER: tuple[str, ...] = (
     Phase.IDENTIFY,
     Phase.ASSIGN,
@@ -52,7 +66,11 @@ _FINISHED = (State.DONE, State.WAITING)
 
 @dataclass(frozen=True)
 class TileView:
-    """One tile. ``kind`` selects the colour; ``sign`` means the same without colour."""
+    """One tile. ``kind`` selects colour and border; ``sign`` means the same without either.
+
+    ``todo`` is for the operator, ``why`` for the engineer. ``say`` is what a screen reader announces; empty while nobody is
+    needed.
+    """
 
     port: str
     station: str
@@ -60,11 +78,13 @@ class TileView:
     word: str
     sign: str
     thing: str
-    what: str
     todo: str
+    why: str
+    say: str
     percent: int
     passed: int
     failed: int
+    aside: int
     seconds: str
 
 
@@ -89,13 +109,14 @@ class FloorView:
     tiles: tuple[TileView, ...]
     passed: int
     failed: int
+    aside: int
     per_hour: int
     batches: tuple[Progress, ...]
 
 
 def look(database: Database) -> FloorView:
     """The content of the page, now."""
-    found = tiles(database)
+    found = sorted(tiles(database), key=_by_number)
     running = {tile.batch for tile in found}
     batches = [
         Progress(view.name, sum(view.counts.get(state, 0) for state in _FINISHED), view.total, view.troubled)
@@ -106,6 +127,7 @@ def look(database: Database) -> FloorView:
         tiles=tuple(_view(tile) for tile in found),
         passed=sum(tile.passed for tile in found),
         failed=sum(tile.failed for tile in found),
+        aside=sum(tile.aside for tile in found),
         per_hour=round(sum(tile.per_hour for tile in found)),
         batches=tuple(batches),
     )
@@ -119,24 +141,28 @@ def moment(at: str) -> str:
 def _view(tile: Tile) -> TileView:
     word, sign = _WORDS[tile.phase]
     kind = _KINDS.get(tile.phase, "busy")
-    what, todo = tile.what, tile.hint
-    if tile.phase == Phase.HELD:
-        todo = f"leave the board connected, the line resumes by itself; {todo}"
+    todo = _TO_DO.get(tile.phase, "")
+    if tile.phase == Phase.FAILED and tile.repeats:
+        todo = _FAILED_AGAIN if tile.mac else _SILENT_AGAIN
+    why = "; ".join(part for part in (tile.what, tile.hint) if part) if kind in ("bad", "aside", "wait") else ""
     if tile.silent:
-        kind, word, sign = "lost", "No news", "?"
-        what, todo = f"station {tile.station} is silent", "check its computer; leave its boards connected"
+        kind, word, sign, todo = "lost", "No news", "?", _LOST
+        why = f"station {tile.station} is silent: check its computer"
+    port = _short(tile.port)
     return TileView(
-        port=_short(tile.port),
+        port=port,
         station=tile.station,
         kind=kind,
         word=word,
         sign=sign,
         thing=tile.thing or tile.mac,
-        what=what,
         todo=todo,
+        why=why,
+        say=f"{port}: {word}. {todo}." if kind not in ("busy", "empty") else "",
         percent=_percent(tile.phase, tile.fraction),
         passed=tile.passed,
         failed=tile.failed,
+        aside=tile.aside,
         seconds=f"{tile.seconds:.0f} s" if tile.seconds and kind == "good" else "",
     )
 
@@ -150,5 +176,13 @@ def _percent(phase: str, fraction: float) -> int:
     return round(100 * (_ORDER.index(phase) + fraction) / len(_ORDER))
 
 
+def _by_number(tile: Tile) -> tuple[str, list[tuple[str, int]]]:
+    """Stations in order, and on each its ports: ttyUSB2 before ttyUSB10."""
+    parts = re.findall(r"(\D*)(\d*)", tile.port)
+    return tile.station, [(text, int(number or 0)) for text, number in parts]
+
+
 def _short(port: str) -> str:
-    return port.removeprefix("/dev/").removeprefix("socket://")
+    for prefix in ("/dev/serial/by-id/usb-", "/dev/serial/by-path/", "/dev/", "socket://", "rfc2217://"):
+        port = port.removeprefix(prefix)
+    return port
