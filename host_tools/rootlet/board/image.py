@@ -16,6 +16,7 @@ from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.trust.loading import unloadable
 from rootlet.trust.model import Certificate
 from rootlet.trust.roots import PinnedRoot
+from rootlet.words import number_of
 
 InPlace = Literal["auto", "yes", "no"]
 SANDBOX_ROOT = "sandbox"
@@ -48,7 +49,7 @@ class Image:
         """Where the code lies, and why, in one line."""
         frozen = "leaf is frozen in MicroPython; " if self.build["leaf_frozen"] else ""
         if self.romfs_files:
-            return f"{frozen}romfs: {len(self.romfs_files)} files, {self.romfs_size} bytes, run in place"
+            return f"{frozen}romfs: {number_of(len(self.romfs_files), 'file')}, {self.romfs_size} bytes, run in place"
         why = {True: "as asked", False: "this MicroPython was built without ROMFS", None: "no MicroPython is given"}
         return f"{frozen}vfs, copied to RAM when imported: {why[self.can_run_in_place]}"
 

@@ -9,6 +9,7 @@ from rootlet.board import credentials, firmware, flasher, inspect_image, partiti
 from rootlet.board.chip import Chip, Unreachable
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.identity import DeviceIdentity
+from rootlet.words import are, number_of
 
 DEVICE_OWNED = ("nvs", "phy_init", "otadata")
 """Partitions that the running chip writes: they differ from the image on a healthy board."""
@@ -70,7 +71,7 @@ def verify(chip: Chip, flash: bytes, identity: DeviceIdentity | None) -> list[Mi
         elif region.name == partitions.ROMFS:
             found += _compare_romfs(chip, region)
         else:
-            found.append(Mismatch(region.name, f"{len(sectors)} sectors differ, the first at 0x{sectors[0]:x}"))
+            found.append(Mismatch(region.name, _differing(sectors)))
     try:
         if identity is not None:
             flasher.check_identity(chip, identity, table)
@@ -133,3 +134,8 @@ def _json(data: bytes | None, default: Any) -> Any:
         return json.loads(data) if data is not None else default
     except ValueError:
         return default
+
+
+def _differing(sectors: list[int]) -> str:
+    count = len(sectors)
+    return f"{number_of(count, 'sector')} {are(count, 'differs', 'differ, the first')} at 0x{sectors[0]:x}"

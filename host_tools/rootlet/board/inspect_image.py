@@ -17,6 +17,7 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
 from rootlet.pki.certificates import UNREADABLE, key_name
 from rootlet.pki.identity import DeviceIdentity, certificate_id
+from rootlet.words import are, number_of
 
 T = TypeVar("T")
 TABLE = micropython.TABLE_OFFSET
@@ -165,7 +166,7 @@ def _differing_bytes(a: bytes, b: bytes) -> int:
 
 def _how(region: Partition, a: Contents, b: Contents, count: int) -> Iterator[Difference]:
     """What to say of a region of which ``count`` bytes differ."""
-    bytes_differ = "1 byte differs" if count == 1 else f"{count} bytes differ"
+    bytes_differ = f"{number_of(count, 'byte')} {are(count, 'differs', 'differ')}"
     if region.label == partitions.SECURE_CERT:
         names = [c.identity.thing if c.identity else f"({c.identity_problem})" for c in (a, b)]
         yield Difference(region.label, " → ".join(names) if names[0] != names[1] else f"{names[0]}: {bytes_differ}")

@@ -14,6 +14,7 @@ from rootlet.cloud.client import aws_errors
 from rootlet.cloud.journal import Journal
 from rootlet.cloud.registration import Certified
 from rootlet.errors import RootletError
+from rootlet.words import are, number_of
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -124,7 +125,8 @@ def check_journal(iot: "IoTClient", identities: Sequence[Certified], journal: Jo
         lacking = [identity for identity in sample if not _knows(iot, identity.certificate_id)]
     if not lacking:
         return ""
-    what = f"the account does not know {len(lacking)} of {len(sample)} certificates that the journal says are registered"
+    count = f"{len(lacking)} of {number_of(len(sample), 'certificate')}"
+    what = f"the account does not know {count} that the journal says {are(len(sample))} registered"
     if len(lacking) < len(sample):
         return f"{what}; --verify compares all"
     journal.restart(what)

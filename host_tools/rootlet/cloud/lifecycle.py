@@ -12,6 +12,7 @@ from rootlet.cloud.attached_policies import Registry
 from rootlet.cloud.client import aws_errors
 from rootlet.errors import BadInput, RootletError
 from rootlet.policies.reach import too_wide
+from rootlet.words import number_of
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -173,7 +174,7 @@ def _look(
     within, at = expiry
     left = (known.parsed.not_valid_after_utc - at).days
     if left < within:
-        when = "expired" if left < 0 else f"expires in {left} days:"
+        when = "expired" if left < 0 else f"expires in {number_of(left, 'day')}:"
         yield AccountFinding("expiry", identifier, f"{when} {known.parsed.not_valid_after_utc:%Y-%m-%d}")
     for thing in known.things:
         holders.setdefault(thing, []).append(identifier)

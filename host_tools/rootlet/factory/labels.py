@@ -23,6 +23,7 @@ from reportlab.pdfgen.canvas import Canvas
 from rootlet.errors import BadInput, RootletError
 from rootlet.factory.records import IdentityRecord
 from rootlet.files import write_atomic
+from rootlet.words import number_of
 
 FIELDS = ("thing", "serial", "mac", "batch", "customer", "certificate_id")
 QUIET = 4
@@ -142,7 +143,7 @@ def encode(contents: Sequence[Content], suffix: str, size: Size, sheet: "Sheet")
     if suffix == ".png" and len(contents) == 1:
         return png(contents[0], size)
     raise BadInput(
-        f"{len(contents)} labels cannot be written as {suffix or 'a file without a suffix'}",
+        f"{number_of(len(contents), 'label')} cannot be written as {suffix or 'a file without a suffix'}",
         hint="end the file's name with .pdf or .zpl; one label alone: .png",
     )
 

@@ -12,6 +12,7 @@ from rootlet.factory.plan import NewIdentity
 from rootlet.files import read_input
 from rootlet.pki import names
 from rootlet.pki.subject import Subject, check_thing_name
+from rootlet.words import are, number_of
 
 SHARED = ("board", "ca", "customer", "registration")
 """Columns with the same value in every row: they belong to the batch."""
@@ -61,7 +62,7 @@ class _Problems:
         shown = self._found[:_SHOWN]
         if len(self._found) > _SHOWN:
             shown.append(f"and {len(self._found) - _SHOWN} more")
-        cells = "1 cell is" if len(self._found) == 1 else f"{len(self._found)} cells are"
+        cells = f"{number_of(len(self._found), 'cell')} {are(len(self._found))}"
         raise BadInput(
             "\n  ".join([f"{self._source}: {cells} not valid", *shown]),
             hint="correct the cells and open the batch again; nothing was entered",

@@ -18,6 +18,7 @@ from rootlet.errors import BadInput
 from rootlet.pki import batch_parts
 from rootlet.pki.certificates import UNREADABLE, key_name, whole
 from rootlet.pki.subject import show_name
+from rootlet.words import number_of
 
 Kind = Literal["expired", "expires", "weak-key", "weak-signature", "reused-key", "duplicate-serial", "unreadable"]
 
@@ -107,7 +108,7 @@ def _alone(found: Found, now: dt.datetime, within: dt.timedelta) -> Iterator[Cer
     if ends < now:
         yield _finding("expired", found, f"on {ends:%Y-%m-%d}")
     elif ends < now + within:
-        yield _finding("expires", found, f"on {ends:%Y-%m-%d}, in {(ends - now).days} days")
+        yield _finding("expires", found, f"on {ends:%Y-%m-%d}, in {number_of((ends - now).days, 'day')}")
     if weakness := _weakness(certificate):
         yield _finding("weak-key", found, weakness)
     algorithm = _signature_hash(certificate)

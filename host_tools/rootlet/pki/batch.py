@@ -35,6 +35,7 @@ from rootlet.pki.keys import KeyType
 from rootlet.pki.storage import aside, check_vacant, write_directory
 from rootlet.pki.subject import Subject, check_thing_name
 from rootlet.processes import end_with_parent
+from rootlet.words import are, number_of
 
 ORDER = "batch.json"
 FORMAT = 1
@@ -302,7 +303,7 @@ def _finished_parts(directory: Path) -> list[tuple[Path, int]]:
     missing = sum(not path.exists() for path, _ in found)
     if missing:
         raise BadInput(
-            f"the batch in {directory} is incomplete: {missing} of {len(found)} parts are missing",
+            f"the batch in {directory} is incomplete: {missing} of {number_of(len(found), 'part')} {are(missing)} missing",
             hint="repeat the command that began the batch: it resumes",
         )
     return found

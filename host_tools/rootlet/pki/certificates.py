@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rootlet.errors import BadInput
 from rootlet.pki.subject import show_name
+from rootlet.words import number_of
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -180,7 +181,7 @@ def _check_room(issuer: Issuer, path_length: int) -> None:
 
 def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:
     if days < 1:
-        raise BadInput(f"a certificate cannot be valid for {days} days", hint="give 1 day or more")
+        raise BadInput(f"a certificate cannot be valid for {number_of(days, 'day')}", hint="give 1 day or more")
     if days > LONGEST:
         raise BadInput(
             f"a certificate cannot be valid for {days} days: that is over a century", hint=f"give {LONGEST} days or fewer"

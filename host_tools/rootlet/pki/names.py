@@ -8,6 +8,7 @@ from rootlet.errors import BadInput
 from rootlet.files import read_input
 from rootlet.pki.batch import Entry
 from rootlet.pki.subject import check_thing_name
+from rootlet.words import number_of
 
 
 def from_pattern(pattern: str, count: int, first: int = 1) -> list[Entry]:
@@ -45,7 +46,9 @@ def from_file(path: Path) -> list[Entry]:
         if not any(cells):
             continue
         if len(cells) > len(columns):
-            raise BadInput(f"{path}, line {number}: {len(cells)} columns", hint="begin with the line: thing,serial")
+            raise BadInput(
+                f"{path}, line {number}: {number_of(len(cells), 'cell')}", hint="begin with the line: thing,serial"
+            )
         try:
             thing = check_thing_name(cells[columns["thing"]])
         except (BadInput, IndexError) as error:

@@ -15,6 +15,7 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from rootlet.trust.loading import unloadable, unsupported_extension
 from rootlet.trust.model import Certificate
+from rootlet.words import are, number_of
 
 MAX_CHAIN = (
     10  # certificates in a path that mbedTLS accepts: 8 intermediates and both ends (MBEDTLS_X509_MAX_INTERMEDIATE_CA)
@@ -172,7 +173,8 @@ def _why_not(
 
 def _parses(sent: Sequence[Certificate], unreadable: int) -> ChainCheck:
     if unreadable:
-        return ChainCheck("extensions", False, f"{unreadable} certificates are not valid X.509", "tls-failed")
+        reason = f"{number_of(unreadable, 'certificate')} {are(unreadable)} not valid X.509"
+        return ChainCheck("extensions", False, reason, "tls-failed")
     for certificate in sent:
         if text := unsupported_extension(certificate):
             return ChainCheck("extensions", False, text, "tls-failed")
@@ -189,7 +191,7 @@ def _dates(whole: Sequence[Certificate], at: dt.datetime) -> list[ChainCheck]:
             return [ChainCheck("dates", False, text, "tls-not-yet-valid")]
     first = min(whole, key=lambda certificate: certificate.not_after)
     days = first.days_left(at)
-    return [ChainCheck("dates", True, f"valid; the first to expire is {first.common_name}, in {days} days")]
+    return [ChainCheck("dates", True, f"valid; the first to expire is {first.common_name}, in {number_of(days, 'day')}")]
 
 
 def _host(server: Certificate, host: str) -> ChainCheck:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rootlet.trust.model import Certificate
+from rootlet.words import are, number_of
 
 MAX_DEPTH = 24  # certificates in a path; a longer one is an attack
 
@@ -100,7 +101,9 @@ def _top(best: Path, sent: Sequence[Certificate], roots: Sequence[Certificate]) 
 def _order(sent: Sequence[Certificate], distinct: Sequence[Certificate], best: Path) -> list[LinkFinding]:
     findings = []
     if len(sent) > len(distinct):
-        findings.append(LinkFinding("repeated", f"{len(sent) - len(distinct)} certificates were sent more than once"))
+        again = len(sent) - len(distinct)
+        sentence = f"{number_of(again, 'certificate')} {are(again, 'was', 'were')} sent more than once"
+        findings.append(LinkFinding("repeated", sentence))
     places = [distinct.index(certificate) for certificate in best.certificates]
     if places != sorted(places):
         names = ", ".join(certificate.common_name for certificate in distinct)

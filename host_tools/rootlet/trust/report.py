@@ -10,6 +10,7 @@ from rootlet.trust.judge import ChainVerdict, judge
 from rootlet.trust.links import LinkFinding, Links, link
 from rootlet.trust.model import Certificate
 from rootlet.trust.stores import whereabouts
+from rootlet.words import number_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def server_end(title: str, served: Served, roots: Sequence[Certificate], at: dt.
     if served.failure:
         facts.append(("handshake", f"failed: {served.failure}"))
     if served.unreadable:
-        facts.append(("unreadable", f"{served.unreadable} certificates could not be parsed"))
+        facts.append(("unreadable", f"{number_of(served.unreadable, 'certificate')} could not be parsed"))
     verdict = judge(served.chain, roots, served.host, at, served.message_size, served.unreadable)
     return _end(title, tuple(facts), served.chain, roots, verdict)
 
@@ -154,7 +155,7 @@ def certificate_json(certificate: Certificate, at: dt.datetime) -> dict[str, Any
 def fields(certificate: Certificate, at: dt.datetime) -> list[tuple[str, str]]:
     """The fields to show, without absent ones."""
     days = certificate.days_left(at)
-    left = f"{days} days left" if days >= 0 else f"{-days} days ago"
+    left = f"{number_of(days, 'day')} left" if days >= 0 else f"{number_of(-days, 'day')} ago"
     rows = [
         ("subject", certificate.subject),
         ("issuer", certificate.issuer),

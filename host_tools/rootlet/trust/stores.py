@@ -13,6 +13,7 @@ from pathlib import Path
 from rootlet.errors import RootletError
 from rootlet.trust.model import Certificate, parse, readable
 from rootlet.trust.roots import Manifest, load_manifest
+from rootlet.words import number_of
 
 BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"), Path("/etc/ssl/cert.pem"))
 
@@ -113,7 +114,7 @@ def check(manifest: Manifest, at: dt.datetime, warn_days: int) -> list[Check]:
         if days < 0:
             problems.append(f"expired on {root.not_after:%Y-%m-%d}")
         elif days < warn_days:
-            problems.append(f"expires in {days} days")
+            problems.append(f"expires in {number_of(days, 'day')}")
         if root.sha256 not in certifi_roots():
             problems.append("not in certifi: the root was withdrawn, or certifi is old")
         system = system_roots()

@@ -238,7 +238,7 @@ class TestVerify:
         damaged[place + 14] ^= 1
         with DownloadMode(flash=bytes(damaged)) as board, Chip(board.port) as chip:
             found = {mismatch.where: mismatch.what for mismatch in inspect_board.verify(chip, full, identity)}
-        assert "1 sectors differ, the first at 0x12000" in found["factory"]
+        assert "1 sector differs at 0x12000" in found["factory"]
         assert any(re.match("vfs", where) for where in found)
 
     def test_is_content_with_a_board_that_wrote_state(self, full: bytes, identity: DeviceIdentity) -> None:

@@ -42,7 +42,7 @@ def pushed(port: str, *arguments: str | Path) -> str:
 def test_only_changed_files_are_sent_and_the_board_runs_them(flash: Path, tmp_path: Path) -> None:
     with SerialBoard(flash) as line:
         first = pushed(line.port, application(tmp_path, "second edition"), "--until", "second edition")
-        assert "1 files sent" in first.splitlines()[0] and first.splitlines()[-1] == "second edition"
+        assert "1 file sent" in first.splitlines()[0] and first.splitlines()[-1] == "second edition"
         again = pushed(line.port, application(tmp_path, "second edition"), "--until", "second edition")
         assert "0 files sent" in again.splitlines()[0]
     assert inspect_image.inspect(flash.read_bytes()).identity is not None
@@ -53,7 +53,7 @@ def test_a_running_application_is_stopped_for_the_push(flash: Path, tmp_path: Pa
     (source / "main.py").write_text("import time\nprint('busy')\nwhile True:\n    time.sleep(1)\n")
     with SerialBoard(flash) as line:
         pushed(line.port, source, "--until", "busy")
-        assert "1 files sent" in pushed(line.port, application(tmp_path, "third edition"), "--until", "third edition")
+        assert "1 file sent" in pushed(line.port, application(tmp_path, "third edition"), "--until", "third edition")
 
 
 def test_characters_that_the_line_loses_are_sent_again(flash: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_romfs_holds_already_is_not_sent(flash_in_place: Path, tmp_path: Pa
 def test_a_push_takes_precedence_over_romfs_until_romfs_is_pushed_again(flash_in_place: Path, tmp_path: Path) -> None:
     with SerialBoard(flash_in_place) as line:
         changed = pushed(line.port, application(tmp_path, "from vfs"), "--until", "from vfs")
-        assert changed.startswith("1 files sent") and "/app.mpy" in inspect_image.inspect(flash_in_place.read_bytes()).files
+        assert changed.startswith("1 file sent") and "/app.mpy" in inspect_image.inspect(flash_in_place.read_bytes()).files
         again = pushed(line.port, application(tmp_path, "from rom"), "--until", "from rom")
         assert again.startswith("0 files sent (") and ", 1 removed" in again
     assert "/app.mpy" not in inspect_image.inspect(flash_in_place.read_bytes()).files

@@ -108,7 +108,7 @@ def test_a_station_registers_and_every_active_certificate_has_a_proved_board(
     other = line.identity_on(line.boards[1])
     assert other is not None
     aws.update_certificate(certificateId=other.certificate_id, newStatus="INACTIVE")
-    with pytest.raises(RootletError, match="1 disagreements"):
+    with pytest.raises(RootletError, match="1 disagreement"):
         cli(line, "reconcile", "monday")
 
 
@@ -164,6 +164,19 @@ def test_a_board_that_comes_again_is_told_and_nothing_changes(line: FactoryLine)
     assert line.make(board).phase is Phase.ALREADY
     assert board.flash == before
     assert "is thing-0" in cli(line, "reconcile", "monday", "--port", board.port)
+
+
+def test_a_board_of_another_kind_is_set_aside_and_its_image_is_the_engineer_s_setting(
+    line: FactoryLine, golden: bytes
+) -> None:
+    line.open(2)
+    other = line.plug_one(mac(1), chip="esp32c3")
+    before = other.flash
+    told = line.make(other)
+    assert told.phase is Phase.REFUSED and "is an ESP32-C3; the image is for esp32" in told.what
+    assert "choose the image" not in told.hint and "set in rootlet factory run" in told.hint
+    assert other.flash == before
+    assert line.ledger.status("monday") == {State.OPEN: 2}
 
 
 def test_without_an_identity_left_a_board_stays_as_it_was(line: FactoryLine) -> None:

@@ -53,7 +53,7 @@ def test_a_second_run_keeps_what_is_there_and_makes_what_is_missing(authority: A
     batch.issue(authority, tmp_path / "b", order, workers=2)
     first = {identity.thing: identity.certificate for identity in batch.read(tmp_path / "b")}
     (tmp_path / "b/part-00001.jsonl").unlink()
-    with pytest.raises(BadInput, match="1 of 3 parts are missing"):
+    with pytest.raises(BadInput, match="1 of 3 parts is missing"):
         list(batch.read(tmp_path / "b"))
     seen: list[int] = []
     assert batch.issue(authority, tmp_path / "b", order, workers=2, progress=seen.append) == BatchResult(

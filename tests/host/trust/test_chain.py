@@ -265,7 +265,7 @@ def test_an_encrypted_key_is_refused_and_not_asked_for(tmp_path: Path) -> None:
 def test_a_certificate_that_cannot_be_read_hides_no_other_and_makes_the_verdict_a_refusal(look: Look) -> None:
     result = look(odd_chains.superfluous_with_an_extension_twice())
     assert result.exit_code == 1, result.output
-    assert "1 certificates are not valid X.509" in result.output
+    assert "1 certificate is not valid X.509" in result.output
     assert "Test Intermediate" in result.output
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rootlet.cli import panels
 from rootlet.cli.options import SERIAL_PORT, baud_option, finite, json_option, output_option
 from rootlet.cli.output import emit_json, err, out
+from rootlet.words import number_of
 
 
 @panels.command(
@@ -54,7 +55,7 @@ def _show(report: dict[str, Any]) -> None:
     out.print(f"{escape(str(report['machine']))}, {escape(str(report['micropython']))}, leaf {report['leaf']}")
     for number, run in enumerate(report["runs"], 1):
         rungs = ", ".join(f"{name} {at}" for name, at in run["rungs_ms"].items())
-        faults = ", ".join(f"{word} {count} times" for word, count in run["faults"].items())
+        faults = ", ".join(f"{word} {number_of(count, 'time')}" for word, count in run["faults"].items())
         out.print(f"  run {number} ({run['reset_cause']})  {rungs or 'nothing'} ms{'; faults: ' + faults if faults else ''}")
     for name, value in report["median"].items():
         out.print(f"  {name:<26} {value:,.0f}")

@@ -15,6 +15,7 @@ from rootlet.cli.board import defaults
 from rootlet.cli.options import PATH, UNIX_SECONDS, board_option, flash_size_option, json_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
+from rootlet.words import number_of
 
 if TYPE_CHECKING:
     from rootlet.board.heap_budget import Budget
@@ -124,7 +125,7 @@ def _warn(output: Path, sandbox_root: Path | None, made: "Image") -> None:
 
 def _show_built(output: Path, board: str, made: "Image", device: Path | None) -> None:
     out.print(f"{escape(str(output))}: {len(made.flash)} bytes for board {board}")
-    out.print(f"  vfs       {len(made.files)} files, {made.used} of {made.vfs_size} bytes used")
+    out.print(f"  vfs       {number_of(len(made.files), 'file')}, {made.used} of {made.vfs_size} bytes used")
     out.print(f"  code      {made.code}")
     out.print(f"  firmware  {escape(made.build.get('micropython', 'no MicroPython: it boots on the virtual board only'))}")
     out.print(f"  memory    {escape(_memory(made.budget))}")

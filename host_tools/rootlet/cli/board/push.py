@@ -8,6 +8,7 @@ from rich.markup import escape
 from rootlet.cli import panels
 from rootlet.cli.options import PATH, SERIAL_PORT, baud_option
 from rootlet.cli.output import err, out
+from rootlet.words import number_of
 
 
 @panels.command(
@@ -43,7 +44,7 @@ def command(
     with Repl(port or find_port(), baud) as board:
         done = board.push({**board.fitting(application, files), **config}, lambda name: err.print(f"  {escape(name)}"))
         removed = f", {len(done.removed)} removed" if done.removed else ""
-        out.print(f"{len(done.sent)} files sent ({done.sent_bytes} bytes){removed}, {done.unchanged} unchanged")
+        out.print(f"{number_of(len(done.sent), 'file')} sent ({done.sent_bytes} bytes){removed}, {done.unchanged} unchanged")
         board.restart()
         for line in board.lines() if follow or until else ():
             print(line, flush=True)

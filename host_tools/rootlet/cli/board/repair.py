@@ -11,6 +11,7 @@ from rootlet.cli.board.options import port_options
 from rootlet.cli.options import PATH, bare_option
 from rootlet.cli.output import err, out
 from rootlet.cli.progress import transferred
+from rootlet.words import number_of
 
 
 @panels.command(
@@ -42,5 +43,5 @@ def command(image: Path, forget: bool, bare: bool, port: str | None, baud: int) 
         err.print("an earlier repair was interrupted: the files come from the copy that it saved")
     if done.state_problem:
         err.print(f"[yellow]no file of its own is kept:[/] {escape(done.state_problem)}")
-    out.print(f"{chip.mac} is {escape(done.identity.thing)}, as before; kept {len(done.kept)} files of its own")
+    out.print(f"{chip.mac} is {escape(done.identity.thing)}, as before; kept {number_of(len(done.kept), 'file')} of its own")
     out.print(cost(done.outcome, baud))

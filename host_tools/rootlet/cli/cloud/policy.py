@@ -21,6 +21,7 @@ from rootlet.cli.options import (
 )
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput, RootletError
+from rootlet.words import are, number_of
 
 if TYPE_CHECKING:
     from rootlet.policies.simulation import SimulatedConnection, Simulation
@@ -125,7 +126,8 @@ def check(policies: tuple[str, ...], app: Path | None, application: str, as_json
     if not found and not as_json:
         out.print(f"{escape(', '.join(policies))}: nothing found")
     if bad := sum(finding.level == "error" for finding in found):
-        raise RootletError(f"{bad} of {len(found)} findings are errors", hint="correct the policy, and check it again")
+        what = f"{bad} of {number_of(len(found), 'finding')} {are(bad, 'is an error', 'are errors')}"
+        raise RootletError(what, hint="correct the policy, and check it again")
 
 
 def _document(policy: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from rootlet.cli.options import PATH, SERIAL_PORT, ca_option, finite, json_optio
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.progress import counted
 from rootlet.errors import RootletError
+from rootlet.words import are, number_of
 
 if TYPE_CHECKING:
     from rootlet.factory.database import Database
@@ -64,7 +65,8 @@ def register(
         for thing, cause in drained.failed:
             out.print(f"  {thing}: {escape(cause)}")
     if drained.failed:
-        raise RootletError(f"{len(drained.failed)} are not registered", hint="repeat the command: it continues")
+        count = number_of(len(drained.failed), "board")
+        raise RootletError(f"{count} could not be registered", hint="repeat the command: it continues")
 
 
 @panels.command(
@@ -134,7 +136,7 @@ def reconcile(
         ledger.plan(batch)  # raises where there is no such batch
         by_board = connected_board or bool(port)
         findings = _with_board(database, batch, port) if by_board else _with_aws(database, ledger, batch, update)
-    count = f"{len(findings)} disagreements"
+    count = number_of(len(findings), "disagreement")
     if as_json:
         emit_json({"batch": batch, "findings": findings})
     else:
@@ -143,9 +145,8 @@ def reconcile(
         out.print(f"{escape(batch)}: {count}")
     left = [finding for finding in findings if not finding.get("entered")]
     if left:
-        raise RootletError(
-            f"{len(left)} disagreements are not resolved", hint="see above; docs/factory.md says what each means"
-        )
+        what = f"{number_of(len(left), 'disagreement')} {are(len(left))} not resolved"
+        raise RootletError(what, hint="see above; docs/factory.md says what each means")
 
 
 def _with_board(database: "Database", batch: str, port: str | None) -> list[dict[str, Any]]:

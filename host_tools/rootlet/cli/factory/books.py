@@ -64,9 +64,9 @@ def _facts(report: "LedgerReport", found: "HighWater", findings: list[str]) -> d
 def _show(report: "LedgerReport", found: "HighWater", findings: list[str]) -> None:
     for finding in findings:
         out.print(escape(finding))
-    entries = number_of(report.entries, "entry", "entries")
-    identities = number_of(report.identities, "identity", "identities")
-    out.print(f"{entries}, {identities}; head {report.head.seq}:{report.head.hash}")
+    entries = number_of(report.entries, "entry")
+    things = number_of(report.identities, "identity")
+    out.print(f"{entries}, {things}; head {report.head.seq}:{report.head.hash}")
     stations = [escape(str(mark)) for mark in found.marks] + [f"none of {escape(name)}" for name in found.without]
     out.print(f"receipts: {'; '.join(stations) or 'none'}")
 
@@ -115,7 +115,7 @@ def recover(without: tuple[str, ...], reason: str, station: str, where: str, rec
         done = recovery.recover(ledger, found, without=without, reason=reason)
     for thing in done.things:
         out.print(f"recovered {escape(thing)}")
-    entries, things = number_of(done.entries, "entry", "entries"), number_of(len(done.things), "identity", "identities")
+    entries, things = number_of(done.entries, "entry"), number_of(len(done.things), "identity")
     out.print(f"{entries} of {things} recovered")
     if done.conflicts:
         for conflict in done.conflicts:

@@ -9,6 +9,7 @@ from rootlet.cli.factory.options import ledger_option, opened, station_name
 from rootlet.cli.options import MILLIMETRES, PATH, listen_address, output_option
 from rootlet.cli.output import err, out
 from rootlet.errors import BadInput
+from rootlet.words import number_of
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -64,7 +65,7 @@ def label(
         raise BadInput(f"{batch} has no proved board yet", hint="name things with --thing, or provision one first")
     data = labels.encode(contents, output.suffix, size, labels.Sheet(columns, rows))
     write_atomic(output, data)
-    err.print(f"{output}: {len(contents)} labels")
+    err.print(f"{output}: {number_of(len(contents), 'label')}")
 
 
 @panels.command(

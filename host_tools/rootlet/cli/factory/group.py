@@ -25,6 +25,7 @@ from rootlet.cli.options import (
 )
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
+from rootlet.words import number_of
 
 if TYPE_CHECKING:
     from rootlet.factory.views import BatchView
@@ -118,7 +119,7 @@ def open_(
     if as_json:
         emit_json({"batch": name, "things": len(order.identities), **plan.columns()})
         return
-    out.print(f"{escape(name)}: {len(order.identities)} identities for {escape(plan.customer)}, on {plan.board}")
+    out.print(f"{escape(name)}: {number_of(len(order.identities), 'identity')} for {escape(plan.customer)}, on {plan.board}")
     out.print(f"  issued by {escape(plan.ca)}, registered with AWS: {plan.registration}")
     out.print(f"  run it: rootlet factory run {escape(name)} --image golden.bin --all-ports")
 

@@ -16,6 +16,7 @@ from rootlet.cli.options import PATH, SECONDS, SERIAL_PORT, SOME_SECONDS, bare_o
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
 from rootlet.errors import RootletError
+from rootlet.words import are, number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -125,7 +126,8 @@ def run(
             summary = _run(database, setup, watched, desk)
     _report(summary, batch, as_json=as_json)
     if once and summary.troubles:
-        raise RootletError(f"{len(summary.troubles)} boards are not finished", hint="see above, board by board")
+        count = len(summary.troubles)
+        raise RootletError(f"{number_of(count, 'board')} {are(count)} not finished", hint="see above, board by board")
 
 
 def _keys_passphrase() -> bytes:
@@ -229,7 +231,7 @@ def _report(summary: "Summary", batch: str, *, as_json: bool) -> None:
         emit_json({"batch": batch, "ended": ended, "seconds": summary.seconds, "per_hour": rate, "troubles": troubles})
         return
     counts = ", ".join(f"{count} {phase}" for phase, count in summary.ended.items()) or "no board"
-    out.print(f"{escape(batch)}: {counts} in {summary.seconds:.0f} s ({rate:.0f} boards an hour)")
+    out.print(f"{escape(batch)}: {counts} in {summary.seconds:.0f} s ({number_of(round(rate), 'board')} an hour)")
     for port, status in summary.troubles:
         out.print(f"  {escape(port)} {status.mac} {status.phase}: {escape(status.what)}")
 

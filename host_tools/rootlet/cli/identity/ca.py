@@ -14,6 +14,7 @@ from rootlet.cli.identity.options import subject_options
 from rootlet.cli.options import PATH, ca_option, days_left_option, days_option, json_option, key_type_option, output_option
 from rootlet.cli.output import emit_json, out
 from rootlet.cli.passphrase import SecretSource, open_authority, parent_secret_options, secret_options
+from rootlet.words import number_of
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -192,7 +193,7 @@ def audit(paths: tuple[Path, ...], days_left: int, as_json: bool) -> None:
         text = f"{finding.subject}: {finding.detail} ({finding.where})"
         out.print(f"[bold]{finding.kind:<17}[/]{escape(text)}")
     if not as_json:
-        out.print(f"{report.certificates} certificates, {len(report.findings)} findings")
+        out.print(f"{number_of(report.certificates, 'certificate')}, {number_of(len(report.findings), 'finding')}")
     if report.findings:
         sys.exit(1)
 

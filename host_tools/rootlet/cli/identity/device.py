@@ -15,6 +15,7 @@ from rootlet.cli.options import PATH, ca_option, days_option, json_option, key_t
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.cli.progress import counted
+from rootlet.words import are, number_of
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -157,8 +158,8 @@ def issue_batch(
         return
     for name in outcome.replaced:
         err.print(f"[yellow]a part was damaged[/]: it was completed; as it was, it is kept as {escape(name)}")
-    kept = f", {outcome.kept} were there already" if outcome.kept else ""
-    out.print(f"{escape(str(directory))}: {outcome.issued} identities issued{kept}")
+    kept = f", {outcome.kept} {are(outcome.kept, 'was', 'were')} there already" if outcome.kept else ""
+    out.print(f"{escape(str(directory))}: {number_of(outcome.issued, 'identity')} issued{kept}")
     out.print(f"  take them out: rootlet device unpack {escape(str(directory))} {escape(entries[0][0])}")
 
 
@@ -193,8 +194,8 @@ def unpack(directory: Path, things: Sequence[str], everything: bool, output: Pat
     if as_json:
         emit_json({"directory": str(output), "written": written, "kept": kept})
     else:
-        there = f", {kept} were there already" if kept else ""
-        out.print(f"{escape(str(output))}: {written} identities unpacked{there}")
+        there = f", {kept} {are(kept, 'was', 'were')} there already" if kept else ""
+        out.print(f"{escape(str(output))}: {number_of(written, 'identity')} unpacked{there}")
 
 
 @command.command(

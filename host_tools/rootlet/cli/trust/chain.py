@@ -13,6 +13,7 @@ from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, SERIAL_PORT, address_option, baud_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, err
 from rootlet.errors import BadInput
+from rootlet.words import number_of
 
 if TYPE_CHECKING:
     from rootlet.board.embedded import Embedded
@@ -203,4 +204,4 @@ def _save(report: "ChainReport", html: Path | None, pem: Path | None) -> None:
         err.print(f"wrote {html}")
     if pem:
         write_atomic(pem, b"".join(certificate.pem() for certificate in report.ends[0].sent))
-        err.print(f"wrote {pem}: {len(report.ends[0].sent)} certificates")
+        err.print(f"wrote {pem}: {number_of(len(report.ends[0].sent), 'certificate')}")

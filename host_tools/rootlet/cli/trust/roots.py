@@ -12,6 +12,7 @@ from rootlet.cli import panels
 from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, address_option, days_left_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, out
+from rootlet.words import number_of
 
 
 @panels.group(name="roots")
@@ -81,7 +82,8 @@ def check(days_left: int, as_json: bool) -> None:
     else:
         for entry in found:
             mark = "[red]NO[/]" if entry.problems else "[green]ok[/]"
-            text = "; ".join([*entry.problems, *entry.notes]) or f"as pinned, in certifi, here; {entry.days_left} days left"
+            left = number_of(entry.days_left, "day")
+            text = "; ".join([*entry.problems, *entry.notes]) or f"as pinned, in certifi, here; {left} left"
             out.print(f"{mark}  {entry.name:<24} {escape(text)}")
         for name in missing:
             out.print(f"[yellow]missing[/]  {escape(name)}: certifi has this root of Amazon, the manifest does not")
