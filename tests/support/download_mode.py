@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from esp32_mock_bootloader import registers, server
+from esptool.targets import CHIP_DEFS
 
 ERASED = b"\xff"
 SIZE = 4 << 20
@@ -44,6 +45,8 @@ class DownloadMode:
         self.chip = chip
         self.faults = Faults()
         self.connections = 0
+        self.encrypts = False
+        """Whether the chip's eFuses say, from the next connection on, that flash encryption is on."""
         self.memory = _Flash(self.faults, flash if flash is not None else ERASED * SIZE)
         self._mac = registers.mac_bytes_for_chip(chip)
         if mac:
@@ -98,6 +101,7 @@ class DownloadMode:
         # Small frames must not wait for one another, or the mock gives up on an acknowledgement.
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _session.mac = self._mac
+        _session.encrypts = self.encrypts
         with contextlib.suppress(_Dropped, OSError):
             server.handle_client(server.BootloaderConnection(sock=client), self._stop, self.chip, flash=self.memory)
 
@@ -172,6 +176,7 @@ class _Flash(server.FlashImage):  # type: ignore[misc]
 
 class _Local(threading.local):
     mac: tuple[int, ...] | None = None
+    encrypts = False
 
 
 _session = _Local()
@@ -185,6 +190,10 @@ class _Session(_PlainSession):  # type: ignore[misc]
         super().__init__(chip_mode)
         if _session.mac is not None:
             self.registers.update(registers._mac_registers(chip_mode, _session.mac))
+        if _session.encrypts:
+            rom = CHIP_DEFS[chip_mode]
+            word = self.registers.get(rom.EFUSE_SPI_BOOT_CRYPT_CNT_REG, 0)
+            self.registers[rom.EFUSE_SPI_BOOT_CRYPT_CNT_REG] = word | rom.EFUSE_SPI_BOOT_CRYPT_CNT_MASK
 
 
 server.ChipSession = _Session

@@ -101,10 +101,10 @@ def release() -> bytes:
     return official.get("esp32-1.25.0")
 
 
-def rehash(firmware: bytearray) -> bytes:
-    """Correct checksum and SHA-256 of the application after a change."""
-    loaded = LoadFirmwareImage("esp32", bytes(firmware[APPLICATION:]))
-    end = APPLICATION + loaded.data_length
+def rehash(firmware: bytearray, chip: str = "esp32", application: int = APPLICATION) -> bytes:
+    """Correct checksum and SHA-256 of the application, which begins at that offset, after a change."""
+    loaded = LoadFirmwareImage(chip, bytes(firmware[application:]))
+    end = application + loaded.data_length
     firmware[end - 1] = loaded.calculate_checksum()
-    firmware[end : end + 32] = hashlib.sha256(firmware[APPLICATION:end]).digest()
+    firmware[end : end + 32] = hashlib.sha256(firmware[application:end]).digest()
     return bytes(firmware)

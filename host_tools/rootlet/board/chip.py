@@ -45,25 +45,48 @@ class WrongBoard(BadInput):
     """The board is of another kind than the image: another chip, or another size of flash."""
 
 
+class Locked(RootletError):  # noqa: N818 - reads as what it is
+    """The chip is protected: its flash cannot be read, or plain bytes mean nothing to it."""
+
+
 class Chip:
     """An open connection. Offsets and sizes are in bytes. Every failure is a RootletError that says what to do.
 
-    Give ``chip`` (esptool's name) to refuse any other before anything is touched.
+    Give ``chip`` (esptool's name) to refuse any other before anything is touched. A chip whose flash encryption is on is
+    refused (Locked), or with ``even_encrypted`` opened for reading; ``encrypts`` then says that it is on.
     """
 
-    def __init__(self, port: str, *, chip: str | None = None, baud: int = BAUD, attempts: int = 7) -> None:
+    def __init__(
+        self, port: str, *, chip: str | None = None, baud: int = BAUD, attempts: int = 7, even_encrypted: bool = False
+    ) -> None:
         log.set_verbosity("silent")
         self.port = port
         self.wire = Wire()
+        self.encrypts = False
         self._baud = baud
+        self._attempts = attempts
+        self._even_encrypted = even_encrypted
         self._esp: ESPLoader | None = None
+        self._connect(chip)
+
+    def _connect(self, chip: str | None) -> None:
         with self._told():
-            self._esp = connect_esp(port=port, before=_reset_mode(port), connect_attempts=attempts)
+            self._esp = connect_esp(port=self.port, before=reset_mode(self.port), connect_attempts=self._attempts)
         try:
             self._begin(chip)
         except BaseException:
             self.close()
             raise
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Leave the port to another program, and connect again afterwards. Raises RootletError for another board then."""
+        mac = self.mac
+        self.close()
+        yield
+        self._connect(self.name)
+        if self.mac != mac:
+            raise RootletError(f"the board on {self.port} was exchanged: it was {mac}, it is {self.mac}", hint=NO_ANSWER)
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +119,13 @@ class Chip:
 
     def _refuse_locked(self, esp: ESPLoader) -> None:
         if esp.secure_download_mode:
-            raise RootletError(
+            raise Locked(
                 "the chip is in Secure Download Mode: its flash can be neither read nor hashed",
                 hint="update such a device over the air",
             )
-        if esp.get_flash_encryption_enabled():
-            raise RootletError(
+        self.encrypts = bool(esp.get_flash_encryption_enabled())
+        if self.encrypts and not self._even_encrypted:
+            raise Locked(
                 "the chip encrypts its flash: plain bytes would not run on it, and cannot be compared",
                 hint="use the tools with which its encryption was set up; see rootlet secure plan",
             )
@@ -117,16 +141,19 @@ class Chip:
 
     def erase(self, offset: int, size: int) -> None:
         """Both must be multiples of SECTOR."""
+        self._check_plain()
         with self._told():
             self._open.erase_region(offset, size)
 
     def erase_all(self) -> None:
+        self._check_plain()
         with self._told():
             self._open.erase_flash()
 
     def write(self, offset: int, data: bytes, progress: Progress | None = None) -> None:
         """Erase and write a range that begins at a sector. The next ``md5`` returns when the flash holds it."""
         assert offset % SECTOR == 0
+        self._check_plain()
         packed = zlib.compress(data, 9)
         unpacker = zlib.decompressobj()
         with self._told():
@@ -141,6 +168,10 @@ class Chip:
                 timeout = timeout_per_mb(ERASE_WRITE_TIMEOUT_PER_MB, written)
                 if progress:
                     progress(written)
+
+    def _check_plain(self) -> None:
+        if self.encrypts:
+            raise Locked("the chip encrypts its flash: it is not written to", hint="update such a device over the air")
 
     def restart(self) -> bool:
         """Leave download mode and boot. False where the port has no line to the chip's reset, as over TCP."""
@@ -182,7 +213,8 @@ def find_port() -> str:
     raise BadInput(f"more than one serial port: {', '.join(found)}", hint="choose one: --port")
 
 
-def _reset_mode(port: str) -> str:
+def reset_mode(port: str) -> str:
+    """How esptool gets the chip on ``port`` into download mode."""
     # Over TCP there are no reset lines: whoever serves the port has put the chip into download mode.
     return "no-reset" if port.startswith("socket://") else "default-reset"
 

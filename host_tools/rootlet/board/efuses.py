@@ -7,16 +7,21 @@ that turns a feature on last, so that an interruption leaves a chip that still b
 import io
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
+import espsecure
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from espefuse import init_commands
 from esptool.logger import log
 from esptool.util import FatalError
 from serial import SerialException
 
+from rootlet.board.chip import reset_mode
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import make_private_directory, read_input, write_secret
 
@@ -139,6 +144,15 @@ def _later(chip: str) -> dict[str, list[BurnStep]]:
     }
 
 
+def rehearsal(file: Path, chip: str) -> "Fuses":
+    """Virtual eFuses of one board in ``file``, which is made where it is missing: those of a new ``chip`` of today."""
+    if not file.exists() and chip == "esp32":
+        # espefuse's virtual ESP32 is of revision 0 otherwise; secure boot v2 needs 3.
+        fresh = Fuses(chip=chip, virtual=file)
+        fresh._commands.burn_efuse({"CHIP_VER_REV1": "1", "CHIP_VER_REV2": "1"})
+    return Fuses(chip=chip, virtual=file)
+
+
 class Fuses:
     """A chip's eFuses, or with ``virtual`` a file that stands for those of ``chip``."""
 
@@ -147,12 +161,23 @@ class Fuses:
         file = str(virtual) if virtual else None
         try:
             self._commands: Any = init_commands(
-                port=port, chip=chip, virt=virtual is not None, virt_efuse_file=file, do_not_confirm=True
+                port=port,
+                before=reset_mode(port or ""),
+                chip=chip,
+                virt=virtual is not None,
+                virt_efuse_file=file,
+                do_not_confirm=True,
             )
         except (FatalError, SerialException, OSError) as error:
             raise RootletError(f"cannot read the eFuses: {error}", hint="check the port and the chip") from None
         self.chip = str(self._commands.esp.CHIP_NAME).lower().replace("-", "")
         self.mac = str(self._commands.efuses["MAC"].get()).split()[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._commands.__exit__(kind, error, trace)
 
     def is_done(self, step: BurnStep) -> bool:
         """Whether the step's fuse is burned already. Of a key only that there is one: it cannot be read."""
@@ -161,9 +186,16 @@ class Fuses:
             return int(fuse.get_raw()) == int(step.value)
         return not fuse.is_writeable()
 
-    def in_the_way(self, step: BurnStep) -> str | None:
-        """Why the step cannot be burned any more; None where it can."""
+    def in_the_way(self, step: BurnStep, digest: bytes | None = None) -> str | None:
+        """Why the step cannot be burned any more, or does not count as done; None where neither is so.
+
+        ``digest`` is that of the signing key, for a step that burns one.
+        """
         fuse = self._commands.efuses[step.target]
+        if self.is_done(step):
+            # Of a digest it can be seen which one: the block stays readable, its bytes in reverse order.
+            foreign = step.action == "digest" and digest is not None and fuse.get_raw()[::-1] != digest
+            return f"{step.target} holds the digest of another signing key" if foreign else None
         if step.action == "digest" and self.chip == "esp32" and (revision := self._commands.esp.get_chip_revision()) < 300:
             return f"this ESP32 is of revision {revision / 100:g}, secure boot v2 needs 3"
         if not fuse.is_writeable():
@@ -222,21 +254,69 @@ def apply(
         raise BadInput("secure boot needs the signing key's digest", hint="give its RSA-3072 PEM: --signing-key")
     digest_of = read_input(signing_key, "signing key") if needs_digest and signing_key else None
     directory = records / fuses.mac.replace(":", "")
-    pending = [step for step in wanted.steps if not fuses.is_done(step)]
-    for step in pending:
-        if reason := fuses.in_the_way(step):
-            raise BadInput(f"{reason}: {step.feature} cannot be set up on this chip", hint="use another chip")
+    pending = check_chip(fuses, wanted, digest_of)
     for step in wanted.steps:
         if step.action == "key" and step not in pending and not _key_file(directory, step).exists():
             raise BadInput(
                 f"{step.target} was burned with a key that is not in {directory}", hint="name its record: --records"
             )
     keys = _record(directory, wanted)
+    burn_all(fuses, wanted, keys, digest_of, on_step)
+    return directory
+
+
+def check_chip(fuses: Fuses, wanted: BurnPlan, signing_key: bytes | None) -> list[BurnStep]:
+    """The steps that are not burned yet. Raises BadInput where one cannot be, or was with another signing key."""
+    digest = signing_digest(signing_key) if signing_key else None
+    for step in wanted.steps:
+        if reason := fuses.in_the_way(step, digest):
+            raise BadInput(f"{reason}: {step.feature} cannot be set up on this chip", hint="use another chip")
+    return [step for step in wanted.steps if not fuses.is_done(step)]
+
+
+def burn_all(
+    fuses: Fuses,
+    wanted: BurnPlan,
+    keys: Mapping[str, bytes],
+    signing_key: bytes | None,
+    on_step: Callable[[BurnStep, bool], None] = lambda *_: None,
+) -> None:
+    """Burn what is not burned yet of a plan. ``keys`` has the key of each block, ``signing_key`` is PEM.
+
+    Raises BadInput, with nothing burned, where a step cannot be burned or its key is missing.
+    """
+    pending = check_chip(fuses, wanted, signing_key)
+    for step in pending:
+        if step.action != "efuse" and (signing_key if step.action == "digest" else keys.get(step.target)) is None:
+            raise BadInput(f"there is no key for {step.target}", hint="use another chip")
     for step in wanted.steps:
         if step in pending:
-            fuses.burn(step, digest_of if step.action == "digest" else keys.get(step.target))
+            fuses.burn(step, signing_key if step.action == "digest" else keys.get(step.target))
         on_step(step, step in pending)
-    return directory
+
+
+def public_half(signing_key: bytes) -> bytes:
+    """The public half of a signing key, PEM, whichever half is given. Raises BadInput."""
+    try:
+        if b"PRIVATE KEY" in signing_key:
+            key: Any = serialization.load_pem_private_key(signing_key, None).public_key()
+        else:
+            key = serialization.load_pem_public_key(signing_key)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The library's message could quote the file's content; an encrypted key is a TypeError.
+        hint = "give an RSA-3072 key, PEM; its public half will do, and has no passphrase"
+        raise BadInput("the signing key cannot be read", hint=hint) from None
+    return bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+
+def signing_digest(signing_key: bytes) -> bytes:
+    """What secure boot v2 burns of a signing key (PEM, either half): SHA-256. Raises BadInput."""
+    log.set_verbosity("silent")
+    try:
+        digest: bytes = espsecure._digest_sbv2_public_key(io.BytesIO(signing_key))
+    except (FatalError, ValueError, TypeError) as error:
+        raise BadInput(f"the signing key cannot be used: {error}", hint="give an RSA-3072 key, PEM") from None
+    return digest
 
 
 def _record(directory: Path, wanted: BurnPlan) -> dict[str, bytes]:

@@ -29,7 +29,10 @@ def info(chip: Chip) -> dict[str, Any]:
     What is missing or damaged is listed in ``problems``.
     """
     facts: dict[str, Any] = {"mac": chip.mac, "chip": chip.name, "flash_size": chip.flash_size, "problems": []}
-    facts |= {"identity": None, "firmware": {}, "roots": [], "state": []}
+    facts |= {"flash_encryption": chip.encrypts, "identity": None, "firmware": {}, "roots": [], "state": []}
+    if chip.encrypts:
+        facts["problems"].append("flash encryption is on: nothing but the chip itself can read what its flash holds")
+        return facts
     table = None
     try:
         table = flasher.read_table(chip)

@@ -170,3 +170,17 @@ def listen_address(text: str, *, any_port: bool = False) -> tuple[str, int]:
     if not address or not port.isdecimal() or not (0 if any_port else 1) <= int(port) < 65536:
         raise BadInput(f"--listen {text}: not of the form ADDRESS:PORT", hint="for example --listen 192.168.1.20:8883")
     return address.removeprefix("[").removesuffix("]"), int(port)
+
+
+def signing_key_option(command: Command) -> Command:
+    """``--signing-key``."""
+    return click.option("--signing-key", type=PATH, help="Secure boot's RSA-3072 key, PEM; its public half will do.")(
+        command
+    )
+
+
+def own_build_option(command: Command) -> Command:
+    """``--own-build``."""
+    return click.option("--own-build", is_flag=True, help="A MicroPython built for these features exists for this board.")(
+        command
+    )

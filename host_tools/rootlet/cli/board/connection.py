@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def connected(port: str | None, baud: int, chip: str | None = None) -> Iterator["Chip"]:
+def connected(port: str | None, baud: int, chip: str | None = None, *, even_encrypted: bool = False) -> Iterator["Chip"]:
     """The chip on ``port``, in download mode."""
     from rootlet.board.chip import Chip, find_port
 
-    with Chip(port or find_port(), chip=chip, baud=baud) as found:
+    with Chip(port or find_port(), chip=chip, baud=baud, even_encrypted=even_encrypted) as found:
         err.print(f"{found.name} {found.mac}, {found.flash_size >> 20} MiB of flash, on {found.port}")
         yield found
 

@@ -28,7 +28,7 @@ def command(port: str | None, baud: int, as_json: bool) -> None:
     """
     from rootlet.board import inspect_board
 
-    with connected(port, baud) as chip:
+    with connected(port, baud, even_encrypted=True) as chip:
         facts = inspect_board.info(chip)
         restarted(chip)
     if as_json:
@@ -42,7 +42,7 @@ def _show(facts: dict[str, Any]) -> None:
     firmware = facts["firmware"]
     rows = {
         "mac": facts["mac"],
-        "thing": identity.get("thing") or "none",
+        "thing": identity.get("thing") or ("cannot be read" if facts["flash_encryption"] else "none"),
         "certificate ID": identity.get("certificate_id"),
         "valid until": identity and f"{identity['not_after']:%Y-%m-%d}",
         "issued by": identity.get("issuer"),

@@ -7,7 +7,7 @@ import rich_click as click
 from rich.markup import escape
 
 from rootlet.cli import panels
-from rootlet.cli.options import PATH, SERIAL_PORT, confirm_option, json_option
+from rootlet.cli.options import PATH, SERIAL_PORT, confirm_option, json_option, own_build_option, signing_key_option
 from rootlet.cli.output import emit_json, err, out
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ Examples:
 @click.option("--port", type=SERIAL_PORT, help="As esptool names it.")
 @click.option("--virtual", type=PATH, help="Rehearse on a file that stands for the chip's eFuses.")
 @confirm_option
-@click.option("--own-build", is_flag=True, help="A MicroPython built for these features exists for this board.")
-@click.option("--signing-key", type=PATH, help="Secure boot's RSA-3072 key, PEM; its public half will do.")
+@own_build_option
+@signing_key_option
 @click.option(
     "--records",
     default=Path("secure"),
