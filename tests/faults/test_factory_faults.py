@@ -16,10 +16,11 @@ import pytest
 from rootlet.board import flasher, partitions
 from rootlet.board.chip import Chip
 from rootlet.errors import RootletError
+from rootlet.factory.content import prove
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.schema import State, Step
-from rootlet.factory.station import Phase, PortStatus, prove
+from rootlet.factory.station import Phase, PortStatus
 from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity
 from support.download_mode import DownloadMode

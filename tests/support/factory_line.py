@@ -56,6 +56,8 @@ class FactoryLine:
     on_boards: bytes
     registration: RegistrationMode = RegistrationMode.DEFERRED
     policy: str | None = None
+    board: str = "esp32_generic"
+    details: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     boards: list[DownloadMode] = field(default_factory=list)
@@ -80,12 +82,13 @@ class FactoryLine:
 
     def open(self, count: int, batch: str = BATCH, prefix: str = "thing") -> None:
         plan = BatchPlan(
-            board="esp32_generic",
+            board=self.board,
             customer="Tests",
             ca_sha256=check_ca(self.ca).sha256,
             ca=str(self.ca),
             registration=self.registration,
             policy=self.policy,
+            **self.details,
         )
         self.ledger.open_batch(batch, [NewIdentity(f"{prefix}-{n}", {}, f"SN{n}") for n in range(count)], plan)
 
@@ -94,11 +97,13 @@ class FactoryLine:
         return [self.plug_one(mac(number)) for number in range(first, first + count)]
 
     def plug_one(
-        self, address: str, *, flash: bytes | None = None, chip: str = "esp32", port: str | None = None
+        self, address: str, *, flash: bytes | None = None, chip: str | None = None, port: str | None = None
     ) -> DownloadMode:
         """A board; on ``port``, that of one that was unplugged, or on a new one."""
         listen = urlsplit(port).port or 0 if port else 0
-        board = self._stack.enter_context(DownloadMode(chip, flash=flash or self.on_boards, mac=address, listen=listen))
+        board = self._stack.enter_context(
+            DownloadMode(chip or load_board(self.board).chip, flash=flash or self.on_boards, mac=address, listen=listen)
+        )
         self.boards.append(board)
         return board
 
@@ -109,7 +114,7 @@ class FactoryLine:
             ledger=self.ledger,
             plan=self.ledger.plan(BATCH),
             batch=BATCH,
-            chip="esp32",
+            chip=load_board(self.board).chip,
             image=None,
             baud=460_800,
             certify=lambda thing, _serial, key: (authority.certify(thing, key), authority.chain),
@@ -119,6 +124,7 @@ class FactoryLine:
             label=lambda _: None,
             keep_key=None,
             tell=lambda _: None,
+            protection=None,
         )
         return replace(made, **instead)
 

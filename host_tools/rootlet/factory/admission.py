@@ -26,11 +26,15 @@ class ConnectedBoard:
     """A board at a port. ``carried`` is the ID of the certificate in its flash; None for no readable one.
 
     ``whole``: the credential partition can be read, and its key belongs to its certificate.
+    ``fixed``: its flash is encrypted with a key that only its eFuses hold, so it cannot be written again.
+    ``begins_anew``: its flash is encrypted with a key that nobody holds any more, and none is in its eFuses yet.
     """
 
     mac: str
     carried: str | None = None
     whole: bool = True
+    fixed: bool = False
+    begins_anew: bool = False
 
     def holds(self, certificate_id: str | None) -> bool:
         """Whether the board has this certificate and its key."""
@@ -60,6 +64,13 @@ def check(
         )
     elif held.state == State.REVOKED:
         raise Refused(f"the board {held.mac} was {held.thing}, which is revoked", hint="finish scrapping the identity first")
+    elif board.fixed and board.carried != held.certificate_id:
+        raise Refused(
+            f"the board {held.mac} is encrypted with an earlier identity of {held.thing}",
+            hint="set it aside: no other identity can be written to it",
+        )
+    elif board.begins_anew and held.state in (State.ASSIGNED, State.ISSUED, State.IMAGED, State.BURNED):
+        return
     elif board.carried == held.certificate_id is not None:
         if held.state in AFTER_PROOF and not board.whole:
             raise Refused(

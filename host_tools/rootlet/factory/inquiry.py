@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from rootlet.board.chip import Chip
 from rootlet.factory import views
 from rootlet.factory.database import Database
+from rootlet.factory.protection import plainly
 from rootlet.factory.schema import AFTER_PROOF
-from rootlet.factory.station import recognize
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Answer:
 
 def who_is(database: Database, batch: str, chip: Chip) -> Answer:
     """The identity of a board, and its differences from the ledger. Nothing is changed."""
-    board = recognize(chip)
+    board = plainly(chip)
     by_mac = views.by_mac(database, board.mac)
     by_certificate = views.by_certificate(database, board.carried) if board.carried else None
     problems = []

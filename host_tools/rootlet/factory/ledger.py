@@ -22,7 +22,7 @@ from rootlet.factory.database import Database
 from rootlet.factory.plan import BatchPlan, NewIdentity, RegistrationMode
 from rootlet.factory.receipted import ReceiptedWriter
 from rootlet.factory.receipts import ReceiptBook
-from rootlet.factory.records import IdentityRecord
+from rootlet.factory.records import IdentityRecord, SealedBoard
 from rootlet.factory.schema import BATCHES, BEFORE_PROOF, ENTRIES, IDENTITIES, STEPS, State, Step
 
 
@@ -99,18 +99,23 @@ class Ledger:
             records.update(connection, records.row_of(connection, thing).thing, claim=_new_claim(self._station))
             return records.record_of(connection, thing)
 
-    def begin(self, record: IdentityRecord, step: Step) -> None:
-        """Record that ``step`` begins. Raises RootletError if the identity's state does not allow it."""
+    def begin(self, record: IdentityRecord, step: Step, detail: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Record that ``step`` begins, with ``detail``. Raises RootletError if the identity's state does not allow it."""
         with self._writer.transaction() as connection:
             chain.lock_head(connection)
             row = records.claimed(connection, record)
-            if row.state not in STEPS[step]:
+            if row.state not in STEPS[step] or not _is_next(connection, row, step):
                 raise RootletError(
                     f"the step {step} is not possible for {row.thing}, which is {row.state}",
                     hint="read its entries in the ledger",
                 )
             records.update(connection, row.thing, in_progress=step)
-            chain.append(connection, [self._entry(row.thing, step, "begin", **_where(row))])
+            chain.append(connection, [self._entry(row.thing, step, "begin", **_where(row), detail=detail)])
+
+    def sealed(self, mac: str) -> SealedBoard | None:
+        """What was last written, encrypted, to the board ``mac``; None where nothing was."""
+        with self._database.reading() as connection:
+            return records.sealed(connection, mac)
 
     def finish(self, record: IdentityRecord, step: Step, *, certificate: x509.Certificate | None = None) -> IdentityRecord:
         """Record that ``step`` succeeded; ISSUE brings the ``certificate``. Raises RootletError if it was not begun."""
@@ -261,6 +266,13 @@ class Ledger:
             "station": self._station,
             "detail": dict(detail),
         }
+
+
+def _is_next(connection: sa.Connection, row: sa.Row[Any], step: Step) -> bool:
+    """Whether a batch whose eFuses are burned has them burned before the proof, and no other batch has."""
+    if row.state != State.BURNED or step not in (Step.PROTECT, Step.PROVE):
+        return True
+    return (step is Step.PROTECT) == bool(records.plan_of(connection, row).protect)
 
 
 def _where(row: sa.Row[Any]) -> dict[str, Any]:

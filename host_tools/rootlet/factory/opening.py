@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rootlet.board.definition import load_board
 from rootlet.errors import BadInput
@@ -13,6 +13,9 @@ from rootlet.factory.orders import BatchOrder
 from rootlet.factory.plan import BatchPlan, RegistrationMode
 from rootlet.factory.signing import check_ca
 from rootlet.pki.subject import check_printable
+
+if TYPE_CHECKING:
+    from rootlet.board.efuses import Feature
 
 
 def read_order(batch: str, count: int | None, pattern: str | None, first: int) -> BatchOrder:
@@ -42,6 +45,18 @@ def plan(order: BatchOrder, options: Mapping[str, str | None], **details: Any) -
         ca=shared["ca"],
         **details,
     )
+
+
+def protection(protect: "tuple[Feature, ...]", signing_key: Path | None) -> dict[str, Any]:
+    """The details of a plan whose boards' eFuses are burned. Raises BadInput where secure boot has no signing key."""
+    if not protect and signing_key is None:
+        return {}
+    from rootlet.board import efuses
+    from rootlet.factory.protection import read_signing_key
+
+    features = tuple(feature for feature in efuses.FEATURES if feature in protect)
+    key = read_signing_key(features, signing_key)
+    return {"protect": features, "signing_digest": efuses.signing_digest(key).hex() if key else ""}
 
 
 def enter(database: Database, ledger: Ledger, name: str, source: str, order: BatchOrder, batch_plan: BatchPlan) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rootlet.pki.authority import DEVICE_DAYS
 from rootlet.pki.keys import KeyType
 from rootlet.pki.subject import Subject
+
+if TYPE_CHECKING:
+    from rootlet.board.efuses import Feature
 
 
 class RegistrationMode(StrEnum):
@@ -33,6 +36,7 @@ class BatchPlan:
 
     ``ca`` is the CA's directory on the station that opened the batch; it may be another one on other stations.
     ``application``, ``streams``, ``topics``, ``services``, ``policy`` and ``with_ca`` are as for ``rootlet cloud register``.
+    ``protect`` are the features whose eFuses are burned on each board; ``signing_digest`` is secure boot's, in hex.
     """
 
     board: str
@@ -49,6 +53,8 @@ class BatchPlan:
     services: tuple[str, ...] = ()
     policy: str | None = None
     with_ca: bool = False
+    protect: tuple["Feature", ...] = ()
+    signing_digest: str = ""
 
     def subject_of(self, serial: str | None) -> Subject:
         """The parts of a device's subject besides its common name."""
@@ -59,15 +65,21 @@ class BatchPlan:
         """The columns in the ledger: the first four fields each have one, the others are in ``details``."""
         values = asdict(self) | {"registration": str(self.registration), "streams": list(self.streams)}
         values |= {"topics": list(self.topics), "services": list(self.services)}
+        values |= {"protect": list(self.protect)}
         apart = {name: values.pop(name) for name in _APART}
         return {**apart, "details": values}
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether each board gets a flash encrypted with a key of its own."""
+        return "flash-encryption" in self.protect
 
     @classmethod
     def from_columns(cls, row: Mapping[str, Any]) -> "BatchPlan":
         """What ``columns`` made."""
         details = dict(row["details"])
         details["streams"] = tuple(details["streams"])
-        for name in ("topics", "services"):  # older batches have none
+        for name in ("topics", "services", "protect"):  # older batches have none
             details[name] = tuple(details.get(name, ()))
         return cls(
             **{name: row[name] for name in _APART if name != "registration"},

@@ -10,7 +10,7 @@ from rootlet.factory.database import Database, LedgerUnavailable
 from rootlet.factory.receipts import Receipt, ReceiptBook
 from rootlet.factory.schema import ENTRIES, IDENTITIES, Step
 
-_OUTSIDE = (Step.BURN, Step.REGISTER, Step.REVOKE)
+_OUTSIDE = (Step.BURN, Step.PROTECT, Step.REGISTER, Step.REVOKE)
 """Steps that may have had an effect outside as soon as they were begun."""
 
 

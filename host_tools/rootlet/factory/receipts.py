@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,6 +39,7 @@ class Receipt:
     state: str
     mac: str | None
     certificate_id: str | None
+    detail: Mapping[str, Any]
     certificate_pem: str | None = None
 
 

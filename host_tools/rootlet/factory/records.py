@@ -39,6 +39,31 @@ class IdentityRecord:
         return x509.load_pem_x509_certificate(self.certificate_pem.encode())
 
 
+@dataclass(frozen=True)
+class SealedBoard:
+    """A board whose flash was written encrypted. ``md5`` is what its chip then says of the ``size`` bytes of credentials."""
+
+    thing: str
+    certificate_id: str | None
+    offset: int
+    size: int
+    md5: str
+
+
+def sealed(connection: sa.Connection, mac: str) -> SealedBoard | None:
+    """What was last written, encrypted, to the board ``mac``; a write that was begun counts. None where nothing was."""
+    row = connection.execute(
+        sa.select(ENTRIES.c.thing, ENTRIES.c.certificate_id, ENTRIES.c.detail)
+        .join(IDENTITIES, IDENTITIES.c.thing == ENTRIES.c.thing)
+        .where(IDENTITIES.c.mac == mac, ENTRIES.c.step == Step.BURN, ENTRIES.c.phase == "begin")
+        .order_by(ENTRIES.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None or "sealed" not in row.detail:
+        return None
+    return SealedBoard(row.thing, row.certificate_id, **row.detail["sealed"])
+
+
 def update(connection: sa.Connection, thing: str, **changes: Any) -> None:
     connection.execute(sa.update(IDENTITIES).where(IDENTITIES.c.thing == thing).values(**changes))
 

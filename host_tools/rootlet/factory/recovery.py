@@ -65,7 +65,7 @@ def _check_batches(connection: sa.Connection, missing: Sequence[Receipt]) -> Non
 def _replay(connection: sa.Connection, receipt: Receipt, entry: Any, done: Recovered) -> None:
     """Enter one lost entry; where its board or certificate is another thing's by now, enter that."""
     row = records.row_of(connection, receipt.thing)
-    origin = {"lost_entry": receipt.seq, "lost_at": receipt.at}
+    origin = dict(receipt.detail) | {"lost_entry": receipt.seq, "lost_at": receipt.at}
     if receipt.thing not in done.things:
         done.things.append(receipt.thing)
     done.entries += 1

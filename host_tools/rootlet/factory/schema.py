@@ -88,6 +88,7 @@ class State(StrEnum):
     ISSUED = "issued"
     IMAGED = "imaged"
     BURNED = "burned"
+    PROTECTED = "protected"  # its eFuses are burned; only in batches with flash encryption or secure boot
     PROVED = "proved"
     REGISTERED = "registered"
     QUEUED = "queued"
@@ -97,7 +98,7 @@ class State(StrEnum):
     SCRAPPED = "scrapped"
 
 
-BEFORE_PROOF = (State.ASSIGNED, State.ISSUED, State.IMAGED, State.BURNED)
+BEFORE_PROOF = (State.ASSIGNED, State.ISSUED, State.IMAGED, State.BURNED, State.PROTECTED)
 AFTER_PROOF = (State.PROVED, State.REGISTERED, State.QUEUED, State.WAITING, State.DONE)
 
 
@@ -107,6 +108,7 @@ class Step(StrEnum):
     ISSUE = "issue"
     IMAGE = "image"
     BURN = "burn"
+    PROTECT = "protect"
     PROVE = "prove"
     REGISTER = "register"
     QUEUE = "queue"
@@ -121,7 +123,8 @@ STEPS: dict[Step, dict[State, State]] = {
     Step.ISSUE: dict.fromkeys(BEFORE_PROOF, State.ISSUED),
     Step.IMAGE: {State.ISSUED: State.IMAGED},
     Step.BURN: {State.ISSUED: State.BURNED, State.IMAGED: State.BURNED},
-    Step.PROVE: {State.BURNED: State.PROVED},
+    Step.PROTECT: {State.BURNED: State.PROTECTED},
+    Step.PROVE: {State.BURNED: State.PROVED, State.PROTECTED: State.PROVED},
     Step.REGISTER: {State.PROVED: State.REGISTERED, State.QUEUED: State.REGISTERED, State.WAITING: State.DONE},
     Step.QUEUE: {State.PROVED: State.QUEUED},
     Step.CONNECT: {State.REGISTERED: State.REGISTERED},

@@ -1,27 +1,34 @@
-"""One board through the station: identify, assign, issue, image, burn, prove, register or queue, connect, label, done.
+"""One board through the station: identify, assign, issue, image, burn, protect, prove, register or queue, connect, label.
 
 The ledger and the board say where to begin, so that after any interruption the board is run again.
 """
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
 from cryptography import x509
 
-from rootlet.board import credentials, flasher, partitions, secure_cert
-from rootlet.board.chip import Chip, WrongBoard
+from rootlet.board import flasher
+from rootlet.board.chip import Chip, Locked, WrongBoard
+from rootlet.board.efuses import BurnStep
+from rootlet.board.flasher import Region
 from rootlet.board.images import ImageFile
 from rootlet.errors import RootletError
+from rootlet.factory import protection
 from rootlet.factory.admission import AlreadyDone, ConnectedBoard, Refused
+from rootlet.factory.content import Content, PlainContent, WrittenContent, seal
 from rootlet.factory.database import LedgerUnavailable
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import BatchPlan, RegistrationMode
+from rootlet.factory.protection import Protection
 from rootlet.factory.records import IdentityRecord
 from rootlet.factory.schema import BEFORE_PROOF, State, Step
 from rootlet.pki import keys
-from rootlet.pki.certificates import PublicKey, supported_public_key
-from rootlet.pki.external_key import is_pair
+from rootlet.pki.certificates import PublicKey
 from rootlet.pki.identity import DeviceIdentity
 
 
@@ -62,6 +69,7 @@ class Tools:
     ``certify`` asks the signing desk; it returns the certificate and its issuers, or raises LineTrouble.
     ``claim_mac`` returns the port at which a board with this MAC address is being worked on, or None.
     ``register`` registers the certificate in AWS, or raises RootletError; None where it is registered later.
+    ``protection`` burns the board's eFuses; None for a batch whose boards stay as they are.
     ``connect`` proves that the board boots and connects; ``label`` prints; ``keep_key`` stores a key, encrypted.
     """
 
@@ -77,6 +85,7 @@ class Tools:
     connect: Callable[[Chip], None] | None
     label: Callable[[IdentityRecord], None]
     keep_key: Callable[[DeviceIdentity], None] | None
+    protection: Protection | None
     tell: Callable[[PortStatus], None]
 
 
@@ -105,6 +114,8 @@ class Station:
                 "it is another kind of board; if all of them are, batch and image are not those of these boards: "
                 "they are set in rootlet factory run",
             )
+        except Locked as locked:
+            return self._refused(locked.what, "it is protected, and not by this line: nothing can be written to it")
         except AlreadyDone as done:
             return self._status(Phase.ALREADY, what=done.what, hint=done.hint)
         except Refused as refused:
@@ -120,7 +131,7 @@ class Station:
 
     def _run(self) -> PortStatus:
         self._say(Phase.IDENTIFY)
-        with Chip(self._port, chip=self._tools.chip, baud=self._tools.baud) as chip:
+        with Chip(self._port, chip=self._tools.chip, baud=self._tools.baud, even_encrypted=True) as chip:
             self._mac = chip.mac
             other = self._tools.claim_mac(chip.mac)
             if other is not None:
@@ -130,7 +141,7 @@ class Station:
                 )
             if self._tools.image is not None:
                 flasher.check_fit(chip, self._tools.image.data)
-            found = recognize(chip, self._tools.image)
+            found = protection.recognize(chip, self._tools.image, self._tools.ledger, self._tools.protection)
             self._say(Phase.ASSIGN)
             record = self._tools.ledger.assign(self._tools.batch, found)
             if record is None:
@@ -147,18 +158,39 @@ class Station:
 
     def _make(self, chip: Chip, record: IdentityRecord, found: ConnectedBoard) -> IdentityRecord:
         if record.state in BEFORE_PROOF:
-            identity = None
-            # A board with the certificate of the ledger has the key, too, and nobody else has it.
-            if not found.holds(record.certificate_id):
-                record, identity = self._issue(record)
-            if self._tools.image is not None and record.state is State.ISSUED:
-                record = self._do(record, Step.IMAGE, lambda: self._burn_image(chip))
-            if record.state in (State.ISSUED, State.IMAGED):
-                record = self._do(record, Step.BURN, lambda: self._burn_identity(chip, identity))
-            identity = None  # from here on the key is on the board only
-            certificate = record.certificate
-            record = self._do(record, Step.PROVE, lambda: prove(chip, certificate))
-        return self._finish(chip, record)
+            record = self._provision(chip, record, found)
+        return self._finish(chip, record)  # by now the device's key is on the board only
+
+    def _provision(self, chip: Chip, record: IdentityRecord, found: ConnectedBoard) -> IdentityRecord:
+        """The steps up to the proof."""
+        record, content = self._content(chip, record, found)
+        if self._tools.image is not None and record.state is State.ISSUED:
+            record = self._do(record, Step.IMAGE, lambda: self._burn_image(chip, content.image))
+        if record.state in (State.ISSUED, State.IMAGED):
+            record = self._do(record, Step.BURN, lambda: content.write_credentials(chip), detail=content.detail)
+        if record.state is State.BURNED and (protected := self._tools.protection) is not None:
+            burn = functools.partial(self._burn_efuses, chip, protected, content)
+            record = self._do(record, Step.PROTECT, burn, detail=protected.detail)
+        certificate = record.certificate
+        return self._do(record, Step.PROVE, lambda: self._prove(chip, content, certificate))
+
+    def _content(self, chip: Chip, record: IdentityRecord, found: ConnectedBoard) -> tuple[IdentityRecord, Content]:
+        """What is written to the board, and the record after its certificate was issued, where that is not done yet."""
+        image, protected = self._tools.image, self._tools.protection
+        # A board with the certificate of the ledger has the key, too, and nobody else has it.
+        if not found.holds(record.certificate_id):
+            record, identity = self._issue(record)
+            if protected is None or not protected.setup.encrypts:
+                return record, PlainContent(image, identity)
+            assert image is not None
+            return record, seal(image, identity)
+        known = self._tools.ledger.sealed(chip.mac) if found.fixed else None
+        return record, WrittenContent(known) if known else PlainContent(image, None)
+
+    def _prove(self, chip: Chip, content: Content, certificate: x509.Certificate) -> None:
+        if self._tools.protection is not None:
+            self._tools.protection.check(chip)
+        content.prove(chip, certificate)
 
     def _finish(self, chip: Chip, record: IdentityRecord) -> IdentityRecord:
         """The steps after the proof, which do not touch the board's flash."""
@@ -199,9 +231,7 @@ class Station:
 
         return self._do(record, Step.ISSUE, act), made[0]
 
-    def _burn_image(self, chip: Chip) -> None:
-        assert self._tools.image is not None
-        wanted = [region for region in flasher.regions(self._tools.image.data) if region.name != partitions.SECURE_CERT]
+    def _burn_image(self, chip: Chip, wanted: Sequence[Region]) -> None:
         total, done = sum(len(region.data) for region in wanted), 0
 
         def progress(size: int) -> None:
@@ -211,13 +241,26 @@ class Station:
 
         flasher.burn(chip, wanted, progress)
 
-    def _burn_identity(self, chip: Chip, identity: DeviceIdentity | None) -> None:
-        if identity is not None:
-            flasher.write_identity(chip, identity)
+    def _burn_efuses(self, chip: Chip, protected: Protection, content: Content) -> None:
+        done = 0
 
-    def _do(self, record: IdentityRecord, step: Step, act: Callable[[], x509.Certificate | None]) -> IdentityRecord:
-        """Run one step, recorded before and after it acts; a failure is recorded, too."""
-        self._tools.ledger.begin(record, step)
+        def progress(_step: BurnStep, _now: bool) -> None:
+            nonlocal done
+            done += 1
+            self._say(Step.PROTECT, fraction=done / len(protected.setup.plan.steps))
+
+        protected.burn(chip, content.key, progress)
+
+    def _do(
+        self,
+        record: IdentityRecord,
+        step: Step,
+        act: Callable[[], x509.Certificate | None],
+        *,
+        detail: Mapping[str, Any] = MappingProxyType({}),
+    ) -> IdentityRecord:
+        """Run one step, recorded before and after it acts; a failure is recorded, too. ``detail`` is recorded before."""
+        self._tools.ledger.begin(record, step, detail)
         self._say(step)
         try:
             certificate = act()
@@ -238,33 +281,9 @@ class Station:
         return PortStatus(phase, self._thing, self._mac, fraction, what, hint)
 
 
-def prove(chip: Chip, certificate: x509.Certificate) -> None:
-    """Read the credentials back and check that the board has ``certificate`` and its key.
-
-    Raises RootletError where it does not.
-    """
-    place = partitions.find(flasher.read_table(chip), partitions.SECURE_CERT)
-    found = secure_cert.to_identity(credentials.read(chip, place))
-    if found.certificate != certificate:
-        raise RootletError(f"the board has a certificate of {found.thing} that is not the ledger's", hint=flasher.AGAIN)
-    if not is_pair(found.key, supported_public_key(certificate.public_key())):
-        raise RootletError("the key on the board does not match its certificate", hint=flasher.AGAIN)
-
-
 def registers_now(plan: BatchPlan) -> bool:
     """Whether the station registers the batch's identities itself."""
     return plan.registration is RegistrationMode.NOW
-
-
-def recognize(chip: Chip, image: ImageFile | None = None) -> ConnectedBoard:
-    """The board's MAC address, and the content of its credential partition. Raises RootletError for a lost board.
-
-    ``image`` is what is about to be written.
-    """
-    found = credentials.look(chip, image.credentials if image else None)
-    if found is None:
-        return ConnectedBoard(chip.mac)  # a new board
-    return ConnectedBoard(chip.mac, found.certificate_id, whole=found.identity is not None)
 
 
 def until_connected(lines: Iterable[str], port: str) -> None:

@@ -9,7 +9,7 @@ import logging
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
@@ -19,14 +19,16 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from rootlet.board import console
+from rootlet.board import console, efuses
 from rootlet.board.chip import Chip
+from rootlet.board.efuses import Fuses
 from rootlet.board.images import ImageFile
 from rootlet.errors import RootletError
 from rootlet.factory.database import Database, LedgerUnavailable
 from rootlet.factory.labels import Printer, Size, Template
 from rootlet.factory.ledger import Ledger
 from rootlet.factory.plan import BatchPlan
+from rootlet.factory.protection import Protection, ProtectionSetup
 from rootlet.factory.schema import Step
 from rootlet.factory.station import LineTrouble, Phase, PortStatus, Station, Tools, registers_now, until_connected
 from rootlet.factory.watch import mac_at, presence
@@ -80,6 +82,7 @@ class Setup:
     connect: float | None = None
     labels: LabelPlan | None = None
     keep_keys: tuple[str, bytes] | None = field(repr=False, default=None)
+    protection: ProtectionSetup | None = None
 
 
 def main(setup: Setup, port: str, line: Connection, stop: Event) -> None:
@@ -181,7 +184,21 @@ class Worker:
             label=self._printer(),
             keep_key=self._keep_key if setup.keep_keys is not None else None,
             tell=self._tell,
+            protection=Protection(setup.protection, self._fuses) if setup.protection else None,
         )
+
+    @contextlib.contextmanager
+    def _fuses(self, chip: Chip) -> Iterator[Fuses]:
+        """The eFuses of the board at the port, or those that stand for them in a rehearsal."""
+        assert self._setup.protection is not None
+        if (virtual := self._setup.protection.virtual) is not None:
+            with efuses.rehearsal(virtual / f"{chip.mac.replace(':', '')}.bin", chip.name) as fuses:
+                yield fuses
+            return
+        with chip.released(), Fuses(port=self._port, chip=chip.name) as fuses:
+            if fuses.mac.lower() != chip.mac:
+                raise RootletError(f"the board on {self._port} was exchanged", hint="connect it again")
+            yield fuses
 
     def _registrar(self) -> Any:
         if not registers_now(self._setup.plan):

@@ -144,6 +144,23 @@ def test_recovered_every_board_has_its_name_again_and_the_line_goes_on(stations:
     assert stations.station().certificates("monday-2") == [before[2].certificate_id]
 
 
+def test_a_recovered_ledger_still_knows_what_encrypted_boards_hold(stations: Stations) -> None:
+    ledger = stations.station()
+    record = ledger.assign(BATCH, ConnectedBoard(mac(1)))
+    assert record is not None
+    ledger.begin(record, Step.ISSUE)
+    record = ledger.finish(record, Step.ISSUE, certificate=certificates.certificate(record.thing, keys.generate()))
+    stations.copy()
+    ledger.begin(record, Step.BURN, {"sealed": {"offset": 0xD000, "size": 0x2000, "md5": "0" * 32}})
+    known = ledger.sealed(mac(1))
+    stations.restore()
+    assert stations.station().sealed(mac(1)) is None
+    stations.recover()
+    assert known is not None and stations.station().sealed(mac(1)) == known
+    assert stations.lines()[0].in_progress == "burn"
+    assert stations.findings() == []
+
+
 def test_a_second_restore_is_noticed_and_recovered_like_the_first(stations: Stations) -> None:
     stations.copy()
     stations.make(1, *TO_THE_END)

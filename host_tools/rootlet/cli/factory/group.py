@@ -22,12 +22,14 @@ from rootlet.cli.options import (
     json_option,
     key_type_option,
     output_option,
+    signing_key_option,
 )
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
 from rootlet.words import number_of
 
 if TYPE_CHECKING:
+    from rootlet.board.efuses import Feature
     from rootlet.factory.views import BatchView
     from rootlet.pki.subject import Subject
 
@@ -78,6 +80,13 @@ BATCH.csv has a header. Without a thing, the serial number names it; any further
 @key_type_option("ec-p256", "ec-p384", "rsa-2048")
 @days_option(10 * 365)
 @registering.policy_options
+@click.option(
+    "--protect",
+    type=click.Choice(["flash-encryption", "secure-boot"]),
+    multiple=True,
+    help="Burn the eFuses of this feature on every board, for good; needs a MicroPython of your own. Repeatable.",
+)
+@signing_key_option
 @ledger_option
 @receipts_option
 @json_option
@@ -95,6 +104,8 @@ def open_(
     key_type: str,
     days: int,
     permissions: dict[str, Any],
+    protect: "tuple[Feature, ...]",
+    signing_key: Path | None,
     where: str,
     receipts: Path | None,
     as_json: bool,
@@ -110,7 +121,8 @@ def open_(
 
     order = opening.read_order(batch, count, pattern, first)
     shared = {"board": board, "ca": str(ca) if ca else None, "customer": customer, "registration": registration}
-    details = {"key_type": key_type, "days": days, "subject": subject.given()}
+    details: dict[str, Any] = {"key_type": key_type, "days": days, "subject": subject.given()}
+    details |= opening.protection(protect, signing_key)
     plan = opening.plan(order, shared, **details, **permissions)
     name = batch_name or (batch if count else Path(batch).stem)
     with opened(where) as database:
@@ -121,6 +133,8 @@ def open_(
         return
     out.print(f"{escape(name)}: {number_of(len(order.identities), 'identity')} for {escape(plan.customer)}, on {plan.board}")
     out.print(f"  issued by {escape(plan.ca)}, registered with AWS: {plan.registration}")
+    if protect:
+        out.print(f"  every board is protected for good: {', '.join(plan.protect)}")
     out.print(f"  run it: rootlet factory run {escape(name)} --image golden.bin --all-ports")
 
 

@@ -12,7 +12,18 @@ from rich.markup import escape
 
 from rootlet.cli import panels
 from rootlet.cli.factory.options import ledger_option, opened, receipts_directory, receipts_option, station_name
-from rootlet.cli.options import PATH, SECONDS, SERIAL_PORT, SOME_SECONDS, bare_option, baud_option, ca_option, json_option
+from rootlet.cli.options import (
+    PATH,
+    SECONDS,
+    SERIAL_PORT,
+    SOME_SECONDS,
+    bare_option,
+    baud_option,
+    ca_option,
+    json_option,
+    own_build_option,
+    signing_key_option,
+)
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, authority_opener, secret_options
 from rootlet.errors import RootletError
@@ -65,6 +76,13 @@ Examples:
 )
 @click.option("--label-code", default="{thing}", show_default=True, help="What the QR code says.")
 @click.option("--label-text", default="{thing}\\nSN {serial}\\n{mac}", show_default=True, help="The lines of text.")
+@signing_key_option
+@own_build_option
+@click.option(
+    "--virtual-efuses",
+    type=PATH,
+    help="Rehearse a protected batch: a file for each board in this directory stands for its eFuses.",
+)
 @click.option(
     "--keep-keys",
     type=PATH,
@@ -83,6 +101,9 @@ def run(
     bare: bool,
     ca: Path | None,
     secret: SecretSource,
+    signing_key: Path | None,
+    own_build: bool,
+    virtual_efuses: Path | None,
     once: bool,
     patience: float,
     jig: bool,
@@ -106,7 +127,7 @@ def run(
     any plug at any time: the next run continues where this one stopped.
     """
     from rootlet.factory.labels import Template
-    from rootlet.factory.preparation import prepare
+    from rootlet.factory.preparation import Given, prepare
     from rootlet.factory.signing import SigningDesk
     from rootlet.factory.watch import Ports
     from rootlet.factory.worker import LabelPlan, Setup
@@ -116,12 +137,13 @@ def run(
     labels = LabelPlan(place, label_kind, label_code, label_text) if place else None
     with opened(where) as database:
         kept = receipts_directory(receipts)
-        ready = prepare(database, station, batch, image, ca, bare=bare, receipts=kept)
+        given = Given(image, bare, ca, signing_key, own_build, virtual_efuses)
+        ready = prepare(database, station, batch, given, receipts=kept)
         keep = (str(keep_keys), _keys_passphrase()) if keep_keys else None
         with contextlib.closing(SigningDesk(authority_opener(ready.ca, secret), ready.plan)) as desk:
             # fmt: off
             setup = Setup(where, str(kept), station, batch, ready.plan, ready.chip, ready.image, _der(desk.issuers), baud,
-                          once, patience, jig, wait_online, labels, keep)
+                          once, patience, jig, wait_online, labels, keep, ready.protection)
             # fmt: on
             summary = _run(database, setup, watched, desk)
     _report(summary, batch, as_json=as_json)
@@ -242,6 +264,7 @@ panels.arrange_options(
         "Boards": ["--port", "--all-ports", "--baud", "--jig", "--once", "--patience", "--wait-online"],
         "Image": ["--image", "--bare"],
         "CA": ["--ca", "--passphrase-file", "--passphrase-fd", "--keep-keys"],
+        "eFuses": ["--signing-key", "--own-build", "--virtual-efuses"],
         "Labels": ["--labels", "--label-kind", "--label-code", "--label-text"],
     },
 )
