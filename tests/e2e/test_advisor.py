@@ -67,7 +67,7 @@ def verdict(device: devices.DeviceUnderTest, chains: Chains, name: str) -> tuple
     ELEVEN := [
         "TLS_Connect",
         "TLS_Receive_Maximum_Size_Fragments",
-        "TLS_Support_Aws_IoT_Cipher_Suites",
+        "TLS_Support_AWS_IoT_Cipher_Suites",
         "TLS_Large_Size_Server_Cert",
         "TLS_Unsecure_Server_Cert",
         "TLS_Incorrect_Subject_Name_Server_Cert",
@@ -94,7 +94,7 @@ def test_those_are_the_eleven() -> None:
     OTHERS := [
         "MQTT_Client_Puback_QoS1",
         "MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection",
-        "MQTT_Reconnect_Wait_After_Success",
+        "MQTT_ReconnectionAfterSuccessfulConnection",
         "MQTT_Publish_Retry_No_Puback",
         "MQTT_Subscribe_Retry_No_Suback",
         "MQTT_No_Ack_PingResp",
@@ -106,7 +106,7 @@ def test_those_are_the_eleven() -> None:
         "Shadow_Publish_Reported_State",
         "Shadow_Update_Reported_State",
         "Job_Execution",
-        "Long_Duration",
+        "MQTT_Long_Duration",
         "Ours_Session_Expires_Offline",
         "Ours_Takeover",
         "Ours_Slow_Loris",
@@ -155,7 +155,7 @@ def test_a_client_that_offers_no_suite_of_awss_is_found_out(tmp_path: Path, chai
         context.wrap_socket(socket.create_connection((given["HOST"], int(given["PORT"]))), server_hostname="localhost")
         """,
     )
-    result, evidence = verdict(bad, chains, "TLS_Support_Aws_IoT_Cipher_Suites")
+    result, evidence = verdict(bad, chains, "TLS_Support_AWS_IoT_Cipher_Suites")
     assert result is Result.FAIL
     assert "0x009F" in evidence
 

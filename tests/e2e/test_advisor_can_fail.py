@@ -142,7 +142,7 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
         "knows only TLS 1.1": (OLD_TLS, "unsupported protocol"),
     },
     "TLS_Receive_Maximum_Size_Fragments": {"never sends PUBACK": (NO_PUBACK, "no PUBACK")},
-    "TLS_Support_Aws_IoT_Cipher_Suites": {"offers none of the suites": (OTHER_SUITES, "none of AWS IoT's cipher suites")},
+    "TLS_Support_AWS_IoT_Cipher_Suites": {"offers none of the suites": (OTHER_SUITES, "none of AWS IoT's cipher suites")},
     "TLS_Large_Size_Server_Cert": {"has room for the usual certificates": (SMALL_BUFFER, "no handshake")},
     "TLS_Unsecure_Server_Cert": {"does not verify": (NO_VERIFICATION, "the device trusted the server")},
     "TLS_Incorrect_Subject_Name_Server_Cert": {
@@ -155,7 +155,7 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
     "MQTT_Connect_Jitter_Backoff_Retries": {"hurries": (HURRIES, "constant")},
     "MQTT_Connect_Exponential_Backoff_Retries": {"hurries": (HURRIES, "constant")},
     "MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect": {"hurries": (HURRIES, "constant")},
-    "MQTT_Reconnect_Wait_After_Success": {"hurries": (HURRIES, "at least 1 s")},
+    "MQTT_ReconnectionAfterSuccessfulConnection": {"hurries": (HURRIES, "at least 1 s")},
     "MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection": {"hurries": (HURRIES, "constant")},
     "MQTT_Publish": {
         "never publishes": (MUTE, "no PUBLISH"),
@@ -189,7 +189,7 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
         "takes it and says no more": (SERVICE % ("jobs/start-next/accepted", "jobs/start-next", "{}"), "no status of")
     },
     "Security_Device_Policies": {"allows every resource": (MUTE, "the resource * matches everything")},
-    "Long_Duration": {"gives up at once": (MUTE, "none was sent")},
+    "MQTT_Long_Duration": {"gives up at once": (MUTE, "none was sent")},
     "Ours_Huge_Server_Cert": {"has 8 KiB for certificates": (SMALL_BUFFER % 8192, "no handshake")},
     "Ours_Root_Rollover": {"knows one root": (ONE_ROOT, "refused")},
     "Ours_Takeover": {"hurries": (HURRIES, "at least 1 s")},

@@ -135,7 +135,7 @@ async def reconnect_backoff_on_server_disconnect(stage: Stage) -> None:
     await stage.connection()
 
 
-@case("MQTT_Reconnect_Wait_After_Success", "Waits a second before it reconnects", waits_a_second, 13, timed=True)
+@case("MQTT_ReconnectionAfterSuccessfulConnection", "Waits a second before it reconnects", waits_a_second, 13, timed=True)
 async def reconnect_wait_after_success(stage: Stage) -> None:
     """The server disconnects after 40 seconds. The device must wait at least one second before it reconnects."""
     for _ in range(2):

@@ -108,7 +108,7 @@ def _judged(good: bool, evidence: str) -> CaseVerdict:
     return CaseVerdict(Result.PASS if good else Result.FAIL, evidence)
 
 
-@case("Long_Duration", "Long duration", all_requirements, 26, timed=True, long=True, limit=6000)
+@case("MQTT_Long_Duration", "Long duration", all_requirements, 26, timed=True, long=True, limit=6000)
 async def long_duration(stage: Stage) -> None:
     """Withheld SUBACK and PUBACK, a large payload, a stored message, silence, drops, refusals, ten minutes' outage."""
     client = await stage.connection(Behaviour(withhold=frozenset({Publish, Subscribe})))

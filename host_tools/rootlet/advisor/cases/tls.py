@@ -111,7 +111,7 @@ async def receive_maximum_size_fragments(stage: Stage) -> None:
     await client.packet(Puback)
 
 
-@case("TLS_Support_Aws_IoT_Cipher_Suites", "Support of AWS IoT's cipher suites", offers_suites, 3, starred=True)
+@case("TLS_Support_AWS_IoT_Cipher_Suites", "Support of AWS IoT's cipher suites", offers_suites, 3, starred=True)
 async def support_aws_iot_cipher_suites(stage: Stage) -> None:
     """The server reads the ClientHello. It must offer at least one of AWS IoT's cipher suites."""
     await stage.attempt()
