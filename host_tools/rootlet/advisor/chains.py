@@ -1,6 +1,7 @@
 """The endpoint's certificates: valid ones, shaped like Amazon's RSA and ECDSA chains, and invalid ones."""
 
 import datetime as dt
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +25,18 @@ HOST = "a1advisor-ats.iot.eu-west-1.localhost"
 ROOT_DAYS = 3650
 ROOT_AGE = dt.timedelta(days=60)
 SERVER_DAYS = 90
-LARGER = 20
-"""The size of the large certificate, in bytes above the usual one (Device Advisor, TLS Large Size Server Cert)."""
+USUAL = 3 * 1024
+"""The size of the usual chain, in bytes: about what AWS IoT Core's RSA chain takes."""
+LARGER = 1.2
+"""The size of the large chain, compared with the usual one (Device Advisor, TLS Large Size Server Cert: 20% larger)."""
+HUGE = 15 * 1024
+"""The size of a chain that nearly fills a record, in bytes."""
+
+
+_PAD_DOMAIN = ".example"
+_PAD, _LONGEST_PAD = 48, 63
+_LENGTHS = 16
+"""Bytes by which the lengths of the structures around the names may grow with the first of them."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ class Chains:
     @cached_property
     def good(self) -> ServerChain:
         """The usual chain, with RSA keys as in Device Advisor."""
-        return self._chain("good", "rsa")
+        return self._chain("good", "rsa", size=USUAL)
 
     @cached_property
     def ecdsa(self) -> ServerChain:
@@ -92,34 +103,24 @@ class Chains:
     def unknown_root(self) -> ServerChain:
         """A chain whose root has the right name and another key."""
         stranger = Chains({"rsa": _root("rsa")}, self._names)
-        return stranger._chain("unknown-root", "rsa")
+        return stranger._chain("unknown-root", "rsa", size=USUAL)
 
     @cached_property
     def wrong_name(self) -> ServerChain:
-        return self._chain("wrong-name", "rsa", ["wrong-name.example"])
+        return self._chain("wrong-name", "rsa", ["wrong-name.example"], size=USUAL)
 
     @cached_property
     def expired(self) -> ServerChain:
-        return self._chain("expired", "rsa", now=dt.datetime.now(dt.UTC) - dt.timedelta(days=9), days=1)
+        return self._chain("expired", "rsa", size=USUAL, now=dt.datetime.now(dt.UTC) - dt.timedelta(days=9), days=1)
 
     @cached_property
     def large(self) -> ServerChain:
-        return self._padded("large", self.good.size + LARGER)
+        return self._chain("large", "rsa", size=math.ceil(LARGER * self.good.size))
 
     @cached_property
     def huge(self) -> ServerChain:
         """A chain of 15 KiB, nearly the largest Certificate message that fits into one record."""
-        return self._padded("huge", 15 * 1024)
-
-    def _padded(self, name: str, size: int) -> ServerChain:
-        # Host names serve as padding: each takes its length and two bytes, and a device must skip it.
-        pads: list[str] = []
-        missing = size - self.good.size
-        while missing > 0:
-            length = max(18, min(missing - 2, 60))
-            pads.append(f"{len(pads):03}".ljust(length - 8, "x") + ".example")
-            missing -= 2 + length
-        return self._chain(name, "rsa", [*self._names, *pads])
+        return self._chain("huge", "rsa", size=HUGE)
 
     def _chain(
         self,
@@ -127,9 +128,11 @@ class Chains:
         kind: Kind,
         names: list[str] | None = None,
         *,
+        size: int = 0,
         now: dt.datetime | None = None,
         days: int = SERVER_DAYS,
     ) -> ServerChain:
+        """A chain of at least ``size`` bytes; exactly so many with RSA keys, whose signatures have one length."""
         if kind not in self._between:
             key = self._keys[kind] = _key(kind)
             between_key = _key(kind)
@@ -142,14 +145,35 @@ class Chains:
             )
             self._between[kind] = Issuer(between, between_key)
         key, issuer = self._keys[kind], self._between[kind]
-        server = certificates.server(names or self._names, key.public_key(), issuer, days=days, now=now)
-        return ServerChain(name, (server, issuer.certificate), key)
+        pads: list[str] = []
+        while True:
+            known = [*(names or self._names), *pads]
+            server = certificates.server(known, key.public_key(), issuer, days=days, now=now)
+            chain = ServerChain(name, (server, issuer.certificate), key)
+            if chain.size >= size:
+                return chain
+            _pad(pads, size - chain.size)
 
 
 def _root(kind: Kind) -> Issuer:
     key = _key(kind)
     past = dt.datetime.now(dt.UTC) - ROOT_AGE
     return Issuer(certificates.root(_name(f"Rootlet Advisor Root {kind.upper()}"), key, days=ROOT_DAYS, now=past), key)
+
+
+def _pad(pads: list[str], missing: int) -> None:
+    """Make ``pads`` longer by ``missing`` bytes of a certificate, or by less; the first call appends them.
+
+    Host names serve as padding: each takes its length and two bytes, and a device must skip it.
+    """
+    more = max((missing - _LENGTHS) // (2 + _PAD), not pads)
+    if more:
+        pads += [f"{number:03}".rjust(_PAD - len(_PAD_DOMAIN), "x") + _PAD_DOMAIN for number in range(more)]
+        return
+    for place, name in enumerate(pads):
+        grown = min(_LONGEST_PAD, len(name) + missing)
+        pads[place] = name.rjust(grown, "x")
+        missing -= grown - len(name)
 
 
 def _key(kind: Kind) -> PrivateKey:
