@@ -349,6 +349,19 @@ def _topic_filter(body: _Body) -> str:
     return topic
 
 
+def filter_matches(topic_filter: str, topic: str) -> bool:
+    """Whether a topic filter matches a topic name (MQTT 3.1.1 section 4.7)."""
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("+", "#"):
+        return False
+    for place, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if place >= len(levels) or level not in ("+", levels[place]):
+            return False
+    return len(wanted) == len(levels)
+
+
 def _connect(packet: Connect) -> bytes:
     will, flags, tail = packet.will, packet.clean_session << 1, b""
     if will:

@@ -1,12 +1,14 @@
 """The advisor against real clients: leaf on the virtual board, and clients that do what devices should not."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -16,7 +18,9 @@ from rootlet.advisor.chains import HOST, Chains
 from rootlet.advisor.devices import CommandDevice, VirtualDevice
 from rootlet.advisor.grading import Result
 from rootlet.advisor.runner import CaseResult, Runner
+from rootlet.advisor.settings import Settings
 from rootlet.cli.main import rootlet
+from rootlet.packets import Connack, Connect, Publish
 
 SPEED = 25
 BAD = """
@@ -44,9 +48,9 @@ def leaf(chains: Chains) -> Iterator[VirtualDevice]:
     device.close()
 
 
-def run(device: devices.DeviceUnderTest, chains: Chains, *names: str) -> dict[str, CaseResult]:
-    options = {"policies": devices.own_policies(devices.QUALIFICATION, None)}
-    outcomes = Runner(device, chains, speed=SPEED, seed=3, options=options).run(runner.select(names, None))
+def run(device: devices.DeviceUnderTest, chains: Chains, *names: str, **settings: Any) -> dict[str, CaseResult]:
+    given = Settings(policies=devices.own_policies(devices.QUALIFICATION, None), **settings)
+    outcomes = Runner(device, chains, speed=SPEED, seed=3, settings=given).run(runner.select(names, None))
     return {outcome.case.id: outcome for outcome in outcomes}
 
 
@@ -56,8 +60,8 @@ def client(tmp_path: Path, chains: Chains, body: str) -> CommandDevice:
     return CommandDevice(f"{sys.executable} {script}", chains)
 
 
-def verdict(device: devices.DeviceUnderTest, chains: Chains, name: str) -> tuple[Result, str]:
-    (outcome,) = run(device, chains, name).values()
+def verdict(device: devices.DeviceUnderTest, chains: Chains, name: str, **settings: Any) -> tuple[Result, str]:
+    (outcome,) = run(device, chains, name, **settings).values()
     device.close()
     return outcome.verdict.result, outcome.verdict.evidence
 
@@ -102,7 +106,6 @@ def test_those_are_the_eleven() -> None:
         "MQTT_Expired_Persistent_Session",
         "MQTT_Connect_Exponential_Backoff_Retries",
         "MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect",
-        "Security_Device_Policies",
         "Shadow_Publish_Reported_State",
         "Shadow_Update_Reported_State",
         "Job_Execution",
@@ -130,8 +133,16 @@ def test_leaf_passes_the_other_cases(leaf: VirtualDevice, chains: Chains, name: 
     assert outcome.verdict.result is Result.PASS, outcome.verdict.evidence
 
 
+def test_the_only_wildcard_of_leafs_policies_is_that_of_job_ids(leaf: VirtualDevice, chains: Chains) -> None:
+    verdict = run(leaf, chains, "Security_Device_Policies")["Security_Device_Policies"].verdict
+    assert verdict.result is Result.WARN
+    found = re.findall(r"topic/(\S+) has a wildcard", verdict.evidence)
+    jobs = "$aws/things/${iot:Connection.Thing.ThingName}/jobs/"
+    assert found == [jobs + "*/update", jobs + "*/update/rejected"], verdict.evidence
+
+
 def test_that_was_every_case() -> None:
-    assert sorted([*ELEVEN, *OTHERS]) == sorted(cases.catalogue())
+    assert sorted([*ELEVEN, *OTHERS, "Security_Device_Policies"]) == sorted(cases.catalogue())
 
 
 @pytest.mark.parametrize(
@@ -158,6 +169,79 @@ def test_a_client_that_offers_no_suite_of_awss_is_found_out(tmp_path: Path, chai
     result, evidence = verdict(bad, chains, "TLS_Support_AWS_IoT_Cipher_Suites")
     assert result is Result.FAIL
     assert "0x009F" in evidence
+
+
+@pytest.mark.parametrize(
+    ("suites", "words"),
+    [
+        ("AES128-SHA", "none of those that AWS recommends"),
+        ("ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-SHA", "AWS IoT does not support 0x0039"),
+        ("ECDHE-RSA-AES128-GCM-SHA256:NULL-SHA256", "AWS IoT does not support 0x003B"),
+    ],
+)
+def test_a_client_that_also_offers_what_it_should_not_is_warned_about(
+    tmp_path: Path, chains: Chains, suites: str, words: str
+) -> None:
+    bad = client(
+        tmp_path,
+        chains,
+        f"""
+        context = ssl._create_unverified_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("{suites}:@SECLEVEL=0")
+        context.wrap_socket(socket.create_connection((given["HOST"], int(given["PORT"]))), server_hostname="localhost")
+        """,
+    )
+    result, evidence = verdict(bad, chains, "TLS_Support_AWS_IoT_Cipher_Suites")
+    assert result is Result.WARN
+    assert words in evidence
+
+
+def test_a_case_of_awss_ends_at_its_execution_timeout(leaf: VirtualDevice, chains: Chains) -> None:
+    name = "MQTT_Connect_Jitter_Backoff_Retries"
+    assert cases.catalogue()[name].time_limit(Settings()) == 300
+    outcome = run(leaf, chains, name, execution_timeout=40)[name]
+    assert outcome.verdict.result is Result.FAIL
+    assert outcome.verdict.evidence.startswith("the case was ended after 40 s (EXECUTION_TIMEOUT); until then: ")
+    assert max(event.at for event in outcome.events) < 45
+
+
+def test_the_server_disconnects_at_once_and_as_often_as_asked_for(leaf: VirtualDevice, chains: Chains) -> None:
+    success, unstable = (
+        "MQTT_ReconnectionAfterSuccessfulConnection",
+        "MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection",
+    )
+    outcomes = run(leaf, chains, success, unstable, reconnection_attempts=5)
+    events = outcomes[success].events
+    connack = next(event for event in events if event.packet == Connack())
+    closed = next(event for event in events if event.kind == "closed")
+    assert closed.facts["by"] == "server" and closed.at - connack.at < 1
+    assert outcomes[success].verdict.result is Result.PASS
+    assert len([event for event in outcomes[unstable].events if isinstance(event.packet, Connect)]) == 6
+
+
+@pytest.mark.parametrize(
+    ("topic", "limit", "result"),
+    [("cmd/leaf/advisor-1/request", 60, Result.PASS), ("somebody/elses", 2, Result.FAIL)],
+)
+def test_messages_come_on_the_trigger_topic(
+    leaf: VirtualDevice, chains: Chains, topic: str, limit: int, result: Result
+) -> None:
+    given = {"trigger_topic": topic, "execution_timeout": limit}
+    outcome = run(leaf, chains, "TLS_Receive_Maximum_Size_Fragments", **given)["TLS_Receive_Maximum_Size_Fragments"]
+    assert outcome.verdict.result is result, outcome.verdict.evidence
+    sent = {event.packet.topic for event in outcome.events if event.kind == "out" and isinstance(event.packet, Publish)}
+    assert sent == ({topic} if result is Result.PASS else set())
+
+
+def test_the_long_test_has_the_scenarios_that_were_asked_for(leaf: VirtualDevice, chains: Chains) -> None:
+    given = {"operations": ("PUBLISH",), "scenarios": ("KEEP_ALIVE",)}
+    outcome = run(leaf, chains, "MQTT_Long_Duration", **given)["MQTT_Long_Duration"]
+    assert outcome.verdict.result is Result.PASS, outcome.verdict.evidence
+    assert [event.text for event in outcome.events if event.kind == "note" and event.text.isupper()] == [
+        "OPERATIONS",
+        "KEEP_ALIVE",
+    ]
 
 
 def test_a_client_that_sends_nonsense_for_connect_is_found_out(tmp_path: Path, chains: Chains) -> None:
@@ -206,7 +290,7 @@ def _pauses(outcome: CaseResult) -> list[str]:
 def test_every_report_tells_the_same(leaf: VirtualDevice, chains: Chains) -> None:
     outcomes = list(run(leaf, chains, "MQTT_Connect", "TLS_Unsecure_Server_Cert", "Security_Device_Policies").values())
     facts = json.loads(json.dumps(report.facts(outcomes, leaf.description, SPEED, 3), default=str))
-    assert facts["results"]["pass"] == 3
+    assert (facts["results"]["pass"], facts["results"]["warn"]) == (2, 1)
     kinds = {event["kind"] for case in facts["cases"] for event in case["events"]}
     assert {"tcp", "hello", "tls", "alert-in", "in", "out", "closed"} <= kinds
     suite = ElementTree.fromstring(report.junit(outcomes, leaf.description))
@@ -228,10 +312,12 @@ def test_the_command_builds_runs_and_reports(tmp_path: Path) -> None:
 
 
 def test_the_largest_message_is_as_large_as_asked_for() -> None:
-    done = CliRunner().invoke(rootlet, ["advisor", "run", "9", "--payload", "6000", "--json"])
+    done = CliRunner().invoke(rootlet, ["advisor", "run", "9", "--payload-size", "6", "--json"])
     assert done.exit_code == 0, done.output
-    events = json.loads(done.stdout)["cases"][0]["events"]
-    assert [e["fields"]["bytes"] for e in events if e["kind"] == "out" and e["packet"] == "PUBLISH"] == [0, 100, 6000]
+    facts = json.loads(done.stdout)
+    sent = [event for event in facts["cases"][0]["events"] if event["kind"] == "out" and event["packet"] == "PUBLISH"]
+    assert [event["fields"]["bytes"] for event in sent] == [0, 100, 6144]
+    assert facts["settings"] == {"PAYLOAD_SIZE": 6}
 
 
 def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
@@ -260,8 +346,10 @@ def test_an_image_for_aws_needs_no_preparation(tmp_path: Path) -> None:
         (["8", "--html", "/"], "it is a directory"),
         (["8", "--exec", " "], "the command line is empty"),
         (["8", "--image", "flash.bin", "--config", "config.json"], "--config config.json needs --app"),
-        (["23", "--desired", "[1]"], "a state is an object"),
-        (["23", "--desired", ""], "--desired is not valid JSON"),
+        (["23", "--desired-state", "[1]"], "give a JSON object"),
+        (["23", "--desired-state", ""], "--desired-state is not valid JSON"),
+        (["8", "--trigger-topic", "a"], "TRIGGER_TOPIC is a setting of none of the chosen cases"),
+        (["Ours_Takeover", "26", "--execution-timeout", "9"], "EXECUTION_TIMEOUT is a setting of none"),
         (["8", "--suite", "all"], "both cases and a suite are given"),
         (["8", "--hostname", "here"], "--hostname here needs --listen"),
     ],

@@ -11,6 +11,7 @@ from rootlet.advisor.chains import HOST, Chains
 from rootlet.advisor.devices import CommandDevice, VirtualDevice
 from rootlet.advisor.grading import CaseVerdict, Result
 from rootlet.advisor.runner import Runner
+from rootlet.advisor.settings import Settings
 
 CLIENT = """
 import os, signal, socket, ssl, sys, time
@@ -102,6 +103,10 @@ KEEPS_DEAD = """
 CONNECT = CONNECT.replace(b"\\x00\\x1e", b"\\x00\\x01")
 mine = connect(); mine.sendall(b"\\xc0\\x00"); time.sleep(30)
 """
+WAITS_FOR_SUBACK = """
+CONNECT = CONNECT.replace(b"\\x00\\x1e", b"\\x00\\x01")
+mine = connect(); mine.sendall(SUBSCRIBE); time.sleep(30)
+"""
 TWICE = """
 for again in range(2):
     mine = connect()
@@ -133,7 +138,9 @@ while True:
     except OSError: time.sleep(0.1)
 """
 BLOCKS = "mine = connect(); mine.sendall(SUBSCRIBE + b'\\x30\\x03\\x00\\x01t'); mine.recv(5); mine.recv(1); time.sleep(1)"
+PLAIN = "wire = dial(); wire.sendall(CONNECT); wire.close()"
 GIVES_UP = "patience = 1; connect()"
+PLAIN_AGAIN = "wire = dial(); time.sleep(0.5); wire.close(); wire = dial(); wire.sendall(CONNECT); time.sleep(1)"
 GIVES_UP_TLS = "wire = dial(); wire.settimeout(1); context().wrap_socket(wire, server_hostname=given['HOST'])"
 
 PROOFS: dict[str, dict[str, tuple[str, str]]] = {
@@ -144,12 +151,20 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
     "TLS_Receive_Maximum_Size_Fragments": {"never sends PUBACK": (NO_PUBACK, "no PUBACK")},
     "TLS_Support_AWS_IoT_Cipher_Suites": {"offers none of the suites": (OTHER_SUITES, "none of AWS IoT's cipher suites")},
     "TLS_Large_Size_Server_Cert": {"has room for the usual certificates": (SMALL_BUFFER, "no handshake")},
-    "TLS_Unsecure_Server_Cert": {"does not verify": (NO_VERIFICATION, "the device trusted the server")},
+    "TLS_Unsecure_Server_Cert": {
+        "does not verify": (NO_VERIFICATION, "the device trusted the server"),
+        "speaks no TLS": (PLAIN, "no ClientHello"),
+        "knows only TLS 1.1": (OLD_TLS, "the certificate was not refused"),
+    },
     "TLS_Incorrect_Subject_Name_Server_Cert": {
+        "speaks no TLS": (PLAIN, "no ClientHello"),
         "does not verify": (NO_VERIFICATION, "the device trusted the server"),
         "does not look at the name": (NO_NAME, "the device trusted the server"),
     },
-    "TLS_Expired_Server_Cert": {"does not verify": (NO_VERIFICATION, "the device trusted the server")},
+    "TLS_Expired_Server_Cert": {
+        "does not verify": (NO_VERIFICATION, "the device trusted the server"),
+        "speaks no TLS": (PLAIN, "no ClientHello"),
+    },
     "MQTT_Connect": {"speaks another protocol level": (OTHER_LEVEL, "level 9")},
     "MQTT_Client_Puback_QoS1": {"never sends PUBACK": (NO_PUBACK, "no PUBACK")},
     "MQTT_Connect_Jitter_Backoff_Retries": {"hurries": (HURRIES, "constant")},
@@ -170,6 +185,8 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
     "MQTT_No_Ack_PingResp": {
         "has no keep-alive": (NO_KEEP_ALIVE, "keep-alive is 0"),
         "keeps a dead connection": (KEEPS_DEAD, "kept the connection"),
+        "waits for SUBACK without end": (WAITS_FOR_SUBACK, "kept the connection"),
+        "ends altogether": (SUBSCRIBES, "the device has ended"),
     },
     "MQTT_Persistent_Session_Happy_Case": {
         "asks for a clean session": (CLEAN, "clean session"),
@@ -200,8 +217,11 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
     "Ours_Split_Packets": {"never sends PUBACK": (NO_PUBACK, "no PUBACK")},
     "Ours_Coalesced_Packets": {"never sends PUBACK": (NO_PUBACK, "no PUBACK")},
     "Ours_Renegotiation": {"does not come back": (NO_PUBACK, "never reconnected")},
-    "Ours_Silent_Server": {"gives up for good": (GIVES_UP_TLS, "did not try again")},
-    "Ours_No_Connack": {"gives up for good": (GIVES_UP, "did not try again")},
+    "Ours_Silent_Server": {
+        "gives up for good": (GIVES_UP_TLS, "did not try again with TLS"),
+        "speaks no TLS": (PLAIN_AGAIN, "did not try again with TLS"),
+    },
+    "Ours_No_Connack": {"gives up for good": (GIVES_UP, "did not try again with TLS")},
     "Ours_Malformed_Packet": {"does not come back": (NO_PUBACK, "never reconnected")},
     "Ours_Power_Cut": {"acknowledges nothing": (NO_PUBACK, "acknowledged no message")},
 }
@@ -236,7 +256,7 @@ def verdict(tmp_path: Path, chains: Chains, body: str, name: str) -> CaseVerdict
     script.write_text(CLIENT + textwrap.dedent(body))
     device = CommandDevice(f"{sys.executable} {script}", chains)
     try:
-        (outcome,) = Runner(device, chains, options={"policies": [WIDE]}).run(runner.select([name], None))
+        (outcome,) = Runner(device, chains, settings=Settings(policies=[WIDE])).run(runner.select([name], None))
     finally:
         device.close()
     return outcome.verdict
@@ -274,7 +294,7 @@ def message_size(certificates: int) -> int:
 
 
 def test_a_client_with_room_for_the_large_certificate_passes(tmp_path: Path, chains: Chains) -> None:
-    """So that it is those 20 bytes that the other one fails on."""
+    """So that it is those 20% that the other one fails on."""
     body = SMALL_BUFFER % message_size(chains.large.size)
     found = verdict(tmp_path, chains, body, "TLS_Large_Size_Server_Cert")
     assert found.result is Result.PASS, found.evidence

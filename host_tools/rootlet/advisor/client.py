@@ -18,7 +18,6 @@ from rootlet.packets import (
     Connack,
     Connect,
     Decoder,
-    Disconnect,
     MalformedPacket,
     Packet,
     Pingreq,
@@ -31,7 +30,7 @@ from rootlet.packets import (
     Unsubscribe,
 )  # fmt: skip
 
-P = TypeVar("P", Connect, Publish, Puback, Subscribe, Pingreq, Disconnect, Unsubscribe)
+P = TypeVar("P", bound=Packet)
 
 LARGEST = 128 * 1024 + 1024
 """The largest packet accepted, in bytes: AWS IoT's 128 KiB of payload, and a topic."""
@@ -99,9 +98,10 @@ class Client:
         self._decoder = Decoder(LARGEST)
         self._hello_reader = HelloReader()
         self._task: asyncio.Task[None] | None = None
-        self._taken: dict[type[Packet], int] = {}
+        self._taken: dict[type[object], int] = {}
         self._seen = 0
         self._dripping = False
+        self._refused_by_us = False
         self._waiting: list[Packet] = []
 
     # What a case does with a connection
@@ -258,7 +258,7 @@ class Client:
                 self._timeline.add("tls-failed", self.number, str(error))
             with contextlib.suppress(OSError):
                 await self._flush()
-            self._end("server" if self.ready else "device", str(error))
+            self._end("server" if self.ready or self._refused_by_us else "device", str(error))
         except OSError as error:
             self._end("device", error.strerror or type(error).__name__)
         except MalformedPacket as error:
@@ -310,6 +310,7 @@ class Client:
                 self.number,
                 suites=self.hello.names,
                 other_suites=self.hello.others,
+                recommended=self.hello.recommended,
                 server_name=self.hello.server_name,
                 longest_fragment=self.hello.longest_fragment,
             )
@@ -317,6 +318,7 @@ class Client:
             self._timeline.add("note", self.number, "the first bytes were not a ClientHello")
 
     def _note_alert(self, from_device: bool, name: str, fatal: bool) -> None:
+        self._refused_by_us = self._refused_by_us or (fatal and not from_device)
         self._timeline.add("alert-in" if from_device else "alert-out", self.number, name, fatal=fatal)
 
     def _end(self, by: str, how: str) -> None:

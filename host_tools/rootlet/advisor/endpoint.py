@@ -51,6 +51,14 @@ class Endpoint:
 
     async def take(self, behaviour: Behaviour | None = None, timeout: float = 120) -> Client:
         """The device's next connection, with this behaviour. Raises Timeout."""
+        await self.arrival(timeout)
+        client = self._waiting.get_nowait()
+        behaviour = behaviour or Behaviour()
+        client.begin(behaviour if behaviour.chain else replace(behaviour, chain=self.usual))
+        return client
+
+    async def arrival(self, timeout: float) -> None:
+        """Wait until a connection may be taken. Raises Timeout."""
         deadline = self._clock.now() + timeout
         while self._waiting.empty():
             if self._clock.now() >= deadline:
@@ -61,10 +69,6 @@ class Endpoint:
                 left = min(_LOOK, self._clock.host(deadline - self._clock.now()))
                 await asyncio.wait_for(self._connected.wait(), max(0.0, left))
         self._connected.clear()
-        client = self._waiting.get_nowait()
-        behaviour = behaviour or Behaviour()
-        client.begin(behaviour if behaviour.chain else replace(behaviour, chain=self.usual))
-        return client
 
     def _absent(self, why: str) -> NoReturn:
         self._timeline.add("note", 0, f"waited for a connection: {why}")

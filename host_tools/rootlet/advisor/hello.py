@@ -25,7 +25,10 @@ SUITES = {
     0x003D: "AES256-SHA256",
     0x0035: "AES256-SHA",
 }
-"""The cipher suites of AWS IoT Core, by IANA number (AWS IoT, "Transport security", all policies together)."""
+"""The cipher suites of AWS IoT Core's default security policy, by IANA number (AWS IoT, "Transport security")."""
+
+RECOMMENDED = (0xC02B, 0xC02F, 0x1301, 0x1302, 0x1303)
+"""The suites that AWS's page marked as recommended until 2022, and those of TLS 1.3, which came after that."""
 
 SIGNALLING = (0x00FF, 0x5600)
 """Signalling values in the list of suites (RFC 5746, RFC 7507)."""
@@ -42,6 +45,11 @@ class Hello:
     def names(self) -> list[str]:
         """The offered suites that AWS IoT Core supports, by name."""
         return [SUITES[number] for number in self.suites if number in SUITES]
+
+    @property
+    def recommended(self) -> bool:
+        """Whether one of the suites that AWS recommends is offered."""
+        return any(number in RECOMMENDED for number in self.suites)
 
     @property
     def others(self) -> list[str]:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from rootlet import __version__
 from rootlet.advisor.grading import Result
 from rootlet.advisor.runner import CaseResult
+from rootlet.advisor.settings import Settings
 from rootlet.advisor.timeline import Event
 from rootlet.packets import Packet, name_of
 
@@ -16,7 +17,9 @@ PREVIEW = 80
 """The number of bytes shown of a payload."""
 
 
-def facts(outcomes: Sequence[CaseResult], device: str, speed: float, seed: int) -> dict[str, Any]:
+def facts(
+    outcomes: Sequence[CaseResult], device: str, speed: float, seed: int, settings: Settings | None = None
+) -> dict[str, Any]:
     """The results with their timelines, as JSON values. Times are seconds of the device's time."""
     return {
         "rootlet": __version__,
@@ -24,6 +27,7 @@ def facts(outcomes: Sequence[CaseResult], device: str, speed: float, seed: int) 
         "device": device,
         "speed": speed,
         "seed": seed,
+        "settings": (settings or Settings()).given,
         "results": {result.value: sum(o.verdict.result is result for o in outcomes) for result in Result},
         "cases": [_outcome(outcome) for outcome in outcomes],
     }

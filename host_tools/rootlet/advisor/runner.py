@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from rootlet.advisor import cases
 from rootlet.advisor.chains import Chains
 from rootlet.advisor.client import Clock, Timeout
 from rootlet.advisor.devices import DeviceUnderTest, Environment
 from rootlet.advisor.endpoint import Endpoint
-from rootlet.advisor.grading import CaseVerdict, Result, not_run
+from rootlet.advisor.grading import CaseVerdict, Result, failed, not_run
+from rootlet.advisor.settings import Settings
 from rootlet.advisor.sntp import TimeServer
 from rootlet.advisor.stage import Case, NotRun, Stage
 from rootlet.advisor.timeline import Event, Timeline
@@ -49,7 +49,7 @@ class Runner:
     port: int = 0
     speed: float = 1
     seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
 
     def run(
         self, chosen: Iterable[Case], *, repeat: int = 1, on_start: Callable[[Case], None] = lambda _: None
@@ -63,7 +63,7 @@ class Runner:
     async def _run(self, one: Case, repetition: int) -> CaseResult:
         speed = self.speed if self.device.virtual and one.timed else 1
         clock = Clock(speed)
-        timeline = Timeline(clock.now, speed)
+        timeline = Timeline(clock.now, speed, self.settings)
         began = time.monotonic()
         if one.virtual_only and not self.device.virtual:
             verdict = not_run("the case needs the virtual board, whose environment it changes")
@@ -77,12 +77,12 @@ class Runner:
         async with TimeServer() as time_server, endpoint:
             extra = {"clock": time.time(), **one.environment}
             environment = Environment(endpoint.port, time_server.port, clock.speed, self.seed + repetition, extra)
-            stage = Stage(self.device, endpoint, timeline, clock, self.chains, time_server, environment, self.options)
+            stage = Stage(self.device, endpoint, timeline, clock, self.chains, time_server, environment, self.settings)
             await asyncio.to_thread(self.device.start, environment)
             try:
-                await self._stage(one, stage)
+                cut = await self._stage(one, stage)
                 timeline.over = True
-                verdict = one.grade(timeline)
+                verdict = _cut_off(one.grade(timeline), cut) if cut else one.grade(timeline)
                 words = await self._own_words(timeline) if verdict.result is Result.FAIL else ""
             except NotRun as why:
                 return not_run(str(why))
@@ -93,14 +93,19 @@ class Runner:
         return replace(verdict, evidence=verdict.evidence + words)
 
     @staticmethod
-    async def _stage(one: Case, stage: Stage) -> None:
+    async def _stage(one: Case, stage: Stage) -> str:
+        """Play the scenario. What ended it before its end, if its time limit did."""
+        limit = one.time_limit(stage.settings)
         try:
-            async with asyncio.timeout(stage.clock.host(one.limit)):
+            async with asyncio.timeout(stage.clock.host(limit)):
                 await one.scenario(stage)
         except TimeoutError:
-            stage.note(f"the case was ended after {one.limit:g} s")
+            cut = f"the case was ended after {limit:g} s" + ("" if one.ours or one.long else " (EXECUTION_TIMEOUT)")
+            stage.note(cut)
+            return cut
         except Timeout:
             pass  # the timeline has a note of the timeout
+        return ""
 
     async def _own_words(self, timeline: Timeline) -> str:
         """The device's own explanation: the last lines of a client that ended, or the fault that leaf reported."""
@@ -115,6 +120,11 @@ class Runner:
             if faults:
                 return f"; the device reported: {faults[-1]}"
             await asyncio.sleep(0.05)
+
+
+def _cut_off(verdict: CaseVerdict, cut: str) -> CaseVerdict:
+    # What was to be seen until the scenario's end was not seen, whatever the timeline up to here is worth.
+    return verdict if verdict.result is Result.NOT_RUN else failed(f"{cut}; until then: {verdict.evidence}")
 
 
 def select(names: Sequence[str], suite: str | None) -> list[Case]:

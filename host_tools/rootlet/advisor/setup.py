@@ -1,6 +1,6 @@
 """The device under test, and the endpoint's chains that it trusts."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ class DeviceSetup:
     address: str = LOOPBACK
     port: int = 0
     notes: tuple[str, ...] = ()
+    policies: Sequence[Any] = ()
+    """The device's policy documents, where they are known."""
 
 
 def command(line: str) -> DeviceSetup:
@@ -36,22 +38,20 @@ def command(line: str) -> DeviceSetup:
     return DeviceSetup(devices.CommandDevice(line, chains), chains)
 
 
-def virtual(image: Path | None, application: Path | None, config: Path | None) -> tuple[DeviceSetup, Mapping[str, Any]]:
-    """A virtual board with ``image``, or with an image made of ``application``; and the options that its cases have.
-
-    Raises BadInput.
-    """
-    options: dict[str, Any] = {}
+def virtual(image: Path | None, application: Path | None, config: Path | None) -> DeviceSetup:
+    """A virtual board with ``image``, or with an image made of ``application``. Raises BadInput."""
+    policies: Sequence[Any] = ()
     if image:
         flash, host, thing = devices.open_image(image)
     else:
         made_of = application or devices.QUALIFICATION
         flash, host, thing = devices.build_image(made_of, load_config(config) if config else {})
-        options["policies"] = devices.own_policies(made_of, config)
+        policies = devices.own_policies(made_of, config)
     what = str(image or application or "leaf with its qualification application")
     mpy.check_virtual_board(flash, what)
     chains = Chains.mint([host])
-    return DeviceSetup(devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what), chains), options
+    device = devices.VirtualDevice(devices.with_roots(flash, chains), host, thing, what)
+    return DeviceSetup(device, chains, policies=policies)
 
 
 def on_chip(image: Path, emulator: Path | None) -> DeviceSetup:

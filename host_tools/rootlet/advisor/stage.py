@@ -10,9 +10,10 @@ from rootlet.advisor.client import Behaviour, Client, Clock, Timeout
 from rootlet.advisor.devices import DeviceUnderTest, Environment
 from rootlet.advisor.endpoint import Endpoint
 from rootlet.advisor.grading import Grade
+from rootlet.advisor.settings import EXECUTION_TIMEOUT, Settings
 from rootlet.advisor.sntp import TimeServer
 from rootlet.advisor.timeline import Timeline
-from rootlet.packets import Connect, Subscribe
+from rootlet.packets import Connect, Subscribe, filter_matches
 
 PATIENCE = 120
 """Seconds in which a device must connect, since it may be waiting."""
@@ -33,9 +34,7 @@ class Stage:
     chains: Chains
     time_server: TimeServer
     environment: Environment
-    options: Mapping[str, Any]
-    """The user's options for the device: ``policies`` (documents), ``desired`` (a shadow's desired state), ``payload``
-    (bytes of the largest message of MQTT_Client_Puback_QoS1)."""
+    settings: Settings
 
     async def attempt(self, behaviour: Behaviour | None = None, timeout: float = PATIENCE) -> Client:
         """The device's next TCP connection, after its handshake succeeded or failed. Raises Timeout."""
@@ -50,7 +49,11 @@ class Stage:
         return client
 
     async def subscribed(self, client: Client, timeout: float = 60) -> str:
-        """A topic that matches the first filter of the next SUBSCRIBE. Raises Timeout."""
+        """TRIGGER_TOPIC, once the device has subscribed to it, or a topic that its first filter matches. Raises Timeout."""
+        trigger = self.settings.trigger_topic
+        if trigger is not None:
+            await client.packet(Subscribe, lambda packet: subscribes_to(packet, trigger), timeout)
+            return trigger
         packet = await client.packet(Subscribe, timeout=timeout)
         return "/".join("advisor" if level in "+#" and level else level for level in packet.filters[0][0].split("/"))
 
@@ -70,7 +73,14 @@ class Stage:
         raise NotRun(why)
 
 
+def subscribes_to(packet: Subscribe, topic: str) -> bool:
+    """Whether one of its filters matches ``topic``."""
+    return any(filter_matches(name, topic) for name, _ in packet.filters)
+
+
 Scenario = Callable[[Stage], Awaitable[None]]
+OURS_LIMIT = 600
+"""Seconds after which a case of Rootlet's own ends."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +100,27 @@ class Case:
     timed: bool = False
     """Whether the case measures waits: its time is compressed where the device supports it."""
     virtual_only: bool = False
-    limit: float = 600
-    """The time limit of the case, in seconds."""
+    limit: float | None = None
+    """The time limit of the case, in seconds; None for EXECUTION_TIMEOUT, in a case of Rootlet's own OURS_LIMIT."""
+    settings: tuple[str, ...] = ()
+    """The names of the settings that this case takes, beside ``execution_timeout``."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the virtual board in this case."""
 
     @property
     def ours(self) -> bool:
         return self.number is None
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The names of the settings that this case takes."""
+        return self.settings if self.ours or self.long else ("execution_timeout", *self.settings)
+
+    def time_limit(self, settings: Settings) -> float:
+        """Seconds of the device's time after which the case ends."""
+        if settings.execution_timeout is not None and "execution_timeout" in self.takes:
+            return settings.execution_timeout
+        return self.limit or (OURS_LIMIT if self.ours else EXECUTION_TIMEOUT)
 
     @property
     def group(self) -> str:

@@ -1,9 +1,10 @@
 """The timeline: all events of a case in order, from which alone it is graded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rootlet.advisor.settings import Settings
 from rootlet.packets import Packet, name_of
 
 
@@ -39,11 +40,12 @@ class Attempt:
 
 
 class Timeline:
-    """Events in order. ``speed`` is that of the device's time."""
+    """Events in order. ``speed`` is that of the device's time; ``settings`` are what the case was told to ask for."""
 
-    def __init__(self, clock: Callable[[], float], speed: float = 1) -> None:
+    def __init__(self, clock: Callable[[], float], speed: float = 1, settings: Settings | None = None) -> None:
         self._clock = clock
         self.speed = speed
+        self.settings = settings or Settings()
         self.over = False
         self.events: list[Event] = []
 
@@ -70,6 +72,16 @@ class Timeline:
 
     def sent(self, kind: type[Packet]) -> list[Event]:
         return [event for event in self.of("out") if isinstance(event.packet, kind)]
+
+    def between(self, mark: str, marks: Sequence[str]) -> "Timeline | None":
+        """What happened from the note ``mark`` to the next one of ``marks``; None without that note."""
+        places = [place for place, event in enumerate(self.events) if event.kind == "note" and event.text in marks]
+        began = next((place for place in places if self.events[place].text == mark), None)
+        if began is None:
+            return None
+        part = Timeline(self._clock, self.speed, self.settings)
+        part.events = self.events[began : next((place for place in places if place > began), None)]
+        return part
 
     def attempts(self) -> list[Attempt]:
         """The device's connections, in order."""

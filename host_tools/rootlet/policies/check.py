@@ -76,6 +76,20 @@ def is_provisioning(topic: str) -> bool:
     return _PROVISIONING.fullmatch(topic) is not None
 
 
+def job_wildcards(name: str, given: str | Mapping[str, Any]) -> list[str]:
+    """The allowed resources whose ``*`` stands for the ids of the thing's own jobs, which ``check`` does not report.
+
+    Raises BadInput where the policy is malformed.
+    """
+    return [
+        resource
+        for statement in document.parse(name, given).statements
+        if statement.effect == "Allow"
+        for resource in map(patterns.shown, statement.resources)
+        if (parts := _ARN.fullmatch(resource)) and _JOB.fullmatch(parts["name"]) and "*" in parts["name"]
+    ]
+
+
 def _statement(statement: Statement, claim: bool) -> Iterator[PolicyFinding]:
     yield from _unknown_variables(statement)
     yield from _connect_keys(statement)

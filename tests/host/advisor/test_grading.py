@@ -5,9 +5,10 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rootlet.advisor import grading
+from rootlet.advisor import cases, grading
 from rootlet.advisor.cases import connect, messages, services, tls
 from rootlet.advisor.grading import Backoff, CaseVerdict, Result, classify
+from rootlet.advisor.settings import Settings
 from rootlet.advisor.timeline import Timeline
 from rootlet.packets import Connack, Connect, Packet, Publish, Subscribe
 
@@ -94,11 +95,13 @@ class Tape(Timeline):
         self.add(kind, connection, text, packet=packet, **facts)
 
 
-def attempts(waits: list[float], hold: float = 5) -> Tape:
+def attempts(waits: list[float], hold: float = 5, *, accepted: bool = True) -> Tape:
     tape, now = Tape(), 0.0
     for number, wait in enumerate([*waits, 0.0], 1):
         tape.at(now, "tcp", number)
         tape.at(now, "in", number, packet=Connect("a"))
+        if accepted:
+            tape.at(now, "out", number, packet=Connack())
         tape.at(now + hold, "closed", number, by="server")
         now += hold + wait
     return tape
@@ -118,8 +121,31 @@ def test_jitter_is_graded_as_device_advisor_grades_it(waits: list[float], result
     assert connect.backs_off(12, jitter=True)(attempts(waits)).result is result
 
 
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("MQTT_Connect_Exponential_Backoff_Retries", Result.PASS),
+        ("MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect", Result.WARN),
+        ("MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection", Result.WARN),
+    ],
+)
+def test_strictly_exponential_is_a_warning_where_aws_asks_for_jitter(name: str, result: Result) -> None:
+    grade = cases.catalogue()[name].grade
+    assert grade(attempts([1.0, 2, 4, 8, 16, 32, 64])).result is result
+    assert grade(attempts([5.0] * 7)).result is Result.FAIL
+
+
+def test_reconnection_attempts_are_as_many_as_were_asked_for() -> None:
+    grade = cases.catalogue()["MQTT_Reconnect_Backoff_Retries_On_Server_Disconnect"].grade
+    tape = attempts([1.3, 2.9, 6.6, 3.8, 19])
+    assert "6 connections, and 8 are needed" in grade(tape).evidence
+    tape.settings = Settings(reconnection_attempts=5)
+    assert grade(tape).result is Result.PASS
+
+
 def test_a_second_is_the_least_that_a_device_must_wait() -> None:
     assert connect.waits_a_second(attempts([1.0, 1.5])).result is Result.PASS
+    assert connect.waits_a_second(attempts([1.0, 1.5], accepted=False)).result is Result.FAIL
     assert connect.waits_a_second(attempts([0.2, 1.5])).result is Result.FAIL
     assert connect.waits_a_second(attempts([])).result is Result.FAIL
 
@@ -128,11 +154,13 @@ def test_a_server_that_must_be_refused() -> None:
     refuses, with_alert = tls.refuses(), tls.refuses(alert_wanted=True)
     silent = Tape()
     silent.at(0, "tcp")
+    silent.at(0.1, "hello", server_name="x")
     silent.at(0.2, "closed", by="device")
     assert refuses(silent).result is Result.PASS
     assert with_alert(silent).result is Result.WARN
     alerted = Tape()
     alerted.at(0, "tcp")
+    alerted.at(0.1, "hello", server_name="x")
     alerted.at(0.1, "alert-in", text="certificate_expired")
     alerted.at(0.2, "closed", by="device")
     assert with_alert(alerted).result is Result.PASS
@@ -147,6 +175,30 @@ def test_a_server_that_must_be_refused() -> None:
     assert refuses(Tape()).result is Result.FAIL
 
 
+def test_who_never_saw_the_certificate_has_not_refused_it() -> None:
+    plain = Tape()
+    plain.at(0, "tcp")
+    plain.at(0.2, "closed", by="device")
+    assert "no ClientHello" in tls.refuses()(plain).evidence
+    unable = Tape()
+    unable.at(0, "tcp")
+    unable.at(0.1, "hello", server_name="x")
+    unable.at(0.1, "alert-out", text="handshake_failure", fatal=True)
+    unable.at(0.1, "tls-failed", text="no shared cipher")
+    unable.at(0.2, "closed", by="server")
+    for grade in (tls.refuses(), tls.refuses(alert_wanted=True)):
+        assert grade(plain).result is grade(unable).result is Result.FAIL
+    assert "alert handshake_failure: no shared cipher" in tls.refuses()(unable).evidence
+
+
+def test_a_warning_alert_in_the_handshake_is_a_warning() -> None:
+    tape = Tape()
+    tape.at(0, "hello", server_name="x")
+    tape.at(0.1, "alert-in", text="user_canceled", fatal=False)
+    tape.at(0.2, "tls", version="TLSv1.2", suite="s", certificate="CN=a")
+    assert tls.completes_handshake(tape).result is Result.WARN
+
+
 PUBLISH = Publish("t", b"1", 1, 7)
 
 
@@ -158,6 +210,7 @@ PUBLISH = Publish("t", b"1", 1, 7)
         (Publish("t", b"1", 1, 8), 1, 10, Result.FAIL),
         (Publish("t", b"1", 1, 7, duplicate=True), 2, 10, Result.FAIL),
         (Publish("t", b"2", 1, 7), 1, 10, Result.FAIL),
+        (Publish("t", b"1", 1, 7, duplicate=True), 1, 61, Result.WARN),
         (Publish("t", b"1", 1, 7, duplicate=True), 1, 400, Result.FAIL),
     ],
 )
@@ -171,6 +224,35 @@ def test_a_retry_is_the_same_packet_on_the_same_connection(
     assert messages.retries(Publish)(tape).result is result
 
 
+@pytest.mark.parametrize(
+    ("next_one", "connection", "words"),
+    [
+        (Publish("t", b"1", 1, 8), 1, "never resent on this connection; 1 others were sent"),
+        (Publish("t", b"1", 1, 8), 2, "never resent on this connection; 1 others were sent"),
+        (Publish("t", b"1", 1, 8, duplicate=True), 1, "again with another identifier"),
+        (PUBLISH, 2, "again on a new connection"),
+    ],
+)
+def test_the_next_periodic_message_is_not_taken_for_a_retry(next_one: Publish, connection: int, words: str) -> None:
+    tape = Tape()
+    tape.at(0, "in", packet=Connect("a"))
+    tape.at(1, "in", packet=PUBLISH)
+    tape.at(75, "in", connection, packet=next_one)
+    assert words in messages.retries(Publish)(tape).evidence
+
+
+def test_a_retry_is_looked_for_on_the_topic_that_was_asked_for() -> None:
+    tape = Tape()
+    tape.settings = Settings(topic_for_publish_validation="u")
+    tape.at(0, "in", packet=Connect("a"))
+    for at in (1, 11):
+        tape.at(at, "in", packet=PUBLISH)
+    assert messages.sends(Publish)(tape).result is messages.retries(Publish)(tape).result is Result.FAIL
+    for at in (2, 12):
+        tape.at(at, "in", packet=Publish("u", b"1", 1, 9, duplicate=at == 12))
+    assert messages.sends(Publish)(tape).result is messages.retries(Publish)(tape).result is Result.PASS
+
+
 def test_what_has_no_acknowledgement_cannot_be_retried() -> None:
     tape = Tape()
     tape.at(0, "in", packet=Connect("a"))
@@ -178,14 +260,14 @@ def test_what_has_no_acknowledgement_cannot_be_retried() -> None:
     assert messages.retries(Publish)(tape).result is Result.NOT_RUN
 
 
-def session(clean: bool, subscribes: tuple[int, ...]) -> Tape:
+def session(clean: bool, subscribes: tuple[int, ...], qos: int = 1) -> Tape:
     tape = Tape()
     for connection in (1, 2):
         tape.at(connection * 10, "tcp", connection)
         tape.at(connection * 10, "in", connection, packet=Connect("a", clean_session=clean))
         tape.at(connection * 10, "out", connection, packet=Connack())
         if connection in subscribes:
-            tape.at(connection * 10 + 1, "in", connection, packet=Subscribe(1, (("t", 1),)))
+            tape.at(connection * 10 + 1, "in", connection, packet=Subscribe(1, (("t", qos),)))
     return tape
 
 
@@ -197,6 +279,10 @@ def test_the_persistent_session() -> None:
     assert again.result is Result.FAIL
     assert "subscribed again" in again.evidence
     assert "no PUBACK" in messages.keeps_session(session(False, (1,))).evidence
+    assert "with QoS 0" in messages.keeps_session(session(False, (1,), qos=0)).evidence
+    elsewhere = session(False, (1, 2))
+    elsewhere.settings = Settings(trigger_topic="u")
+    assert "never subscribed to TRIGGER_TOPIC u" in messages.renews_session(elsewhere).evidence
 
 
 @pytest.mark.parametrize(
@@ -212,7 +298,7 @@ def test_the_persistent_session() -> None:
         (
             "iot:Publish",
             "arn:aws:iot:eu-west-1:1:topic/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*/update",
-            Result.PASS,
+            Result.WARN,
         ),
         ("iot:Publish", "arn:aws:iot:eu-west-1:1:topic/$aws/things/${iot:Connection.Thing.ThingName}/shadow/*", Result.WARN),
         ("iot:Publish", "arn:aws:iot:eu-west-1:1:topic/$aws/things/*/jobs/*/update", Result.FAIL),

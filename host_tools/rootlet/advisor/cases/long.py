@@ -1,42 +1,52 @@
-"""Device Advisor's long duration test: one device, one long run, nine requirements."""
+"""Device Advisor's long duration test: one device, one long run, and what AWS calls operations and scenarios."""
 
+import asyncio
 import itertools
+import random
+from collections.abc import Awaitable, Callable
 
 from rootlet.advisor import grading
-from rootlet.advisor.cases.connect import judge_backoff
-from rootlet.advisor.cases.messages import MESSAGE, describe, identifier
+from rootlet.advisor.cases.connect import judge_backoff, leave_waiting
+from rootlet.advisor.cases.messages import (
+    MESSAGE,
+    PROMPT,
+    answer_nothing,
+    describe,
+    hangs_up_without_answers,
+    identifier,
+    keeps_session,
+    lose_connection,
+)  # fmt: skip
 from rootlet.advisor.cases.tls import why_no_connect
-from rootlet.advisor.grading import CaseVerdict, Result, failed
-from rootlet.advisor.stage import Behaviour, Stage, case
-from rootlet.advisor.timeline import Event, Timeline
-from rootlet.packets import Connect, Packet, Pingreq, Puback, Publish, Subscribe
+from rootlet.advisor.grading import CaseVerdict, Result, failed, passed, warned
+from rootlet.advisor.stage import Behaviour, Client, Stage, case
+from rootlet.advisor.timeline import Timeline
+from rootlet.packets import Connect, Puback, Publish, Suback, Subscribe
 
-RETRY_WITHIN = 15
-"""Seconds (Device Advisor, MQTT long duration)."""
 LARGE = 8192
 """Bytes of the large payload."""
-DROPS, REFUSALS, AWAY = 3, 8, 600
-LARGE_MESSAGE = MESSAGE + 1
-KEEP_ALIVE_IDLE = "keep-alive without traffic"
-INTERMITTENT = "intermittent connectivity"
-BACKOFF = "reconnect backoff"
-LONG_DISCONNECT = "long disconnect"
+SMALL_MESSAGE, LARGE_MESSAGE = MESSAGE + 1, MESSAGE + 2
+DROPS = 3
+HELD, AWAY = (5, 40), (1, 20)
+"""Seconds, from least to most, for which a connection is held and then the server is away."""
+PROVEN = 35
+"""Seconds after which a connection counts as one that worked."""
+TRIES = 3
+"""Connections on which an operation may be seen: AWS begins it again where the device loses its connection."""
+BASIC = "OPERATIONS"
+KINDS: dict[str, type[Publish] | type[Subscribe]] = {"PUBLISH": Publish, "SUBSCRIBE": Subscribe}
 
 
 def all_requirements(timeline: Timeline) -> CaseVerdict:
-    """The worst of the requirements; the evidence names each that failed or warned."""
+    """The worst of what was asked for; the evidence names each that failed or warned."""
     if not timeline.received(Connect):
         return failed(why_no_connect(timeline))
-    verdicts = {
-        "subscribe retry": _retried(timeline, Subscribe),
-        "publish retry": _retried(timeline, Publish),
-        "PUBACK of a large payload": _acknowledged(timeline, LARGE_MESSAGE),
-        "persistent session": _session_kept(timeline),
-        "keep-alive": _pinged(timeline),
-        INTERMITTENT: _came_back(timeline, INTERMITTENT, DROPS),
-        BACKOFF: _backed_off(timeline),
-        LONG_DISCONNECT: _came_back(timeline, LONG_DISCONNECT, 1),
-    }
+    settings = timeline.settings
+    basic = timeline.between(BASIC, MARKS)
+    verdicts = {name: _retried(basic, KINDS[name]) for name in settings.operations}
+    for name in settings.scenarios:
+        part = timeline.between(name, MARKS)
+        verdicts[name] = SCENARIOS[name][1](part) if part else failed("the run ended before this step")
     for result in (Result.FAIL, Result.WARN):
         found = [f"{name}: {verdict.evidence}" for name, verdict in verdicts.items() if verdict.result is result]
         if found:
@@ -44,108 +54,149 @@ def all_requirements(timeline: Timeline) -> CaseVerdict:
     return CaseVerdict(Result.PASS, "; ".join(f"{name}: {verdict.evidence}" for name, verdict in verdicts.items()))
 
 
-def _retried(timeline: Timeline, kind: type[Packet]) -> CaseVerdict:
-    numbered = [event for event in timeline.received(kind) if identifier(event)]
-    if not numbered:
+def _retried(timeline: Timeline | None, kind: type[Publish] | type[Subscribe]) -> CaseVerdict:
+    sent = timeline.received(kind) if timeline else []
+    numbered = [event for event in sent if identifier(event)]
+    if not sent:
         return failed("none was sent")
-    first = numbered[0]
-    again = [e for e in numbered[1:] if identifier(e) == identifier(first) and e.connection == first.connection]
-    if not again:
-        return failed(f"{describe(first)} was never resent")
-    waited = again[0].at - first.at
-    return _judged(waited <= RETRY_WITHIN, f"resent after {waited:.1f} s")
+    if not numbered:
+        return passed("with QoS 0, which is not retried")
+    for first, again in itertools.combinations(numbered, 2):
+        waited = again.at - first.at
+        if identifier(again) == identifier(first) and again.connection == first.connection and waited <= PROMPT:
+            return passed(f"resent after {waited:.1f} s")
+    return warned(f"{describe(numbered[0])} was not resent within {PROMPT} s")
 
 
-def _acknowledged(timeline: Timeline, number: int) -> CaseVerdict:
-    answers = [event for event in timeline.received(Puback) if identifier(event) == number]
-    return _judged(bool(answers), f"PUBACK at {answers[0].at:.1f} s" if answers else "no PUBACK")
+def _acknowledged(number: int) -> grading.Grade:
+    def grade(timeline: Timeline) -> CaseVerdict:
+        answers = [event for event in timeline.received(Puback) if identifier(event) == number]
+        return passed(f"PUBACK at {answers[0].at:.1f} s") if answers else failed("no PUBACK")
+
+    return grade
 
 
-def _session_kept(timeline: Timeline) -> CaseVerdict:
-    stored = [event for event in timeline.sent(Publish) if identifier(event) == MESSAGE]
-    if not stored:
-        return failed("the run ended before this step")
-    if timeline.received(Subscribe, stored[0].connection):
-        return failed("the device subscribed again, though session-present was 1")
-    return _acknowledged(timeline, MESSAGE)
+def _came_back(times: int) -> grading.Grade:
+    def grade(timeline: Timeline) -> CaseVerdict:
+        back = len(timeline.received(Connect))
+        return (passed if back >= times else failed)(f"reconnected {back} times")
 
-
-def _pinged(timeline: Timeline) -> CaseVerdict:
-    idle = _mark(timeline, KEEP_ALIVE_IDLE)
-    if idle is None:
-        return failed("the run ended before this step")
-    kept = [e for e in (*timeline.received(Pingreq), *timeline.received(Publish)) if e.at > idle.at]
-    return _judged(
-        bool(kept), f"{describe(kept[0])} after {kept[0].at - idle.at:.0f} s" if kept else "the device sent nothing"
-    )
-
-
-def _came_back(timeline: Timeline, mark: str, times: int) -> CaseVerdict:
-    began = _mark(timeline, mark)
-    if began is None:
-        return failed("the run ended before this step")
-    ends = [event.at for event in timeline.of("note") if event.at > began.at]
-    until = ends[0] if ends else float("inf")
-    back = [event for event in timeline.received(Connect) if began.at < event.at < until]
-    return _judged(len(back) >= times, f"reconnected {len(back)} times")
+    return grade
 
 
 def _backed_off(timeline: Timeline) -> CaseVerdict:
-    began = _mark(timeline, BACKOFF)
-    if began is None:
-        return failed("the run ended before this step")
-    attempts = [attempt for attempt in timeline.attempts() if attempt.began >= began.at]
-    refused = attempts[:REFUSALS]
-    waits = [after.began - before.ended for before, after in itertools.pairwise(refused) if before.ended is not None]
-    return judge_backoff([waits], grading.noise(timeline), jitter=False)
+    waits = grading.waits(timeline)
+    wanted = timeline.settings.backoff_connection_attempts
+    if len(waits) < wanted:
+        return failed(f"reconnected {len(waits)} times of {wanted}")
+    return judge_backoff([waits[:wanted]], grading.noise(timeline), jitter=False)
 
 
-def _mark(timeline: Timeline, text: str) -> Event | None:
-    return next((event for event in timeline.of("note") if event.text == text), None)
+async def _operations(stage: Stage) -> None:
+    """SUBACK and PUBACK come after the retry, or PROMPT seconds late."""
+    left = set(stage.settings.operations)
+    for _ in range(TRIES):
+        if not left:
+            return
+        client = await stage.connection(Behaviour(withhold=frozenset({Publish, Subscribe})))
+        done = await asyncio.gather(*(_late_answer(client, name) for name in sorted(left)))
+        left -= {name for name in done if name}
+        await client.close()
 
 
-def _judged(good: bool, evidence: str) -> CaseVerdict:
-    return CaseVerdict(Result.PASS if good else Result.FAIL, evidence)
+async def _late_answer(client: Client, name: str) -> str | None:
+    """Answer the first packet of an operation late; its name, once it was answered."""
+    kind = KINDS[name]
+
+    async def play() -> None:
+        first = await client.packet(kind, lambda packet: bool(packet.identifier), timeout=120)
+        await client.quietly(client.packet(kind, lambda packet: packet.identifier == first.identifier, PROMPT))
+        codes = tuple(min(qos, 1) for _, qos in first.filters) if isinstance(first, Subscribe) else ()
+        await client.send(Suback(first.identifier, codes) if codes else Puback(first.identifier))
+
+    await client.quietly(play())
+    return None if client.closed else name
 
 
-@case("MQTT_Long_Duration", "Long duration", all_requirements, 26, timed=True, long=True, limit=6000)
-async def long_duration(stage: Stage) -> None:
-    """Withheld SUBACK and PUBACK, a large payload, a stored message, silence, drops, refusals, ten minutes' outage."""
-    client = await stage.connection(Behaviour(withhold=frozenset({Publish, Subscribe})))
-    subscribe = await client.packet(Subscribe)
-    publish = await client.packet(Publish, lambda packet: packet.qos == 1, timeout=120)
-    await client.quietly(client.packet(Subscribe, lambda packet: packet.identifier == subscribe.identifier, 30))
-    await client.quietly(client.packet(Publish, lambda packet: packet.identifier == publish.identifier, 30))
-    await client.close()
+async def _puback_qos_1(stage: Stage) -> None:
+    await _message(stage, SMALL_MESSAGE, b"{}")
 
+
+async def _receive_large_payload(stage: Stage) -> None:
+    await _message(stage, LARGE_MESSAGE, b"x" * LARGE)
+
+
+async def _message(stage: Stage, number: int, payload: bytes) -> None:
     client = await stage.connection()
     topic = await stage.subscribed(client)
-    await client.send(Publish(topic, b"x" * LARGE, 1, LARGE_MESSAGE))
-    await client.acknowledged(LARGE_MESSAGE)
+    await client.send(Publish(topic, payload, 1, number))
+    await client.acknowledged(number)
     await client.close()
 
+
+async def _persistent_session(stage: Stage) -> None:
+    topic = await lose_connection(stage)
     client = await stage.connection(Behaviour(session_present=True))
     await client.send(Publish(topic, b"{}", 1, MESSAGE))
     await client.acknowledged(MESSAGE)
     await client.ended(3)
-    stage.note(KEEP_ALIVE_IDLE)
-    await client.quietly(client.packet(Pingreq, timeout=120))
     await client.close()
 
-    stage.note(INTERMITTENT)
+
+async def _keep_alive(stage: Stage) -> None:
+    await answer_nothing(stage, session_present=True)
+
+
+async def _intermittent_connectivity(stage: Stage) -> None:
+    draw = random.Random(stage.environment.seed)  # noqa: S311 - to be repeated with the seed
     for _ in range(DROPS):
         client = await stage.connection(Behaviour(session_present=True))
-        await client.ended(35)
-        await client.reset()
+        await client.ended(draw.uniform(*HELD))
+        await _away(stage, client, draw.uniform(*AWAY))
 
-    stage.note(BACKOFF)
-    for _ in range(REFUSALS):
-        client = await stage.connection(Behaviour(withhold=frozenset({Connect})))
-        await client.ended(5)
-        await client.close()
 
-    stage.note(LONG_DISCONNECT)
-    stage.endpoint.stop_listening()
-    await stage.pause(AWAY)
-    await stage.endpoint.listen_again()
+async def _reconnect_back_off(stage: Stage) -> None:
+    # A connection that works for a while first: a device may begin with short waits after that, and only after that.
+    client = await stage.connection(Behaviour(session_present=True))
+    await client.ended(PROVEN)
+    await client.close()
+    await leave_waiting(stage, stage.settings.backoff_connection_attempts)
+
+
+async def _long_server_disconnect(stage: Stage) -> None:
+    client = await stage.connection()
+    await _away(stage, client, 60 * stage.settings.long_server_disconnect_time)
     await stage.connection()
+
+
+async def _away(stage: Stage, client: Client, seconds: float) -> None:
+    stage.endpoint.stop_listening()
+    await client.reset()
+    await stage.pause(seconds)
+    await stage.endpoint.listen_again()
+
+
+SCENARIOS: dict[str, tuple[Callable[[Stage], Awaitable[None]], grading.Grade]] = {
+    "PUBACK_QOS_1": (_puback_qos_1, _acknowledged(SMALL_MESSAGE)),
+    "RECEIVE_LARGE_PAYLOAD": (_receive_large_payload, _acknowledged(LARGE_MESSAGE)),
+    "PERSISTENT_SESSION": (_persistent_session, keeps_session),
+    "KEEP_ALIVE": (_keep_alive, hangs_up_without_answers),
+    "INTERMITTENT_CONNECTIVITY": (_intermittent_connectivity, _came_back(DROPS)),
+    "RECONNECT_BACK_OFF": (_reconnect_back_off, _backed_off),
+    "LONG_SERVER_DISCONNECT": (_long_server_disconnect, _came_back(2)),
+}
+"""What is done in a scenario, and how its part of the timeline is graded."""
+MARKS = (BASIC, *SCENARIOS)
+
+
+@case("MQTT_Long_Duration", "Long duration", all_requirements, 26, timed=True, long=True, limit=20_000,
+      settings=("operations", "scenarios", "backoff_connection_attempts", "long_server_disconnect_time", "trigger_topic"),
+      )  # fmt: skip
+async def long_duration(stage: Stage) -> None:
+    """Late SUBACK and PUBACK, a large payload, a stored message, no answers, drops, refusals, ten minutes' outage."""
+    stage.note(BASIC)
+    await _operations(stage)
+    for name, (play, _) in SCENARIOS.items():
+        if name in stage.settings.scenarios:
+            stage.note(name)
+            await play(stage)

@@ -36,6 +36,7 @@ def comes_back(timeline: Timeline) -> CaseVerdict:
 
 
 def gives_up(timeline: Timeline) -> CaseVerdict:
+    """The verdict on a server that says nothing: the device must end the connection, and begin another with TLS."""
     attempts = timeline.attempts()
     if not attempts:
         return failed("the device never connected")
@@ -43,12 +44,9 @@ def gives_up(timeline: Timeline) -> CaseVerdict:
     if not ended or ended[0].facts["by"] != "device":
         return failed("the device waited without end")
     waited = ended[0].at - attempts[0].began
-    again = f"; tried again {attempts[1].began - ended[0].at:.1f} s later" if len(attempts) > 1 else ""
-    return (
-        passed(f"gave up after {waited:.1f} s{again}")
-        if again
-        else failed(f"gave up after {waited:.1f} s, and did not try again")
-    )
+    if not any(event.connection != attempts[0].connection for event in timeline.of("hello")):
+        return failed(f"gave up after {waited:.1f} s, and did not try again with TLS")
+    return passed(f"gave up after {waited:.1f} s; tried again {attempts[1].began - ended[0].at:.1f} s later")
 
 
 def takes_or_survives(timeline: Timeline) -> CaseVerdict:

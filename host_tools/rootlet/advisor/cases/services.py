@@ -2,21 +2,23 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rootlet.advisor.cases.tls import why_no_connect
 from rootlet.advisor.grading import CaseVerdict, failed, not_run, passed, warned
-from rootlet.advisor.stage import Client, Clock, Stage, case
+from rootlet.advisor.stage import Client, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
 from rootlet.errors import BadInput
 from rootlet.packets import Connect, Packet, Publish, Subscribe
-from rootlet.policies.check import check
+from rootlet.policies.check import check, job_wildcards
 
-SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/[^/]+)?/(?P<what>.+)")
+SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/(?P<name>[^/]+))?/(?P<what>.+)")
 JOBS = re.compile(r"\$aws/things/(?P<thing>[^/]+)/jobs/(?P<what>.+)")
 JOB = "advisor-job"
 FINISHED = ("SUCCEEDED", "FAILED", "REJECTED")
+TOKEN = "DeviceAdvisorShadowTestCaseSetup"  # noqa: S105 - no password
+"""The client token of Device Advisor's own updates."""
 QUIET = 60
 """Seconds without a packet of a service after which the device counts as not using it."""
 
@@ -25,10 +27,15 @@ def reports_state(timeline: Timeline) -> CaseVerdict:
     unused = _unused(timeline, SHADOW, "shadow")
     if unused:
         return unused
-    reports = [event for event in timeline.received(Publish) if reported(event) is not None]
+    reports = [event for event in timeline.received(Publish) if _reported(timeline, event) is not None]
     if not reports:
         return failed("the device uses the shadow, and published no state.reported")
-    return passed(f"{reports[0].at:.1f} s: {_topic(reports[0])} reports {json.dumps(reported(reports[0]))[:120]}")
+    wanted = timeline.settings.reported_state
+    if wanted is not None:
+        reports = [event for event in reports if _includes(_reported(timeline, event), wanted)]
+        if not reports:
+            return failed(f"REPORTED_STATE {json.dumps(wanted)[:80]} was not reported")
+    return passed(f"{reports[0].at:.1f} s: {_topic(reports[0])} reports {json.dumps(_reported(timeline, reports[0]))[:120]}")
 
 
 def follows_desired_state(timeline: Timeline) -> CaseVerdict:
@@ -40,10 +47,9 @@ def follows_desired_state(timeline: Timeline) -> CaseVerdict:
         return failed("the device never subscribed to its shadow's update/delta")
     assert isinstance(deltas[0].packet, Publish)
     wanted = json.loads(deltas[0].packet.payload)["state"]
-    after = [event for event in timeline.received(Publish) if event.at > deltas[0].at and reported(event) is not None]
+    after = [event for event in timeline.received(Publish) if event.at > deltas[0].at and _reported(timeline, event)]
     for event in after:
-        state = reported(event) or {}
-        if all(state.get(key) == value for key, value in wanted.items()):
+        if _includes(_reported(timeline, event), wanted):
             return passed(f"desired {json.dumps(wanted)[:80]}: reported {event.at - deltas[0].at:.1f} s later")
     return failed(f"desired {json.dumps(wanted)[:80]} was not reported; {len(after)} reports have another state")
 
@@ -68,66 +74,70 @@ def least_privilege(timeline: Timeline) -> CaseVerdict:
         return not_run("the device's policy is not known: give it with --policy-file")
     try:
         found = [finding for note in notes for finding in check("the policy", note.facts["policy"])]
+        jobs = [resource for note in notes for resource in job_wildcards("the policy", note.facts["policy"])]
     except BadInput as error:
         return failed(str(error))
-    jobs = (
-        " except for the ids of its own jobs"
-        if any("/jobs/*/" in json.dumps(note.facts["policy"]) for note in notes)
-        else ""
-    )
     errors, warnings = (
         [each.what for each in found if each.wildcard and each.level == level] for level in ("error", "warning")
     )
     if errors:
         return failed("; ".join(errors))
-    return warned("; ".join(warnings)) if warnings else passed(f"no wildcard{jobs}")
+    warnings += [f"{resource} has a wildcard: it stands for the ids of jobs, which nobody knows before" for resource in jobs]
+    return warned("; ".join(warnings)) if warnings else passed("no wildcard")
 
 
-@case("Shadow_Publish_Reported_State", "Reports its state to the shadow", reports_state, 22, timed=True)
+@case("Shadow_Publish_Reported_State", "Reports its state to the shadow", reports_state, 22, timed=True,
+      settings=("shadow_name", "reported_state"))  # fmt: skip
 async def shadow_publish_reported_state(stage: Stage) -> None:
     """The server answers as the shadow service. A device that uses it must report its state after connecting."""
     client = await stage.connection()
-    broker = Broker(client, stage.clock)
-    await broker.until(lambda packet: reported_state(packet) is not None)
+    broker = Broker(client, stage)
+    name, wanted = stage.settings.shadow_name, stage.settings.reported_state or {}
+    await broker.until(lambda packet: _includes(reported_state(packet, name), wanted))
 
 
-@case("Shadow_Update_Reported_State", "Follows the shadow's desired state", follows_desired_state, 23, timed=True)
+@case("Shadow_Update_Reported_State", "Follows the shadow's desired state", follows_desired_state, 23, timed=True,
+      settings=("shadow_name", "desired_state"))  # fmt: skip
 async def shadow_update_reported_state(stage: Stage) -> None:
     """A desired state differs from the reported one. A device that uses the shadow must report the desired state."""
     client = await stage.connection()
-    broker = Broker(client, stage.clock)
-    await broker.until(lambda _: any(topic.endswith("/update/delta") for topic in broker.subscribed))
-    delta = next((topic for topic in broker.subscribed if topic.endswith("/update/delta")), None)
-    if delta is None:
+    broker, name = Broker(client, stage), stage.settings.shadow_name
+
+    def deltas() -> list[str]:
+        return [topic for topic in broker.subscribed if _shadow(topic, name) == "update/delta"]
+
+    await broker.until(lambda _: bool(deltas()))
+    if not deltas():
         return
-    if "desired" not in stage.options:
-        await broker.until(lambda packet: reported_state(packet) is not None)
-    wanted = stage.options.get("desired") or _changed(broker.state)
-    body = {"version": 2, "timestamp": 0, "state": wanted, "metadata": {}}
-    await client.send(Publish(delta, json.dumps(body).encode(), 1, 501))
-    await broker.until(lambda packet: (reported_state(packet) or {}).items() >= wanted.items())
+    if stage.settings.desired_state is None:
+        await broker.until(lambda packet: reported_state(packet, name) is not None)
+    wanted = stage.settings.desired_state or _changed(broker.state)
+    body = {"version": 2, "timestamp": 0, "state": wanted, "metadata": {}, "clientToken": TOKEN}
+    await client.send(Publish(deltas()[0], json.dumps(body).encode(), 1, 501))
+    await broker.until(lambda packet: _includes(reported_state(packet, name), wanted))
 
 
-@case("Job_Execution", "Executes a job", finishes_job, 24, timed=True)
+@case("Job_Execution", "Executes a job", finishes_job, 24, timed=True, settings=("job_document",))
 async def job_execution(stage: Stage) -> None:
     """A job is queued. A device that uses jobs must execute it and report SUCCEEDED."""
     client = await stage.connection()
-    broker = Broker(client, stage.clock)
+    broker = Broker(client, stage)
     await broker.until(lambda packet: _status_of(packet) in FINISHED)
 
 
 @case("Security_Device_Policies", "Policies without wildcards", least_privilege, 25)
 async def security_device_policies(stage: Stage) -> None:
     """The device's policy document is read. It must not allow more than the device's own topics."""
-    for document in stage.options.get("policies") or ():
+    for document in stage.settings.policies:
         stage.timeline.add("note", text="a policy of the device", policy=document)
 
 
 class Broker:
     """Answers on the topics of shadow and jobs, as AWS IoT Core does."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
-        self._client, self._clock = client, clock
+    def __init__(self, client: Client, stage: Stage) -> None:
+        self._client, self._clock = client, stage.clock
+        self._document = stage.settings.job_document or {"operation": "advisor"}
         self.subscribed: list[str] = []
         self.state: dict[str, Any] = {}
         self._identifier = 600
@@ -150,7 +160,7 @@ class Broker:
         for name, _ in packet.filters:
             found = JOBS.fullmatch(name)
             if found and found["what"] in ("notify-next", "notify"):
-                await self._send(name, {"timestamp": 0, "execution": _execution(found["thing"])})
+                await self._send(name, {"timestamp": 0, "execution": self._execution(found["thing"])})
 
     async def _reply(self, packet: Publish) -> None:
         try:
@@ -167,35 +177,58 @@ class Broker:
                 packet.topic + "/rejected", {"code": 404, "message": "No shadow exists", "timestamp": 0, **token}
             )
         elif job and job["what"] in ("start-next", "$next/get"):
-            execution = _execution(job["thing"], "IN_PROGRESS" if job["what"] == "start-next" else "QUEUED")
+            execution = self._execution(job["thing"], "IN_PROGRESS" if job["what"] == "start-next" else "QUEUED")
             await self._send(packet.topic + "/accepted", {"execution": execution, "timestamp": 0, **token})
         elif job and job["what"] == "get":
             queued = [{"jobId": JOB, "queuedAt": 0, "lastUpdatedAt": 0, "executionNumber": 1, "versionNumber": 1}]
             await self._send(packet.topic + "/accepted", {"queuedJobs": queued, "inProgressJobs": [], **token})
         elif job and job["what"].endswith("/get"):
-            await self._send(packet.topic + "/accepted", {"execution": _execution(job["thing"]), "timestamp": 0, **token})
+            execution = self._execution(job["thing"])
+            await self._send(packet.topic + "/accepted", {"execution": execution, "timestamp": 0, **token})
         elif job and job["what"].endswith("/update"):
             state = {"status": body.get("status"), "statusDetails": {}, "versionNumber": 2}
             await self._send(packet.topic + "/accepted", {"executionState": state, "timestamp": 0, **token})
+
+    def _execution(self, thing: str, status: str = "QUEUED") -> dict[str, Any]:
+        return {
+            "jobId": JOB,
+            "thingName": thing,
+            "status": status,
+            "queuedAt": 0,
+            "lastUpdatedAt": 0,
+            "versionNumber": 1,
+            "executionNumber": 1,
+            "jobDocument": self._document,
+        }
 
     async def _send(self, topic: str, body: dict[str, Any]) -> None:
         self._identifier += 1
         await self._client.send(Publish(topic, json.dumps(body).encode(), 1, self._identifier))
 
 
-def reported(event: Event) -> dict[str, Any] | None:
-    return reported_state(event.packet)
-
-
-def reported_state(packet: Packet | None) -> dict[str, Any] | None:
-    """The state that a PUBLISH reports to a shadow; None for every other packet."""
-    if not isinstance(packet, Publish) or not (found := SHADOW.fullmatch(packet.topic)) or found["what"] != "update":
+def reported_state(packet: Packet | None, name: str | None = None) -> dict[str, Any] | None:
+    """The state that a PUBLISH reports to the shadow of that name, or to any; None for every other packet."""
+    if not isinstance(packet, Publish) or _shadow(packet.topic, name) != "update":
         return None
     try:
         state = json.loads(packet.payload)["state"]["reported"]
     except (ValueError, KeyError, TypeError):
         return None
     return state if isinstance(state, dict) else None
+
+
+def _reported(timeline: Timeline, event: Event) -> dict[str, Any] | None:
+    return reported_state(event.packet, timeline.settings.shadow_name)
+
+
+def _shadow(topic: str, name: str | None) -> str | None:
+    """What follows the shadow in a topic of the shadow of that name, or of any; None for other topics."""
+    found = SHADOW.fullmatch(topic)
+    return found["what"] if found and name in (None, found["name"]) else None
+
+
+def _includes(state: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+    return state is not None and all(key in state and state[key] == value for key, value in wanted.items())
 
 
 def _unused(timeline: Timeline, topics: re.Pattern[str], name: str) -> CaseVerdict | None:
@@ -237,19 +270,6 @@ def _status_of(packet: Packet | None) -> str | None:
 
 def _job_status(event: Event) -> str | None:
     return _status_of(event.packet)
-
-
-def _execution(thing: str, status: str = "QUEUED") -> dict[str, Any]:
-    return {
-        "jobId": JOB,
-        "thingName": thing,
-        "status": status,
-        "queuedAt": 0,
-        "lastUpdatedAt": 0,
-        "versionNumber": 1,
-        "executionNumber": 1,
-        "jobDocument": {"operation": "advisor"},
-    }
 
 
 def _changed(state: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rootlet.packets import Connect, Puback, Publish, Subscribe, encode
 
 SHOWN = 4
 """The most messages that the evidence lists one by one."""
+CLOSE = "close_notify"
 RECORD = 16384
 """The most bytes in a TLS record (RFC 5246 §6.2.1)."""
 
@@ -21,6 +22,9 @@ def completes_handshake(timeline: Timeline) -> CaseVerdict:
     facts = done[0].facts
     evidence = f"{facts['version']}, {facts['suite']}, certificate of {facts['certificate']}"
     hellos = timeline.of("hello")
+    alerts = [event.text for event in timeline.of("alert-in") if event.text != CLOSE and event.at <= done[0].at]
+    if alerts:
+        return warned(evidence + f"; the device sent the alert {alerts[0]}")
     if hellos and not hellos[0].facts["server_name"]:
         return warned(evidence + "; the device sends no server name (SNI), which some features of AWS IoT need")
     return passed(evidence)
@@ -42,20 +46,30 @@ def offers_suites(timeline: Timeline) -> CaseVerdict:
     if not names:
         return failed(f"the device offers none of AWS IoT's cipher suites; only {', '.join(others) or 'none at all'}")
     evidence = f"{len(names)} of AWS IoT's {len(hello.SUITES)}: {', '.join(names)}"
-    return passed(evidence + (f"; {len(others)} that AWS IoT does not support" if others else ""))
+    risks = []
+    if not facts["recommended"]:
+        risks.append("none of those that AWS recommends")
+    if others:
+        risks.append(f"AWS IoT does not support {', '.join(others)}")
+    return warned("; ".join([evidence, *risks])) if risks else passed(evidence)
 
 
 def refuses(alert_wanted: bool = False) -> Grade:
-    """The verdict on a wrong certificate: the device must end the connection before it sends any MQTT."""
+    """The verdict on a wrong certificate: the device must see it, and end the connection before it sends any MQTT."""
 
     def grade(timeline: Timeline) -> CaseVerdict:
         attempts = timeline.attempts()
         if not attempts:
             return failed("the device never connected")
+        if not timeline.of("hello"):
+            return failed("no ClientHello came: a device that speaks no TLS has refused nothing")
         if connects := timeline.received(Connect):
             return failed(f"the device trusted the server and sent CONNECT at {connects[0].at:.1f} s")
         if timeline.of("tls") and not timeline.of("alert-in"):
             return failed("the device completed the handshake with the server")
+        if not timeline.of("alert-in") and (own := [e.text for e in timeline.of("alert-out") if e.facts["fatal"]]):
+            why = "; ".join(event.text for event in timeline.of("tls-failed"))
+            return failed(f"the server had to end the handshake (alert {own[0]}: {why}): the certificate was not refused")
         ended = attempts[0].ended
         if ended is None:
             return failed("the device neither completed nor ended the handshake")
@@ -73,6 +87,8 @@ def acknowledges(timeline: Timeline) -> CaseVerdict:
     sent = timeline.sent(Publish)
     if not timeline.received(Subscribe):
         return failed("the device never subscribed" if timeline.received(Connect) else why_no_connect(timeline))
+    if not sent and (trigger := timeline.settings.trigger_topic) is not None:
+        return failed(f"the device did not subscribe to TRIGGER_TOPIC {trigger}")
     answers = {event.packet.identifier: event.at for event in timeline.received(Puback) if isinstance(event.packet, Puback)}
     found, missing, longest = [], [], 0.0
     for event in sent:
@@ -101,7 +117,8 @@ async def tls_connect(stage: Stage) -> None:
     await stage.attempt()
 
 
-@case("TLS_Receive_Maximum_Size_Fragments", "Receive maximum size fragments", acknowledges, 2, starred=True)
+@case("TLS_Receive_Maximum_Size_Fragments", "Receive maximum size fragments", acknowledges, 2, starred=True,
+      settings=("trigger_topic",))  # fmt: skip
 async def receive_maximum_size_fragments(stage: Stage) -> None:
     """A message that fills one TLS record of 16 KiB. The device must acknowledge it."""
     client = await stage.connection()
@@ -113,13 +130,13 @@ async def receive_maximum_size_fragments(stage: Stage) -> None:
 
 @case("TLS_Support_AWS_IoT_Cipher_Suites", "Support of AWS IoT's cipher suites", offers_suites, 3, starred=True)
 async def support_aws_iot_cipher_suites(stage: Stage) -> None:
-    """The server reads the ClientHello. It must offer at least one of AWS IoT's cipher suites."""
+    """The server reads the ClientHello. It must offer a cipher suite that AWS recommends, and none that AWS lacks."""
     await stage.attempt()
 
 
 @case("TLS_Large_Size_Server_Cert", "Large server certificate", completes_handshake, 4, starred=True)
 async def large_size_server_cert(stage: Stage) -> None:
-    """The server's certificates are 20 bytes larger than usual. The device must complete the handshake."""
+    """The server's certificates are 20% larger than the usual 3 KiB. The device must complete the handshake."""
     await stage.attempt(Behaviour(stage.chains.large))
 
 

@@ -1,9 +1,8 @@
 """``rootlet advisor``: put a device through AWS IoT Device Advisor's cases, and ours, at the desk."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rootlet.cli import panels
+from rootlet.cli.advisor.settings import NAMES, aws_settings, settings
 from rootlet.cli.options import PATH, SERIAL_PORT, baud_option, emulated_chip_options, finite, json_option, listen_address
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
@@ -54,7 +54,8 @@ def list_(suite: str | None, as_json: bool) -> None:
         emit_json(
             [
                 {"id": one.id, "number": one.number, "title": one.title, "group": one.group, "qualification": one.starred,
-                 "long": one.long, "timed": one.timed, "virtual_only": one.virtual_only, "summary": one.summary}
+                 "long": one.long, "timed": one.timed, "virtual_only": one.virtual_only, "summary": one.summary,
+                 "settings": [name.upper() for name in one.takes]}
                 for one in chosen
             ]
         )  # fmt: skip
@@ -101,19 +102,7 @@ Examples:
 @click.option("--speed", type=finite(1, 100), default=10, show_default=True, help="Of the virtual board's time.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the virtual board's randomness.")
 @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run each case so often.")
-@click.option(
-    "--policy-file",
-    "policies",
-    type=PATH,
-    multiple=True,
-    help="A policy document of the device, for Security_Device_Policies; repeatable.",
-)
-@click.option(
-    "--payload",
-    type=click.IntRange(0, 131_072),
-    help="Bytes of the largest message in MQTT_Client_Puback_QoS1. [default: 4096]",
-)
-@click.option("--desired", metavar="JSON", help="A desired state that the device knows, for the shadow cases.")
+@aws_settings
 @json_option
 @click.option("--junit", type=PATH, help="Write the results as JUnit XML.")
 @click.option("--html", type=PATH, help="Write a page with a timeline for each case.")
@@ -134,12 +123,10 @@ def run(
     speed: float,
     seed: int,
     repeat: int,
-    policies: tuple[Path, ...],
-    payload: int | None,
-    desired: str | None,
     as_json: bool,
     junit: Path | None,
     html: Path | None,
+    **given: Any,
 ) -> None:
     """Run cases against a device. Exits with 1 where one fails.
 
@@ -147,21 +134,24 @@ def run(
     application made for this, and its time runs ten times as fast in the cases that are about waiting.
     """
     from rootlet.advisor import runner
+    from rootlet.advisor.settings import check_used
     from rootlet.files import check_writable
 
     chosen = runner.select(names, suite)
+    asked = settings(given)
+    check_used(asked, chosen)
     for path in filter(None, (junit, html)):
         check_writable(path)
-    options = _case_options(policies, payload, desired)
     more = {"--config": config, "--hostname": hostname, "--state-dir": state_dir, "--port": port, "--chip": chip or None}
     _check_device({"--image": image, "--app": app, "--exec": command_line, "--listen": listen}, more)
     if listen is not None:
         setup = _listening(listen, hostname, state_dir, port, baud)
     else:
-        setup = _started_here(image, _emulator(chip, qemu), app, config, command_line, options)
+        setup = _started_here(image, _emulator(chip, qemu), app, config, command_line)
     outcomes: list[CaseResult] = []
     with contextlib.closing(setup.device):
-        running = runner.Runner(setup.device, setup.chains, setup.address, setup.port, speed, seed, options)
+        asked = replace(asked, policies=asked.policies or setup.policies)
+        running = runner.Runner(setup.device, setup.chains, setup.address, setup.port, speed, seed, asked)
         try:
             for outcome in _shown(running, chosen, repeat, as_json):
                 outcomes.append(outcome)
@@ -224,23 +214,6 @@ def _check_device(devices: Mapping[str, object], more: Mapping[str, object]) -> 
             raise BadInput(f"{said} needs {wanted}", hint=f"give {wanted}, or leave {option} out")
 
 
-def _case_options(policies: Sequence[Path], payload: int | None, desired: str | None) -> dict[str, Any]:
-    from rootlet.files import read_input
-
-    options: dict[str, Any] = {}
-    if policies:
-        texts = {path: read_input(path, "policy").decode(errors="replace") for path in policies}
-        options["policies"] = [_json(text, f"--policy-file {path}") for path, text in texts.items()]
-    if payload is not None:
-        options["payload"] = payload
-    if desired is not None:
-        options["desired"] = _json(desired, "--desired")
-        if not isinstance(options["desired"], dict) or not options["desired"]:
-            hint = "for example --desired '{\"brightness\": 60}'"
-            raise BadInput(f"--desired {desired}: a state is an object, with something in it", hint=hint)
-    return options
-
-
 @dataclass(frozen=True)
 class _Emulator:
     """Of chips; ``path`` where it is named."""
@@ -260,7 +233,6 @@ def _started_here(
     app: Path | None,
     config: Path | None,
     command_line: str | None,
-    options: dict[str, Any],
 ) -> "DeviceSetup":
     from rootlet.advisor import setup
 
@@ -268,10 +240,7 @@ def _started_here(
         return setup.command(command_line)
     if image and emulator:
         return setup.on_chip(image, emulator.path)
-    made, usual = setup.virtual(image, app, config)
-    for name, value in usual.items():
-        options.setdefault(name, value)
-    return made
+    return setup.virtual(image, app, config)
 
 
 def _listening(listen: str, name: str | None, state: Path | None, serial_port: str | None, baud: int) -> "DeviceSetup":
@@ -310,7 +279,7 @@ def _report(outcomes: "Sequence[CaseResult]", running: "Runner", reports: _Repor
     from rootlet.files import write_atomic
 
     device = running.device
-    facts = report.facts(outcomes, device.description, running.speed, running.seed)
+    facts = report.facts(outcomes, device.description, running.speed, running.seed, running.settings)
     if reports.as_json:
         emit_json(facts)
     else:
@@ -321,13 +290,6 @@ def _report(outcomes: "Sequence[CaseResult]", running: "Runner", reports: _Repor
         from rootlet.advisor import page
 
         write_atomic(reports.html, page.render(facts).encode())
-
-
-def _json(text: str, what: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise BadInput(f"{what} is not valid JSON", hint="check the file or the quotes") from None
 
 
 def _line(outcome: "CaseResult") -> None:
@@ -353,7 +315,8 @@ panels.arrange_options(
     {
         "Device": ["--image", "--app", "--config", "--exec", "--listen", "--port", "--baud", "--hostname", "--state-dir"],
         "Emulated chip": ["--chip", "--qemu"],
-        "Cases": ["--suite", "--repeat", "--policy-file", "--payload", "--desired"],
+        "Cases": ["--suite", "--repeat", "--policy-file"],
+        "AWS's settings, by AWS's names": NAMES,
         "Virtual board": ["--speed", "--seed"],
         "Results": ["--json", "--junit", "--html"],
     },
