@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -406,5 +407,27 @@ def test_an_interrupted_run_keeps_what_it_has_seen(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         output = running.communicate(timeout=30)
     assert running.returncode == 130, output
-    assert "1 results: 1 pass" in output[0] and "interrupted" in output[1]
+    assert "1 pass" in output[0] and "interrupted" in output[1]
     assert all("MQTT_Connect" in path.read_text() for path in reports.values())
+
+
+def test_a_run_interrupted_in_its_first_case_keeps_that_ones_packets(tmp_path: Path) -> None:
+    """The client says by a file that it has its CONNACK, and waits."""
+    script, connected, html = tmp_path / "client.py", tmp_path / "connected", tmp_path / "report.html"
+    script.write_text(
+        BAD + f"s = connect(True); s.sendall(CONNECT); s.recv(4); open({str(connected)!r}, 'w').close(); s.recv(1)"
+    )
+    command = [sys.executable, "-m", "rootlet.cli.main", "advisor", "run", "MQTT_Publish", "MQTT_Subscribe", "--json"]
+    command += ["--exec", f"{sys.executable} {script}", "--html", str(html)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 60
+        while not connected.exists():
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        output = running.communicate(timeout=30)
+    assert running.returncode == 130, output
+    (case,) = json.loads(output[0])["cases"]
+    assert case["result"] == "not run" and case["evidence"].startswith("interrupted, after ")
+    assert [event["packet"] for event in case["events"] if event["kind"] in ("in", "out")] == ["CONNECT", "CONNACK"]
+    assert "CONNACK" in html.read_text()

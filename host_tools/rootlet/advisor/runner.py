@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rootlet.advisor import cases
@@ -16,7 +16,7 @@ from rootlet.advisor.settings import Settings
 from rootlet.advisor.sntp import TimeServer
 from rootlet.advisor.stage import Case, NotRun, Stage
 from rootlet.advisor.timeline import Event, Timeline
-from rootlet.errors import BadInput
+from rootlet.errors import BadInput, RootletError
 
 _WORDS = 1  # seconds of the host's time in which a failed device prints its reason
 
@@ -50,27 +50,42 @@ class Runner:
     speed: float = 1
     seed: int = 0
     settings: Settings = field(default_factory=Settings)
+    results: list[CaseResult] = field(default_factory=list)
+    """What was seen so far, also of a case that did not come to its end."""
 
     def run(
         self, chosen: Iterable[Case], *, repeat: int = 1, on_start: Callable[[Case], None] = lambda _: None
     ) -> Iterable[CaseResult]:
-        """The results of all cases, each run ``repeat`` times with consecutive seeds from ``seed``."""
+        """The results of all cases, each run ``repeat`` times with consecutive seeds from ``seed``.
+
+        A case that is interrupted, or loses its device, is not run; its result comes before the exception.
+        """
         for one in chosen:
             for repetition in range(repeat):
                 on_start(one)
-                yield asyncio.run(self._run(one, repetition))
+                yield from self._run(one, repetition)
 
-    async def _run(self, one: Case, repetition: int) -> CaseResult:
-        speed = self.speed if self.device.virtual and one.timed else 1
-        clock = Clock(speed)
-        timeline = Timeline(clock.now, speed, self.settings)
+    def _run(self, one: Case, repetition: int) -> Iterator[CaseResult]:
+        clock = Clock(self.speed if self.device.virtual and one.timed else 1)
+        timeline = Timeline(clock.now, clock.speed, self.settings)
         began = time.monotonic()
-        if one.virtual_only and not self.device.virtual:
-            verdict = not_run("the case needs the virtual board, whose environment it changes")
-        else:
-            verdict = await self._play(one, repetition, clock, timeline)
-        took = time.monotonic() - began
-        return CaseResult(one, verdict, timeline.events, repetition, speed, took, list(self.device.lines))
+
+        def keep(verdict: CaseVerdict) -> CaseResult:
+            took, lines = time.monotonic() - began, list(self.device.lines)
+            result = CaseResult(one, verdict, timeline.events, repetition, clock.speed, took, lines)
+            self.results.append(result)
+            return result
+
+        try:
+            if one.virtual_only and not self.device.virtual:
+                verdict = not_run("the case needs the virtual board, whose environment it changes")
+            else:
+                verdict = asyncio.run(self._play(one, repetition, clock, timeline))
+        except (KeyboardInterrupt, RootletError) as stopped:
+            why = str(stopped) if isinstance(stopped, RootletError) else "interrupted"
+            yield keep(not_run(f"{why}, after {clock.now():.1f} s"))
+            raise
+        yield keep(verdict)
 
     async def _play(self, one: Case, repetition: int, clock: Clock, timeline: Timeline) -> CaseVerdict:
         endpoint = Endpoint(self.address, self.port, self.chains.good, timeline, clock, lambda: self.device.alive)

@@ -1,7 +1,7 @@
 """``rootlet advisor``: put a device through AWS IoT Device Advisor's cases, and ours, at the desk."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,17 +148,15 @@ def run(
         setup = _listening(listen, hostname, state_dir, port, baud)
     else:
         setup = _started_here(image, _emulator(chip, qemu), app, config, command_line)
-    outcomes: list[CaseResult] = []
     with contextlib.closing(setup.device):
         asked = replace(asked, policies=asked.policies or setup.policies)
         running = runner.Runner(setup.device, setup.chains, setup.address, setup.port, speed, seed, asked)
         try:
-            for outcome in _shown(running, chosen, repeat, as_json):
-                outcomes.append(outcome)
+            _show(running, chosen, repeat, as_json)
         finally:
-            if outcomes:  # also where it was interrupted, or the device was lost: what was seen so far was seen
-                _report(outcomes, running, _Reports(as_json, junit, html))
-    if runner.worst(outcomes) == "fail":
+            if running.results:  # also where it was interrupted, or the device was lost: what was seen so far was seen
+                _report(running, _Reports(as_json, junit, html))
+    if runner.worst(running.results) == "fail":
         raise SystemExit(1)
 
 
@@ -265,20 +263,19 @@ class _Reports:
     html: Path | None
 
 
-def _shown(running: "Runner", chosen: "Sequence[Case]", repeat: int, as_json: bool) -> "Iterator[CaseResult]":
+def _show(running: "Runner", chosen: "Sequence[Case]", repeat: int, as_json: bool) -> None:
     """Run the cases, each shown while it runs and once it ended."""
     with err.status("starting") as status:
         for outcome in running.run(chosen, repeat=repeat, on_start=lambda one: status.update(f"{one.id}: {one.summary}")):
             if not as_json:
                 _line(outcome)
-            yield outcome
 
 
-def _report(outcomes: "Sequence[CaseResult]", running: "Runner", reports: _Reports) -> None:
+def _report(running: "Runner", reports: _Reports) -> None:
     from rootlet.advisor import report
     from rootlet.files import write_atomic
 
-    device = running.device
+    device, outcomes = running.device, running.results
     facts = report.facts(outcomes, device.description, running.speed, running.seed, running.settings)
     if reports.as_json:
         emit_json(facts)
