@@ -21,6 +21,21 @@ JSON.stringify([...document.querySelectorAll('svg circle')].map(c => [c.cx.baseV
 """
 
 
+SMALL = """
+JSON.stringify([...document.querySelectorAll('body *')].filter(e => [...e.childNodes].some(
+  n => n.nodeType === 3 && n.textContent.trim()) && e.getClientRects().length).map(e => {
+    const svg = e.closest('svg');
+    const scale = svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+    return [e.textContent.trim().slice(0, 40), scale * parseFloat(getComputedStyle(e).fontSize)] }
+  ).filter(([_, size]) => size < 11))
+"""
+LEAVES = """
+JSON.stringify([...document.querySelectorAll('body *')].filter(e => !e.closest('.picture') && e.getClientRects().length)
+  .filter(e => { const b = e.getBoundingClientRect(); return b.right > innerWidth || e.scrollWidth > e.clientWidth + 1 &&
+    getComputedStyle(e).display !== 'inline' }).map(e => e.tagName + ' ' + e.textContent.slice(0, 40)))
+"""
+
+
 @pytest.fixture
 def html(tmp_path: Path) -> Path:
     now = 0.0
@@ -62,3 +77,20 @@ def test_waits_are_drawn_and_every_label_can_be_read(html: Path) -> None:
         assert not [mark for mark in marks if y < mark[1] < y + high and x + 1 < mark[0] < x + wide - 1], f"a mark on {text}"
     assert loaded == 0
     assert title.startswith("rootlet advisor")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: nothing was shown about the page")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_page_can_be_read_on_a_telephone(html: Path, width: int) -> None:
+    """Nothing but the pictures is wider than the screen; these scroll by themselves, and keep the size of their labels."""
+    with Browser(width, 844) as browser:
+        browser.open(html.as_uri())
+        browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        assert json.loads(browser.evaluate(LEAVES)) == []
+        assert json.loads(browser.evaluate(SMALL)) == []
+        assert browser.evaluate("document.querySelector('td.evidence').clientWidth") > 300
+        picture = "document.querySelector('.picture')"
+        assert browser.evaluate(f"{picture}.scrollWidth > {picture}.clientWidth") is (width == 390)
+        browser.evaluate(f"{picture}.scrollLeft = 9999")
+        assert browser.evaluate(f"{picture}.scrollLeft > 0") is (width == 390)
