@@ -4,6 +4,7 @@
 # make bench  measures beside the peers
 # make heap   prints where the bytes of a device's heap are
 # make vectors  fetches 210 MB of test vectors for the board's cryptography, whose tests are skipped without them
+# make mutants  breaks leaf in some 70 ways, one at a time, and looks whether a test fails (a few of them are in make test)
 # make campaign  looks for what is rare: hours of seeded faults (a short slice of it is in make test)
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +15,7 @@ RUNS ?= 10
 WORKERS ?= 3
 DAYS ?= 1000
 
-.PHONY: vectors demo docs test lint types bench heap campaign setup setup-dev clean help
+.PHONY: vectors demo docs test lint types bench heap mutants campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -69,6 +70,9 @@ bench: $(VENV)/dev.stamp
 
 heap: $(VENV)/dev.stamp
 	@$(BIN)/python tools/heap.py
+
+mutants: $(VENV)/dev.stamp
+	@$(BIN)/python -m campaign.mutants
 
 campaign: $(VENV)/dev.stamp
 	$(BIN)/python -m campaign.bad_days --seed $(SEED) --runs $(DAYS) --results build/bad-days-$(SEED).jsonl --logs build/bad-days

@@ -69,6 +69,23 @@ answer([files(), drain(Outbox(given, 1024, 65536))])
 """) == [[[], []], []]
 
 
+def test_a_segment_goes_with_its_last_puback_however_late_that_comes(outbox: Any) -> None:
+    assert outbox("""
+box = Outbox(given, 1024, 65536)
+for n in range(3):
+    box.put("climate", b"%d" % n)
+box.flush()
+box.drain()
+flying = [box.take() for n in range(3)]
+assert box.take() is None
+seen = []
+for record in flying:
+    box.done(record)
+    seen.append(len(files()[0]))
+answer([seen, box.in_flash(), drain(Outbox(given, 1024, 65536))])
+""") == [[1, 1, 0], [0, 0], []]
+
+
 def test_records_in_flight_at_a_flush_are_not_sent_twice_in_this_boot(outbox: Any) -> None:
     assert outbox("""
 box = Outbox(given, 1024, 65536)

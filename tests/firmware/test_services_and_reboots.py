@@ -1,4 +1,4 @@
-"""What shadow and jobs keep: nothing that was desired is lost, nothing that has ended is done again, whatever comes between."""
+"""What shadow and jobs keep: nothing that was desired is lost, and nothing that has ended is done again."""
 
 from pathlib import Path
 from typing import Any

@@ -1,15 +1,17 @@
 """What the session does that umqtt.simple has no idea of."""
 
 import contextlib
+import queue
 import socket
 import struct
 from typing import Any
 
 import pytest
+from support.impostor import Impostor
 from support.wire import receive
 
 from .conftest import RunLeaf
-from .session_kit import SESSION, acknowledging, identifier, message, puback, server
+from .session_kit import CONNACK, SESSION, acknowledging, identifier, message, puback, server
 
 
 def test_eight_publishes_are_in_flight_and_their_pubacks_come_in_any_order(leaf: RunLeaf) -> None:
@@ -132,6 +134,41 @@ asyncio.run(main())
             )
             is proven
         )
+
+
+def test_what_is_posted_before_the_connack_waits_for_it(leaf: RunLeaf) -> None:
+    """MQTT allows more than CONNECT here; AWS IoT closes the connection of a client that it then does not accept."""
+
+    def hesitating(connection: socket.socket, _number: int) -> None:
+        assert receive(connection)[0] == 0x10
+        connection.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            told.put(("early", receive(connection)))
+        connection.sendall(CONNACK)
+        connection.settimeout(10)
+        first, body = receive(connection)
+        told.put((first, identifier(body)))
+        connection.sendall(puback(identifier(body)))
+
+    told: queue.Queue[Any] = queue.Queue()
+    with Impostor(None, script=hesitating) as running:
+        delivered = leaf(
+            SESSION
+            + """
+async def main():
+    connecting = asyncio.create_task(connect())
+    done = asyncio.Event()
+    while not session._stream:
+        await asyncio.sleep(0)
+    await session.post("t", b"x", False, lambda delivered: done.set())
+    await connecting
+    await done.wait()
+    answer(True)
+asyncio.run(main())
+""",
+            running.port,
+        )
+        assert delivered and told.get(timeout=5) == (0x32, 1)
 
 
 def reading_only(connection: socket.socket, _number: int, told: Any) -> None:
