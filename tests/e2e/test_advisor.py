@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from rootlet.cli.main import rootlet
 from rootlet.packets import Connack, Connect, Publish
 
 SPEED = 25
+PEERS = Path(__file__).parents[2] / "bench" / "peers"
 BAD = """
 import os, socket, ssl, sys, time
 given = {name: os.environ["ROOTLET_ADVISOR_" + name] for name in ("HOST", "PORT", "ROOT", "CERTIFICATE", "KEY")}
@@ -310,6 +312,14 @@ def test_the_command_builds_runs_and_reports(tmp_path: Path) -> None:
     assert "pass    MQTT_Connect" in done.output
     assert html.exists()
     assert junit.exists()
+
+
+def test_a_peer_of_leaf_runs_on_the_virtual_board(tmp_path: Path) -> None:
+    """umqtt.simple itself, which writes with a length: an application need not use leaf's session."""
+    application = shutil.copytree(PEERS / "umqtt_simple", tmp_path / "app")
+    shutil.copy(PEERS / "config_of_image.py", application)
+    done = CliRunner().invoke(rootlet, ["advisor", "run", "8", "18", "--app", str(application)])
+    assert "2 results: 2 pass" in done.output, done.output
 
 
 def test_the_largest_message_is_as_large_as_asked_for() -> None:

@@ -107,8 +107,8 @@ class SSLSocket(io.IOBase):
     def readline(self, *size):
         return self._try(self._real.readline, *size)
 
-    def write(self, data):
-        count = self._try(self._real.write, data)
+    def write(self, data, *size):
+        count = self._try(self._real.write, data, *size)
         self._waits = count is None and not self._shaken
         if count:
             self._shaken = True
