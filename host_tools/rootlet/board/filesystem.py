@@ -1,6 +1,9 @@
 """LittleFS images as MicroPython mounts them: blocks of 4 KiB, exactly as many as the partition has."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from littlefs import LittleFS
@@ -17,6 +20,28 @@ Fetch = Callable[[int, int], bytes]
 """Reads (offset, size) of a flash, in bytes."""
 
 
+@contextlib.contextmanager
+def _without_interruption() -> Iterator[None]:
+    """Keep Ctrl-C until the end. In a callback of littlefs's C code it would be lost, and the block that was due with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python handles signals in the main thread
+        return
+    came = False
+
+    def remember(*_: object) -> None:
+        nonlocal came
+        came = True
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+@_without_interruption()
 def build(files: Mapping[str, bytes], size: int) -> bytes:
     """A file system of ``size`` bytes that holds ``files`` (absolute path to content). Raises RootletError when full."""
     filesystem = _open(UserContext(size), size)
@@ -41,6 +66,7 @@ def build(files: Mapping[str, bytes], size: int) -> bytes:
     return bytes(filesystem.context.buffer)
 
 
+@_without_interruption()
 def read(image: bytes) -> dict[str, bytes]:
     """Every file in an image, by absolute path. Raises BadInput where there is no LittleFS."""
     return _read_all(_open(UserContext(buffer=bytearray(image)), len(image)), lambda _: True)
@@ -83,7 +109,7 @@ class _Fetched(UserContext):
         super().__init__(0)
         self._fetch = fetch
         self._blocks: dict[int, bytes] = {}
-        self.failure: RootletError | None = None
+        self.failure: RootletError | KeyboardInterrupt | None = None
 
     def read(self, cfg: object, block: int, off: int, size: int) -> bytearray:  # noqa: ARG002 - littlefs' signature
         if block not in self._blocks:
@@ -95,11 +121,12 @@ class _Fetched(UserContext):
         if self.failure is None:
             try:
                 return self._fetch(block * BLOCK, BLOCK)
-            except RootletError as error:
+            except (RootletError, KeyboardInterrupt) as error:
                 self.failure = error
         return bytes(BLOCK)
 
 
+@_without_interruption()
 def used(image: bytes) -> int:
     """Bytes in use, in whole blocks."""
     filesystem = _open(UserContext(buffer=bytearray(image)), len(image))
