@@ -148,10 +148,9 @@ def _resource(statement: Statement, resource: str) -> Iterator[PolicyFinding]:
             "error", statement.title, f"{resource} is not an ARN of AWS IoT", "arn:aws:iot:REGION:ACCOUNT:topic/…"
         )
         return
-    if "*" in parts["region"] + parts["account"]:
-        yield PolicyFinding(
-            "warning", statement.title, f"{resource} matches any region or account", "name region and account"
-        )
+    if patterns.has_wildcard(parts["region"] + parts["account"]):
+        what = f"{resource} matches any region or account"
+        yield PolicyFinding("warning", statement.title, what, "name region and account", wildcard=True)
     yield from _wrong_type(statement, parts["type"], resource)
     yield from _name(statement, parts["type"], parts["name"], resource)
 
