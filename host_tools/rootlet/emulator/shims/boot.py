@@ -17,6 +17,10 @@ import laboratory  # noqa: E402 - the shim beside this file
 
 laboratory.power_on(world)
 
+import ticks  # noqa: E402
+
+ticks.power_on()
+
 import esp32  # noqa: E402
 
 esp32.power_on(world["flash"], world.get("power_cut"))

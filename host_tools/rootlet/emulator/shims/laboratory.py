@@ -14,7 +14,7 @@ def power_on(world):
         sys.modules["os"] = _Os(world["seed"])
 
 
-class _Over:
+class Over:
     """A module, some names of which are ours."""
 
     def __init__(self, real):
@@ -24,7 +24,7 @@ class _Over:
         return getattr(self._real, name)
 
 
-class _Time(_Over):
+class _Time(Over):
     def __init__(self, speed):
         import time
 
@@ -70,7 +70,7 @@ class _Time(_Over):
         self._real.sleep(microseconds / 1000000 / self._speed)
 
 
-class _Select(_Over):
+class _Select(Over):
     def __init__(self, speed):
         import select
 
@@ -81,7 +81,7 @@ class _Select(_Over):
         return _Poll(self._real.poll(), self._speed)
 
 
-class _Poll(_Over):
+class _Poll(Over):
     def __init__(self, real, speed):
         super().__init__(real)
         self._speed = speed
@@ -96,7 +96,7 @@ class _Poll(_Over):
         return timeout if timeout <= 0 else max(1, int(timeout / self._speed))
 
 
-class _Os(_Over):
+class _Os(Over):
     def __init__(self, seed):
         import os
         import random

@@ -1,8 +1,8 @@
 # The module `network` of a virtual board: a radio that is always in reach, and a DNS of the emulator's making.
 import socket as _real
-import time
 
 import c_heap
+import ticks
 
 STA_IF, AP_IF = 0, 1
 STAT_IDLE, STAT_CONNECTING, STAT_GOT_IP = 1000, 1001, 1010
@@ -12,7 +12,6 @@ STAT_HANDSHAKE_TIMEOUT = 204
 _networks = None  # None: every network is in reach; else ssid -> password
 _outages = []  # [from, to], milliseconds since power-on: no radio
 _mac = b""
-_on = time.ticks_ms()
 
 
 def power_on(world):
@@ -24,7 +23,7 @@ def power_on(world):
 
 def out():
     """Whether no network is in reach."""
-    now = time.ticks_diff(time.ticks_ms(), _on)
+    now = ticks.uptime()
     return any(start <= now < end for start, end in _outages)
 
 
