@@ -1,5 +1,5 @@
 # Puts an ESP32 on AWS IoT Core over mutual TLS.
-from . import log  # noqa: F401 - first: its clock starts at boot
+from . import clock  # noqa: F401 - first: it starts at boot
 
 # What gives way when the outbox is full.
 DROP_OLDEST: str = "drop-oldest"

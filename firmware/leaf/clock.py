@@ -1,7 +1,8 @@
-# The time: since boot, and of the day. Who sets the clock is sync.py.
+# The time: since boot, which never wraps, and of the day. Who sets the clock is sync.py.
 import time
 
 _UNIX_2000 = const(946684800)
+_LONGEST = const(86400000)  # milliseconds of one sleep of asyncio's; beyond 6 days its ticks overflow
 
 
 class _Here:
@@ -17,12 +18,33 @@ def now():
     return time.time() + (_UNIX_2000 if time.gmtime(0)[0] == 2000 else 0)
 
 
-def monotonic():
-    """Seconds since boot, unmoved by setting the clock. To be called more often than ticks_ms wraps (6 days)."""
+def milliseconds():
+    """Milliseconds since boot, of any number. The only place that reads ticks; to be called once in 6 days or more often.
+
+    The guard (watchdog.py) does so every second.
+    """
     ticks = time.ticks_ms()
     _Here.milliseconds += time.ticks_diff(ticks, _Here.ticks)
     _Here.ticks = ticks
-    return _Here.milliseconds // 1000
+    return _Here.milliseconds
+
+
+def monotonic():
+    """Seconds since boot, unmoved by setting the clock."""
+    return milliseconds() // 1000
+
+
+async def sleep(seconds):
+    """Sleep for any time; asyncio.sleep() ends at 6 days."""
+    import asyncio
+
+    left = int(seconds * 1000)
+    until = milliseconds() + left
+    while True:
+        await asyncio.sleep_ms(min(left, _LONGEST))
+        left = until - milliseconds()
+        if left <= 0:
+            break
 
 
 def dated():

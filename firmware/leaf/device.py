@@ -8,7 +8,7 @@ from . import DROP_OLDEST, clock, faults
 from .faults import Fault
 from .log import log
 from .modules import run, use
-from .tasks import call, for_ever
+from .tasks import call, failed, for_ever
 
 _SILENCE = const(300)  # seconds; more than any one rung of the ladder may take, but for Wi-Fi, which depends on the networks
 _GRACE = const(60)  # seconds that an application's function may take beyond its period
@@ -36,7 +36,7 @@ class Device:
 
     def __init__(self, safe=False):
         self.safe = safe
-        self._telemetry = []
+        self.telemetries = []
         self._rules = {}
         self.handlers = {}
         self.news = asyncio.Event()  # there is something to send
@@ -54,7 +54,7 @@ class Device:
 
         def register(function):
             self._rules[function.__name__] = full
-            self._telemetry.append((function.__name__, function, every))
+            self.telemetries.append((function.__name__, function, every))
             return function
 
         return register
@@ -125,6 +125,7 @@ class Device:
 
     async def _main(self):
         self._main_task = asyncio.current_task()
+        asyncio.get_event_loop().set_exception_handler(_task_failed)
         # What a connected device needs all the time; all else is in RAM only while it is used (modules.py).
         from . import mqtt, outbox  # noqa: F401
         from .delivery import Delivery
@@ -137,12 +138,15 @@ class Device:
         self.delivery = Delivery(self)
         self.guard = Guard(settings["watchdog"])
         self.guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
-        asyncio.create_task(self.guard.run(self._every_second, not self.safe))
-        asyncio.create_task(for_ever("outbox", self.delivery.run))
+        asyncio.create_task(for_ever("guard", 1, self.guard.run, self._every_second, not self.safe))
+        asyncio.create_task(for_ever("outbox", 1, self.delivery.run))
         for service in self.services:
             service.bind(self.thing)
-        for stream, function, every in self._telemetry:
-            asyncio.create_task(self._sample(stream, function, every))
+        for stream, function, every in self.telemetries:
+            # A function that never returns stops the watchdog's food.
+            task = "telemetry " + stream
+            self.guard.expect(task, every + _GRACE)
+            asyncio.create_task(for_ever(task, every, self._sample, task, function))
         failures = 0
         while True:
             failures = await self._attempt(failures)
@@ -206,6 +210,8 @@ class Device:
         use("journal", "add", self.record_of_faults, fault)
 
     def _every_second(self):
+        while faults.waiting:
+            use("journal", "add", self.record_of_faults, faults.waiting.pop(0))
         due = clock.due()
         if not self.session.up:
             if not self._climbing:  # whose handshake needs the memory
@@ -234,19 +240,14 @@ class Device:
         finally:
             self._setting_clock = False
 
-    async def _sample(self, stream, function, every):
-        # Readings begin at once, whatever the link does. A function that never returns stops the watchdog's food.
-        task = "telemetry " + stream
-        self.guard.expect(task, every + _GRACE)
-        while True:
-            try:
-                reading = await call(function)
-                if not self.record(stream, reading):
-                    log("outbox", "%s refused: full" % stream)
-            except Exception as error:
-                log("application", "telemetry %s raised %s: %s" % (stream, type(error).__name__, error))
-            self.guard.alive(task)
-            await asyncio.sleep(every)
+    async def _sample(self, task, function):
+        # Readings begin at once, whatever the link does.
+        try:
+            if not self.record(task[10:], await call(function)):
+                log("outbox", "%s refused: full" % task)
+        except Exception as error:
+            log("application", "%s raised %s: %s" % (task, type(error).__name__, error))
+        self.guard.alive(task)
 
     async def on_message(self, topic, payload, duplicate):
         """A message from the server. It is acknowledged on return."""
@@ -273,3 +274,7 @@ class Device:
         """A PUBACK came for what was published there: the policy allows it."""
         if self.history["denials"] and self.history["denied"] == "PUBLISH to " + topic:
             self.history["denials"] = 0
+
+
+def _task_failed(loop, context):
+    failed(context["exception"])

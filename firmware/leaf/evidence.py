@@ -1,6 +1,5 @@
 # Ends of a connection that look alike on the wire, told apart by timing and by what was sent, and how sure that is.
-import time
-
+from .clock import milliseconds
 from .faults import Fault
 
 _IDLE_ENDS = const(2)  # closed in a row with nothing sent just before: chance is not so regular
@@ -53,11 +52,11 @@ def explain(seen, fault, session, certificate):
 
 def _just_sent(session):
     # What the server may have hung up on: of what was sent a moment ago, what waits longest for its answer.
-    now = time.ticks_ms()
+    now = milliseconds()
     for flight in session.in_flight.values():
-        if flight.sent is not None and time.ticks_diff(now, flight.sent) < _JUST:
+        if flight.sent is not None and now - flight.sent < _JUST:
             return str(flight)
-    return session.last if time.ticks_diff(now, session.sent) < _JUST else ""
+    return session.last if now - session.sent < _JUST else ""
 
 
 def hopeless(seen):

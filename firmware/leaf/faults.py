@@ -1,6 +1,10 @@
 # What went wrong: one word, what was seen, and what an engineer can do about it.
 from .log import log
 
+_WAITING = const(8)  # at most
+
+waiting = []  # faults that are to be reported to the cloud, and that nobody was at hand to note: Device does, soon
+
 
 def data(name):
     """Open one of leaf's own files: the one in vfs, which a push may have brought, or the one of the image's ROMFS."""
@@ -49,6 +53,13 @@ def hint(word, path=None):
     except OSError:
         pass
     return ""
+
+
+def keep(fault):
+    """Say it, and have it reported to the cloud."""
+    report(fault)
+    if len(waiting) < _WAITING:
+        waiting.append(fault)
 
 
 def report(fault):

@@ -2,8 +2,8 @@
 import asyncio
 import gc
 import struct
-import time
 
+from .clock import milliseconds
 from .faults import Fault
 from .log import log
 from .modules import use
@@ -55,7 +55,7 @@ async def exchange(session, stream, timeout, clean):
         raise Fault("connect-refused", "CONNACK refuses: " + reason)
     session._again = list(session.in_flight.values())
     session.up = True
-    session._since = time.ticks_ms()
+    session._since = milliseconds()
     session._proven = False
     session.slot.set()
     return bool(body[0] & 1)

@@ -1,11 +1,11 @@
 # The MQTT session: umqtt.simple made safe. What it keeps is the client's settings; every method that waits, reads or
 # counts is replaced, for the defects that each replacement names.
 import asyncio
-import time
 from collections import OrderedDict
 
 from umqtt.simple import MQTTClient
 
+from .clock import milliseconds
 from .faults import Fault, lost
 from .log import log
 from .modules import run
@@ -25,7 +25,7 @@ _PROVEN_BY_PUBACK = const(5000)  # or the first PUBACK after these; never CONNAC
 class Flight:
     """A packet that waits for its acknowledgement. where: its topic or topics, for whoever reads about it."""
 
-    sent = None  # ticks of sending; None: never was
+    sent = None  # milliseconds() of sending; None: never was
 
     def __init__(self, packet, where, done):
         self.packet = packet
@@ -60,7 +60,7 @@ class Session(MQTTClient):
         self._stream = None
         self._write_lock = asyncio.Lock()
         self.slot = asyncio.Event()
-        self.sent = self._received = self._since = time.ticks_ms()
+        self.sent = self._received = self._since = milliseconds()
         self._proven = False
         self._ping_since = None
         self._again = []  # what was in flight when the connection began
@@ -134,7 +134,7 @@ class Session(MQTTClient):
 
     def age(self):
         """Milliseconds since CONNACK."""
-        return time.ticks_diff(time.ticks_ms(), self._since)
+        return milliseconds() - self._since
 
     def proven(self):
         """Whether this connection has proved itself: the backoff may start over."""
@@ -143,7 +143,7 @@ class Session(MQTTClient):
     async def deliver(self, identifier, flight):
         self.in_flight[identifier] = flight
         if self.up:  # else run() sends it once there is a connection
-            flight.sent = time.ticks_ms()
+            flight.sent = milliseconds()
             try:
                 await self.write(flight.packet)
             except (Fault, OSError):
@@ -152,7 +152,7 @@ class Session(MQTTClient):
     async def _send_again(self, flight):
         if flight.sent is not None and flight.publish():
             flight.packet[0] |= 0x08  # DUP (section 3.3.1.1)
-        flight.sent = time.ticks_ms()
+        flight.sent = milliseconds()
         await self.write(flight.packet)
 
     def next_identifier(self):
@@ -167,7 +167,7 @@ class Session(MQTTClient):
         if not stream:
             raise Fault("connection-lost", "not connected")
         async with self._write_lock:
-            self.sent = time.ticks_ms()
+            self.sent = milliseconds()
             self.last = what
             await stream.write(data)
 
@@ -185,7 +185,7 @@ class Session(MQTTClient):
                 raise lost("reading", error)
             if not count:
                 raise Fault("connection-lost", "the server closed the connection")
-            self._received = time.ticks_ms()
+            self._received = milliseconds()
             self._ping_since = None
             packet = self._checked(parser.filled, count)
             if packet:
@@ -231,12 +231,12 @@ class Session(MQTTClient):
 
     async def _keep_alive(self, reader):
         # Ends the reader when the connection is dead; a reader alone would wait for ever on a half-open one.
-        self.sent = time.ticks_ms()
+        self.sent = milliseconds()
         try:
             while True:
                 await asyncio.sleep(1)
                 # A peer that takes nothing blocks a write as surely as one that says nothing blocks a read.
-                await asyncio.wait_for(self._care(time.ticks_ms()), max(1, self.keepalive // 2))
+                await asyncio.wait_for(self._care(milliseconds()), max(1, self.keepalive // 2))
                 if self.on_second:
                     self.on_second()
         except asyncio.TimeoutError:
@@ -247,13 +247,13 @@ class Session(MQTTClient):
 
     async def _care(self, now):
         for flight in list(self.in_flight.values()):
-            if flight.sent is not None and time.ticks_diff(now, flight.sent) > _RETRY * 1000:
+            if flight.sent is not None and now - flight.sent > _RETRY * 1000:
                 await self._send_again(flight)
         # The server wants to hear from us once in a keep-alive (section 3.1.2.10), and so do we from it: what is sent is no
         # sign of its life. Its answer to a PINGREQ has half of that time again.
         if self._ping_since is None:
-            if max(time.ticks_diff(now, self.sent), time.ticks_diff(now, self._received)) >= self.keepalive * 1000:
+            if max(now - self.sent, now - self._received) >= self.keepalive * 1000:
                 self._ping_since = now
                 await self.write(b"\xc0\x00")
-        elif time.ticks_diff(now, self._ping_since) > self.keepalive * 500:
+        elif now - self._ping_since > self.keepalive * 500:
             raise Fault("keep-alive", "no PINGRESP in %d s" % (self.keepalive // 2))

@@ -1,8 +1,8 @@
 # Readings on their way, until their PUBACK: in RAM while the link is up, else, or when RAM is full, in flash (backlog.py).
 import os
-import time
 
 from . import REFUSE_NEW
+from .clock import milliseconds
 from .modules import hold, release, use
 
 _WAIT = const(60000)  # milliseconds that readings may gather in RAM while the link is down: one flash write a minute
@@ -32,7 +32,7 @@ class Outbox:
         self._ram_limit = ram
         self._ram = []  # undelivered records without a copy in flash, oldest first
         self._used = 0
-        self._since = time.ticks_ms()
+        self._since = milliseconds()
         self._turn = False
         self.backlog = None  # while its code is in RAM
         self._known = None  # what it knew when its code left RAM
@@ -62,7 +62,7 @@ class Outbox:
             self.lost(stream, 1)
             return False
         if not self._ram:
-            self._since = time.ticks_ms()
+            self._since = milliseconds()
         self._ram.append(record)
         self._used += record.size
         return True
@@ -76,7 +76,7 @@ class Outbox:
 
     def care(self):
         """To be called about every second while the link is down: writes to flash what has waited long enough."""
-        if self._ram and time.ticks_diff(time.ticks_ms(), self._since) > _WAIT:
+        if self._ram and milliseconds() - self._since > _WAIT:
             self.flush()
         self.rest()
 

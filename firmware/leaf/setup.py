@@ -15,6 +15,9 @@ def read_flash(device):
 
     Returns its session and its outbox.
     """
+    for stream, _, every in device.telemetries:
+        if not 0 < every < 1e9:
+            raise ValueError("telemetry %s: every=%s is not a number of seconds above 0" % (stream, every))
     settings = device.settings = use("config", "load")
     identity = use("credentials", "load")
     device.thing = identity.thing

@@ -4,7 +4,8 @@ import os
 import select
 import socket
 import struct
-import time
+
+from .clock import milliseconds
 
 _NTP_1900 = const(2208988800)  # Unix epoch in NTP seconds
 _ERA = const(1 << 32)
@@ -22,9 +23,9 @@ async def query(server, timeout):
         sock.sendto(b"\x23" + bytes(39) + nonce, address)
         poll = select.poll()
         poll.register(sock, select.POLLIN)
-        deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
+        deadline = milliseconds() + timeout * 1000
         while not poll.poll(0):
-            if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
+            if milliseconds() >= deadline:
                 raise OSError("no answer")
             await asyncio.sleep_ms(20)
         return parse(sock.recv(64), nonce)

@@ -1,7 +1,8 @@
 # What starts an application's functions, and keeps a device's own tasks alive.
-import asyncio
+import sys
 
 from . import faults
+from .clock import sleep
 from .modules import use
 
 
@@ -12,11 +13,20 @@ async def call(function, *arguments):
     return await result if hasattr(result, "send") else result
 
 
-async def for_ever(name, function):
-    """Run a coroutine function that should never end; report and start it again when it raises."""
+async def for_ever(name, pause, function, *arguments):
+    """Run a coroutine function again and again, so many seconds after its end; report what it raises."""
     while True:
         try:
-            await function()
+            await function(*arguments)
         except Exception as error:
-            faults.report(use("trouble", "named", error, name + ": "))
-        await asyncio.sleep(1)
+            failed(error, name)
+        await sleep(pause)
+
+
+def failed(error, name="a task"):
+    """Say what a task raised, and have it reported to the cloud. Raises nothing."""
+    try:
+        sys.print_exception(error)
+        faults.keep(use("trouble", "named", error, name + ": "))
+    except Exception:
+        pass  # no memory left to say so

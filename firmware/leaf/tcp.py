@@ -2,8 +2,8 @@
 import asyncio
 import select
 import socket
-import time
 
+from .clock import milliseconds
 from .faults import Fault, number
 from .log import log
 from .modules import use
@@ -53,14 +53,14 @@ async def _tcp(address, timeout):
                 raise
         poll = select.poll()
         poll.register(sock, select.POLLOUT)
-        deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
+        deadline = milliseconds() + timeout * 1000
         while True:
             events = poll.poll(0)
             if events:
                 if events[0][1] & (select.POLLERR | select.POLLHUP):
                     raise OSError("refused")
                 return sock
-            if time.ticks_diff(deadline, time.ticks_ms()) <= 0:
+            if milliseconds() >= deadline:
                 raise OSError("no answer in %d s" % timeout)
             await asyncio.sleep_ms(10)
     except BaseException:

@@ -1,7 +1,7 @@
 # The watchdog, fed only while every task shows signs of life.
 import asyncio
-import time
 
+from .clock import milliseconds
 from .log import log
 from .modules import use
 
@@ -25,10 +25,10 @@ class Guard:
 
     def expect(self, task, seconds):
         """From now on the task must show life at least every so many seconds."""
-        self._tasks[task] = [seconds * 1000, time.ticks_ms()]
+        self._tasks[task] = [seconds * 1000, milliseconds()]
 
     def alive(self, task):
-        self._tasks[task][1] = time.ticks_ms()
+        self._tasks[task][1] = milliseconds()
 
     async def run(self, every_second, proves):
         """Feed the watchdog while all is well, and call every_second. proves: a minute of it proves the boot. Endless."""
@@ -42,10 +42,10 @@ class Guard:
                 use("boots", "proven")
 
     def _feed(self):
-        now = time.ticks_ms()
+        now = milliseconds()
         for task in self._tasks:
             limit, last = self._tasks[task]
-            if time.ticks_diff(now, last) > limit:
+            if now - last > limit:
                 if self._silent != task:
                     self._silent = task
                     log("watchdog", "%s is silent for more than %d s: not fed any more" % (task, limit // 1000))

@@ -1,10 +1,10 @@
 # The first rung: a network. Several may be configured; they are tried in order.
 import asyncio
-import time
 
 import network
 
 from . import heap
+from .clock import milliseconds
 from .faults import Fault, number
 from .log import log
 
@@ -61,12 +61,12 @@ async def _join(station, entry, timeout):
         if heap.refused(number(error)):
             raise heap.out_of_memory("joining " + entry["ssid"])
         raise Fault("wifi-lost", "the radio refuses to join %s (%s)" % (entry["ssid"], error))
-    deadline = time.ticks_add(time.ticks_ms(), timeout * 1000)
+    deadline = milliseconds() + timeout * 1000
     wrong = [getattr(network, name) for name in _WRONG_PASSWORD if hasattr(network, name)]
     while not station.isconnected():
         status = station.status()
         if status in wrong:
             raise Fault("wifi-password", "%s refused the password" % entry["ssid"])
-        if time.ticks_diff(deadline, time.ticks_ms()) <= 0 or status == network.STAT_NO_AP_FOUND:
+        if milliseconds() >= deadline or status == network.STAT_NO_AP_FOUND:
             raise Fault("wifi-not-found", "%s did not answer" % entry["ssid"])
         await asyncio.sleep_ms(100)

@@ -5,6 +5,7 @@ from ..modules import use
 from . import Service
 
 TIMEOUT = 600  # seconds
+_LONGEST = const(500000)
 _FILE = const("job.json")
 
 
@@ -34,8 +35,13 @@ class Jobs(Service):
     def operation(self, name, timeout=TIMEOUT):
         """Decorator: call the function (or coroutine function) with a Job; after so many seconds it is cancelled.
 
+        Raises ValueError for more than 500,000: a wait in asyncio overflows at 6 days.
+
         What it returns, a dict or None, becomes the status details of SUCCEEDED; what it raises those of FAILED.
         """
+
+        if timeout > _LONGEST:
+            raise ValueError("timeout=%s: must be at most %d seconds" % (timeout, _LONGEST))
 
         def register(function):
             self.operations[name] = (function, timeout)

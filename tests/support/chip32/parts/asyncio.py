@@ -54,6 +54,18 @@ def current_task():
     return cur_task
 
 
+def get_event_loop():
+    return _Loop
+
+
+class _Loop:
+    handler = None
+
+    @classmethod
+    def set_exception_handler(cls, handler):
+        cls.handler = handler
+
+
 def run(coroutine):
     global cur_task
     if on_run:
@@ -98,6 +110,7 @@ def _ended(task, result):
         task.state = None
         if not isinstance(result, (StopIteration, CancelledError)):
             print("a task that nobody waits for raised", repr(result))
+            _Loop.handler(_Loop, {"exception": result})
         return
     task.state = False
     while waiters.peek():

@@ -1,0 +1,13 @@
+# The beginning of the tests of long times: a board's own time, much faster than the host's, with a chip's ticks.
+import laboratory
+
+laboratory.power_on({"speed": given["speed"]})
+
+import ticks  # noqa: E402
+
+ticks.power_on()
+
+import asyncio  # noqa: E402
+import time  # noqa: E402
+
+from leaf import clock, faults, tasks  # noqa: E402
