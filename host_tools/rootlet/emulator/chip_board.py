@@ -118,7 +118,7 @@ class ChipBoard(EmulatedBoard):
             # A terminal's Ctrl-C is for the command that owns the board; it then stops the board.
             start_new_session=True,
         ) as self._process:
-            if self._stopping:
+            if self._unplugged.is_set():
                 self._process.kill()
             started.set()
             assert self._process.stdout is not None

@@ -39,7 +39,7 @@ class EmulatedBoard(ABC):
         self._on_line = on_line
         self._news = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
-        self._stopping = False
+        self._unplugged = threading.Event()
         self._cleanup = contextlib.ExitStack()
         self._ended = threading.Event()
         self._reader: threading.Thread | None = None
@@ -86,7 +86,7 @@ class EmulatedBoard(ABC):
 
     def stop(self, timeout: float = 5) -> None:
         """Pull the plug. Waits up to ``timeout`` seconds for the process to be gone."""
-        self._stopping = True
+        self._unplugged.set()
         if self._process is not None:
             self._process.kill()
         self._ended.wait(timeout)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -23,6 +24,9 @@ DEFAULT_HEAP = "176K"
 """MicroPython's heap: 43 KiB for what stands for the chip; the rest is the device's, 1.5 times a chip's."""
 
 DEFAULT_MAC = "24:0a:c4:00:00:01"
+SLEEP = 4
+"""The exit code of a board in deep sleep (``machine.deepsleep()``)."""
+
 FLASH_SIZES = tuple(mebibytes << 20 for mebibytes in (2, 4, 8, 16, 32))
 
 
@@ -69,14 +73,29 @@ class VirtualBoard(EmulatedBoard):
         command = [sys.executable, "-m", "rootlet.emulator.unix_port", *heap, str(boot)]
         world = self._world
         world["reset_cause"] = "power-on"
-        while not self._stopping:
+        while not self._unplugged.is_set():
             for line in self._boot_once(command, world, started):
                 self._note(line)
+            if self.exit_code == SLEEP and self._sleep(world):
+                continue
             limit = self.settings.max_resets
             if not (self.exit_code == RESET or self._bitten) or (limit is not None and self.resets >= limit):
                 break
             self.resets += 1
             world["reset_cause"] = "watchdog" if self._bitten else "reset"
+
+    def _sleep(self, world: dict[str, Any]) -> bool:
+        """Wait as long as the board sleeps; whether it wakes up. Its own clock goes on, wrong by ``sleep_drift``."""
+        asleep = re.search(r"asleep for (\d+) ms, the clock says (-?\d+)", self.lines[-1]) if self.lines else None
+        if asleep is None:
+            return False
+        seconds = int(asleep[1]) / 1000
+        if not seconds or self._unplugged.wait(seconds / world.get("sleep_speed", world.get("speed", 1))):
+            return False
+        if "clock" in world:
+            world["clock"] = int(asleep[2]) + seconds * (1 + world.get("sleep_drift", 0))
+        world["reset_cause"] = "deep-sleep"
+        return True
 
     def _bite(self, timeout: float) -> None:
         self._note(f"virtual board: the watchdog was not fed for {timeout:g} s: reset")
@@ -102,7 +121,7 @@ class VirtualBoard(EmulatedBoard):
                 start_new_session=True,
             ) as self._process,
         ):
-            if self._stopping:
+            if self._unplugged.is_set():
                 self._process.kill()
             started.set()
             assert self._process.stdout is not None

@@ -3,7 +3,7 @@ import binascii
 import sys
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
-_RESET_EXIT = 3  # the emulator boots the board again
+_RESET_EXIT, _SLEEP_EXIT = 3, 4  # the emulator boots the board again, at once or when it has slept
 
 _mac = b""
 _cause = PWRON_RESET
@@ -14,7 +14,9 @@ _clock = None
 def power_on(world):
     global _mac, _cause, _watchdog, _clock
     _mac = binascii.unhexlify(world["mac"].replace(":", ""))
-    _cause = {"reset": HARD_RESET, "watchdog": WDT_RESET}.get(world.get("reset_cause"), PWRON_RESET)
+    _cause = {"reset": HARD_RESET, "watchdog": WDT_RESET, "deep-sleep": DEEPSLEEP_RESET}.get(
+        world.get("reset_cause"), PWRON_RESET
+    )
     if world.get("watchdog"):
         _watchdog = open(world["watchdog"], "wb")
     if "clock" in world:
@@ -29,6 +31,14 @@ def unique_id():
 def reset():
     # SystemExit is what a handler may catch by mistake, a chip's reset is not; there is no other way out of here.
     sys.exit(_RESET_EXIT)
+
+
+def deepsleep(time_ms=0):
+    """Sleep for so long, or for ever. The clock goes on, as an ESP32's does; what wakes up is a new boot."""
+    import time
+
+    print("virtual board: asleep for %d ms, the clock says %d" % (time_ms, time.time()))
+    sys.exit(_SLEEP_EXIT)
 
 
 def reset_cause():
