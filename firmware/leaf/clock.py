@@ -2,15 +2,19 @@
 import time
 
 _UNIX_2000 = const(946684800)
+_SLACK = const(5)  # seconds that two honest clocks may differ
+_FADES = const(604800)  # seconds after a server's last answer that the clock is still one to date a reading by
 _LONGEST = const(86400000)  # milliseconds of one sleep of asyncio's; beyond 6 days its ticks overflow
 
 
 class _Here:
     milliseconds = 0  # since boot
     ticks = time.ticks_ms()  # that they were counted at
-    dated = False  # the clock is one to date a reading by
-    synchronized = None  # monotonic()
+    ahead = None  # now() - monotonic(), as long as the clock is one that somebody vouches for
+    answered = None  # monotonic(), perhaps below 0: when a server did so last; None: not looked into in this boot
     due = 0  # monotonic(): when to ask the servers again
+    doubt = 1  # 1: no certificate of a server was tried by it yet; 2: one was, and not valid; 0: one was
+    answer = 0  # what the NTP server said last, in Unix seconds
 
 
 def now():
@@ -48,10 +52,20 @@ async def sleep(seconds):
 
 
 def dated():
-    """Whether the clock is one to date a reading by: set by a server, or kept through the last reset."""
-    return _Here.dated
+    """Whether the clock is one to date a reading by: set by a server not long ago, and moved by nobody else since."""
+    return _Here.ahead is not None and not moved() and monotonic() - _Here.answered < _FADES
+
+
+def moved():
+    """Whether something else has set the clock: the application."""
+    return _Here.ahead is not None and abs(now() - monotonic() - _Here.ahead) > _SLACK
+
+
+def doubtful():
+    """Whether no server's certificate has been valid by it yet."""
+    return _Here.doubt
 
 
 def due():
     """Whether the time has come to look at the NTP servers (again)."""
-    return monotonic() >= _Here.due
+    return monotonic() >= _Here.due or moved()

@@ -8,10 +8,8 @@ from . import DROP_OLDEST, clock, faults
 from .faults import Fault
 from .log import log
 from .modules import run, use
-from .tasks import call, failed, for_ever
+from .tasks import call, failed
 
-_SILENCE = const(300)  # seconds; more than any one rung of the ladder may take, but for Wi-Fi, which depends on the networks
-_GRACE = const(60)  # seconds that an application's function may take beyond its period
 _TRY_AGAIN = const(3600)  # seconds in safe mode until the application gets another chance
 
 
@@ -37,7 +35,7 @@ class Device:
     def __init__(self, safe=False):
         self.safe = safe
         self.telemetries = []
-        self._rules = {}
+        self.rules = {}
         self.handlers = {}
         self.news = asyncio.Event()  # there is something to send
         self.subscribed = None  # the filters that the server is known to have in our session
@@ -53,7 +51,7 @@ class Device:
         """
 
         def register(function):
-            self._rules[function.__name__] = full
+            self.rules[function.__name__] = full
             self.telemetries.append((function.__name__, function, every))
             return function
 
@@ -127,26 +125,9 @@ class Device:
         self._main_task = asyncio.current_task()
         asyncio.get_event_loop().set_exception_handler(_task_failed)
         # What a connected device needs all the time; all else is in RAM only while it is used (modules.py).
-        from . import mqtt, outbox  # noqa: F401
-        from .delivery import Delivery
-        from .stream import Stream  # noqa: F401
-        from .watchdog import Guard
+        from . import delivery, mqtt, outbox, stream, watchdog  # noqa: F401
 
-        self.session, self.outbox = use("setup", "read_flash", self)
-        settings = self.settings
-        self.outbox.rules = self._rules
-        self.delivery = Delivery(self)
-        self.guard = Guard(settings["watchdog"])
-        self.guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
-        asyncio.create_task(for_ever("guard", 1, self.guard.run, self._every_second, not self.safe))
-        asyncio.create_task(for_ever("outbox", 1, self.delivery.run))
-        for service in self.services:
-            service.bind(self.thing)
-        for stream, function, every in self.telemetries:
-            # A function that never returns stops the watchdog's food.
-            task = "telemetry " + stream
-            self.guard.expect(task, every + _GRACE)
-            asyncio.create_task(for_ever(task, every, self._sample, task, function))
+        self.session, self.outbox, self.delivery, self.guard = use("setup", "begin", self)
         failures = 0
         while True:
             failures = await self._attempt(failures)
@@ -189,6 +170,8 @@ class Device:
 
     async def _serve(self, present):
         self._failed = None
+        if clock.doubtful():
+            use("sync", "tried")
         beginning = asyncio.create_task(self._begin(present))
         try:
             await self.session.run()
@@ -209,7 +192,8 @@ class Device:
         faults.report(fault)
         use("journal", "add", self.record_of_faults, fault)
 
-    def _every_second(self):
+    def every_second(self):
+        """Called by the guard."""
         while faults.waiting:
             use("journal", "add", self.record_of_faults, faults.waiting.pop(0))
         due = clock.due()
@@ -240,8 +224,8 @@ class Device:
         finally:
             self._setting_clock = False
 
-    async def _sample(self, task, function):
-        # Readings begin at once, whatever the link does.
+    async def sample(self, task, function):
+        """Take a reading; task is "telemetry " and the stream's name."""
         try:
             if not self.record(task[10:], await call(function)):
                 log("outbox", "%s refused: full" % task)

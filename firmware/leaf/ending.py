@@ -4,6 +4,7 @@ import json
 from . import evidence, heap, trouble
 from .faults import Fault
 from .log import log
+from .modules import use
 from .mqtt import MAX_PACKET
 
 
@@ -18,6 +19,8 @@ def of(device, error):
     if (fault.link or fault.word in ("dns", "tcp")) and not device.linked():
         fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
     device.note(fault)
+    if fault.word in ("tls-expired", "tls-not-yet-valid"):
+        use("sync", "refuted")
     topic = evidence.hopeless(device.history)
     if topic:
         _give_up(device, topic)

@@ -1,23 +1,48 @@
-# What happens once a boot, before anything is connected: the flash is read. Then this code is free heap again.
+# What happens once a boot, before anything is connected: the flash is read, the tasks begin. Then this code is free heap again.
+import asyncio
 import gc
 
+from .delivery import Delivery
 from .log import log
 from .modules import use
 from .mqtt import Session
 from .outbox import Outbox
+from .tasks import for_ever
+from .watchdog import Guard
 
+_SILENCE = const(300)  # seconds; more than any one rung of the ladder may take, but for Wi-Fi, which depends on the networks
+_GRACE = const(60)  # seconds that an application's function may take beyond its period
 _OUTBOX = const("/state/outbox")
 _PRESENCE = const("$aws/events/presence/disconnected/")
 
 
-def read_flash(device):
-    """Give the device its settings, its identity, its TLS context and what hangs on them. Raises Fault.
+def begin(device):
+    """Read the flash, and start the device's tasks and the application's telemetry. Raises Fault.
 
-    Returns its session and its outbox.
+    Raises ValueError for a telemetry function whose period is none. Returns session, outbox, delivery and guard.
     """
     for stream, _, every in device.telemetries:
         if not 0 < every < 1e9:
             raise ValueError("telemetry %s: every=%s is not a number of seconds above 0" % (stream, every))
+    session, outbox = _read_flash(device)
+    delivery = Delivery(device)
+    settings = device.settings
+    guard = Guard(settings["watchdog"])
+    guard.expect("connection", _SILENCE + len(settings["wifi"]) * settings["wifi_timeout"])
+    asyncio.create_task(for_ever("guard", 1, guard.run, device.every_second, not device.safe))
+    asyncio.create_task(for_ever("outbox", 1, delivery.run))
+    for service in device.services:
+        service.bind(device.thing)
+    for stream, function, every in device.telemetries:
+        # Readings begin at once, whatever the link does. A function that never returns stops the watchdog's food.
+        task = "telemetry " + stream
+        guard.expect(task, every + _GRACE)
+        asyncio.create_task(for_ever(task, every, device.sample, task, function))
+    return session, outbox, delivery, guard
+
+
+def _read_flash(device):
+    # Its settings, its identity, its TLS context and what hangs on them.
     settings = device.settings = use("config", "load")
     identity = use("credentials", "load")
     device.thing = identity.thing
@@ -36,6 +61,7 @@ def read_flash(device):
     device.history = use("evidence", "history")
     device.record_of_faults = use("journal", "kept", use("boots", "reset_cause"))
     outbox = Outbox(_OUTBOX, settings["outbox_ram"], settings["outbox_flash"])
+    outbox.rules = device.rules
     gc.collect()
     short = use("heap", "too_little_for_all", settings["wifi"])
     if short:

@@ -1,8 +1,11 @@
 # Time before TLS: certificates have dates. No clock is believed that is before the image's build or long after it.
+#
+# What flash keeps is the time at which a server's certificate was last found valid, before which no single NTP server is
+# believed, and what such a server last said. So what no certificate agrees with is not kept.
 import json
 import time
 
-from . import sntp, state
+from . import clock, sntp, state
 from .clock import _Here, monotonic, now
 from .faults import Fault
 from .log import log
@@ -10,9 +13,14 @@ from .log import log
 _RESYNC = const(86400)  # seconds between two looks at the servers
 _LIFE = const(20 * 365 * 86400)  # seconds after the build that a device may live; the embedded roots expire before
 _DRIFT = const(500)  # millionths: ten times what a poor crystal does, so what exceeds it is no drift
+_ASLEEP = const(100)  # times that drift while a chip sleeps: a second that a reset lies in counts as so many
 _SLACK = const(5)  # seconds that two honest servers may differ
+_JUMP = const(60)  # seconds, which is more than a day's drift
 _RETRY = const(3600)  # seconds until servers are asked again that did not answer, while the clock runs well enough
-_SOON = const(600)  # seconds, where it runs on what was known before the reset
+_SOON = const(600)  # seconds, where it does not
+_LONG_AGO = const(1 << 24)  # seconds
+_UNTRIED = const(1)
+_REFUTED = const(2)
 _FILE = const("time.json")
 
 
@@ -28,60 +36,145 @@ def floor(path="/build.json"):
 async def ensure(servers, timeout=3):
     """Return once the clock is believable; ask the NTP servers where it is not, and once a day. Raises Fault."""
     built = floor()
-    known = state.read(_FILE, 0)
-    earliest, latest = max(built, known), built + _LIFE
-    believable = earliest <= now() <= latest
-    if believable and not _Here.dated:
-        _Here.dated = True  # it ran on through a reset, or something else set it
-        _Here.due = monotonic() + _RETRY
-    if believable and monotonic() < _Here.due:
+    latest = built + _LIFE
+    known = _known(built, latest)
+
+    def believable():
+        return max(built, known) <= now() <= latest
+
+    moved = clock.moved()
+    if moved:
+        _moved(believable())
+    if _Here.answered is None and believable():
+        _carry_over()
+    if believable() and not clock.due():
         return
-    found = await _ask(servers, timeout, earliest, latest, now() if believable else None)
+    found = await _ask(servers, timeout, built, max(built, known), latest, believable())
     if found is not None:
+        if not _Here.doubt and abs(found - now()) > _JUMP:
+            _Here.doubt = _UNTRIED
         _set(found)
-        _Here.dated, _Here.synchronized, _Here.due = True, monotonic(), monotonic() + _RESYNC
-        state.write(_FILE, int(found))
-    elif believable:
-        _Here.due = monotonic() + _RETRY
-    elif known >= built and known <= latest:
+        _vouch(0, _SOON if _Here.doubt == _REFUTED else _RESYNC)
+        _Here.answer = int(found)
+        if not _Here.doubt:
+            tried()
+    elif believable():
+        if moved:
+            _vouch(_RESYNC, 0)  # the application may know
+        _Here.due = monotonic() + (_RETRY if clock.dated() else _SOON)
+    elif known:
         # Somebody who holds NTP back wins no more by this than by forging its answer.
         log("clock", "no server answers: going on from the last time known before the reset")
         _set(known)
-        _Here.due = monotonic() + _SOON
+        _vouch(_LONG_AGO, _SOON)
     else:
         raise Fault("clock-unset", "the clock is not between the image's build date and %d years later, "
                     "and no NTP server set it" % (_LIFE // 31536000))  # fmt: skip
 
 
-async def _ask(servers, timeout, earliest, latest, clock_says):
-    # The first plausible answer, if the clock was unset. A clock that was right moves by its drift only, unless two
-    # servers say the same: one that lies must not carry us off.
-    first = None
+def tried():
+    """A server's certificate was valid by this clock: so much is known from now on."""
+    _Here.doubt = 0
+    known, answer = _kept()
+    if _Here.answer and (_Here.answer != answer or now() - known > _RETRY):
+        state.write(_FILE, [int(now()), _Here.answer])
+
+
+def refuted():
+    """A server's certificate was not valid by this clock. One by which others were valid stays as it is."""
+    if _Here.doubt == _UNTRIED:
+        _Here.doubt = _REFUTED
+        _Here.ahead, _Here.due = None, 0
+
+
+def _kept():
+    kept = state.read(_FILE, [])
+    return kept if len(kept) == 2 and type(kept[0]) is type(kept[1]) is int else (0, 0)
+
+
+def _known(built, latest):
+    known, answer = _kept()
+    if not _Here.answer:
+        _Here.answer = answer
+    if known > latest:
+        log("clock", "the time known before the reset is in another age: forgotten")
+    return known if built <= known <= latest else 0
+
+
+def _vouch(age, pause):
+    # From now on the clock is right, but for the age of what it is from; pause: seconds until the servers are asked again.
+    _Here.ahead = now() - monotonic()
+    _Here.answered = monotonic() - age
+    _Here.due = monotonic() + pause
+
+
+def _carry_over():
+    # It ran on through a reset, or something else set it.
+    import machine
+
+    if _Here.answer:
+        age = max(0, now() - _Here.answer) * _ASLEEP
+    else:
+        age = _LONG_AGO if machine.reset_cause() == machine.DEEPSLEEP_RESET else _RESYNC - _RETRY
+    _vouch(age, _RESYNC - age)
+
+
+def _moved(believable):
+    # Nobody but the application can have.
+    if believable:
+        log("clock", "moved by %d s, and not by us" % (now() - monotonic() - _Here.ahead))
+        _vouch(_LONG_AGO, 0)
+        _Here.doubt = _UNTRIED
+    else:
+        log("clock", "set to another age, and not by us: put right")
+        _set(monotonic() + _Here.ahead)
+
+
+async def _ask(servers, timeout, built, earliest, latest, believable):
+    # What is not far from the clock is taken from one server, and what two say. Where nothing vouches for the clock, one
+    # server's word is taken too: at once if the clock is unset, else if no two agree; and where a certificate refuted the
+    # clock, rather another's than what it shows already.
+    refuted = _Here.doubt == _REFUTED
+    alone = refuted or not (believable and clock.dated())
+    near = _SLACK + (monotonic() - _Here.answered) * _DRIFT // 1000000 if believable and not refuted else -1
+    seen = []
     for server in servers:
         try:
             seconds = await sntp.query(server, timeout)
         except (OSError, ValueError) as error:
             log("clock", "%s: %s" % (server, error))
             continue
-        if not earliest - _SLACK <= seconds <= latest:
+        at = monotonic()
+        if not built - _SLACK <= seconds <= latest:
             log("clock", "%s says a time before this image was built, or in another age: refused" % server)
             continue
-        at = monotonic()
-        since = _RESYNC if _Here.synchronized is None else at - _Here.synchronized
-        if clock_says is None or abs(seconds - now()) <= _SLACK + since * _DRIFT // 1000000:
+        early = seconds < earliest - _SLACK
+        if not early and (abs(seconds - now()) <= near or not believable):
             log("clock", "set from " + server)
             return seconds
-        if first is not None and abs(first[0] + at - first[1] - seconds) <= _SLACK:
-            log("clock", "set from %s, which another server agrees with" % server)
-            return seconds
-        log("clock", "%s moves the clock by %d s: not without a second server" % (server, seconds - now()))
-        first = first or (seconds, at)
+        for other, then, _ in seen:
+            if abs(other - then + at - seconds) <= _SLACK:
+                log("clock", "set from %s, which another server agrees with" % server)
+                return seconds
+        if early:
+            log("clock", "%s says a time before the last one known: not without a second server" % server)
+        else:
+            log("clock", "%s moves the clock by %d s: not without a second server" % (server, seconds - now()))
+        seen.append((seconds, at, early))
+    for shown in (False, True) if alone else ():
+        for seconds, at, early in seen:
+            seconds += monotonic() - at
+            if refuted and shown is (abs(seconds - now()) <= _SLACK) or not (refuted or early):
+                log("clock", "set from one server, since nothing vouches for the clock")
+                return seconds
     return None
 
 
 def _set(seconds):
     import machine
 
+    if abs(seconds - now()) <= 1:
+        return  # nor could every board's clock be set
     year, month, day, hour, minute, second, weekday = time.gmtime(int(seconds - now() + time.time()))[:7]
     try:
         machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
