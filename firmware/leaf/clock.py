@@ -7,7 +7,7 @@ _FADES = const(604800)  # seconds after a server's last answer that the clock is
 _LONGEST = const(86400000)  # milliseconds of one sleep of asyncio's; beyond 6 days its ticks overflow
 
 
-class _Here:
+class Here:
     milliseconds = 0  # since boot
     ticks = time.ticks_ms()  # that they were counted at
     ahead = None  # now() - monotonic(), as long as the clock is one that somebody vouches for
@@ -28,9 +28,9 @@ def milliseconds():
     The guard (watchdog.py) does so every second.
     """
     ticks = time.ticks_ms()
-    _Here.milliseconds += time.ticks_diff(ticks, _Here.ticks)
-    _Here.ticks = ticks
-    return _Here.milliseconds
+    Here.milliseconds += time.ticks_diff(ticks, Here.ticks)
+    Here.ticks = ticks
+    return Here.milliseconds
 
 
 def monotonic():
@@ -53,19 +53,14 @@ async def sleep(seconds):
 
 def dated():
     """Whether the clock is one to date a reading by: set by a server not long ago, and moved by nobody else since."""
-    return _Here.ahead is not None and not moved() and monotonic() - _Here.answered < _FADES
+    return Here.ahead is not None and not moved() and monotonic() - Here.answered < _FADES
 
 
 def moved():
     """Whether something else has set the clock: the application."""
-    return _Here.ahead is not None and abs(now() - monotonic() - _Here.ahead) > _SLACK
-
-
-def doubtful():
-    """Whether no server's certificate has been valid by it yet."""
-    return _Here.doubt
+    return Here.ahead is not None and abs(now() - monotonic() - Here.ahead) > _SLACK
 
 
 def due():
     """Whether the time has come to look at the NTP servers (again)."""
-    return monotonic() >= _Here.due or moved()
+    return monotonic() >= Here.due or moved()

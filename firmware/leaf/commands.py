@@ -4,6 +4,7 @@ import gc
 import json
 
 from . import clock, heap
+from .device import plain
 from .log import log
 from .modules import hold, release
 from .tasks import call
@@ -50,11 +51,11 @@ async def _execute(device, identifier, name, function, arguments):
 
 
 def _reply(device, identifier, status, value):
-    reply = {"id": identifier, "status": status, "result" if status == "ok" else "error": value}
+    reply = {"id": identifier, "status": status, "result" if status == "ok" else "error": plain(value, "reply")}
     if len(device.replies) >= _REPLIES:
         log("command", "a reply is dropped: %d wait already" % _REPLIES)
         return
-    # Serialized here: a result that JSON cannot hold is the command's error.
+    # Serialized here: a result that is too large for it is the command's error.
     device.replies.append(json.dumps(reply))
     device.wake()
 

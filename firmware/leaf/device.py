@@ -2,7 +2,6 @@
 import asyncio
 import json
 import os
-import sys
 
 from . import DROP_OLDEST, clock, faults
 from .faults import Fault
@@ -83,13 +82,14 @@ class Device:
     def record(self, stream, reading, durable=False):
         """Take a reading, to be delivered at least once. False: refused, for the outbox is full of what may not be dropped.
 
-        It waits in RAM while the link is up. durable: it is in flash on return (one write), or False is returned.
+        It waits in RAM while the link is up. durable: it is in flash on return (one write), or False is returned. What JSON
+        cannot hold (nan, inf, bytes, any object) becomes null, and a line names the stream and the key.
         """
         if not hasattr(self, "outbox"):
             raise RuntimeError("record() works once run() has begun")
         if clock.dated() and isinstance(reading, dict) and "time" not in reading:
             reading["time"] = clock.now()
-        taken = self.outbox.put(stream, json.dumps(reading).encode())
+        taken = self.outbox.put(stream, json.dumps(plain(reading, stream)).encode())
         if taken and durable:
             taken = self.outbox.flush()
         self.news.set()
@@ -144,8 +144,6 @@ class Device:
             await self._serve(await run("hello", "say", self, await run("climb", "up", self)))
         except Exception as error:
             # A device that ends here is a device that somebody has to drive to.
-            if not isinstance(error, (Fault, MemoryError)):
-                sys.print_exception(error)
             self.outbox.rest()
             proven = self._ended(error)
         finally:
@@ -170,7 +168,7 @@ class Device:
 
     async def _serve(self, present):
         self._failed = None
-        if clock.doubtful():
+        if clock.Here.doubt:
             use("sync", "tried")
         beginning = asyncio.create_task(self._begin(present))
         try:
@@ -258,6 +256,24 @@ class Device:
         """A PUBACK came for what was published there: the policy allows it."""
         if self.history["denials"] and self.history["denied"] == "PUBLISH to " + topic:
             self.history["denials"] = 0
+
+
+def plain(value, where):
+    """The value, or a copy in which null stands for what JSON cannot hold, after a line that begins with where."""
+    return value if sound(value) else use("plain", "mapped", value, where)
+
+
+def sound(value):
+    """Whether JSON can hold the value as it is."""
+    kind = type(value)
+    if kind is dict:
+        value = value.values()  # json.dumps makes texts of the keys
+    elif kind not in (list, tuple):
+        return value is None or (value - value == 0 if kind is float else kind in (int, str, bool))  # nan and inf are not 0
+    for item in value:
+        if not sound(item):
+            return False
+    return True
 
 
 def _task_failed(loop, context):

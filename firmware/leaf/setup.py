@@ -1,4 +1,4 @@
-# What happens once a boot, before anything is connected: the flash is read, the tasks begin. Then this code is free heap again.
+# What happens once a boot, before anything is connected: the flash is read, the tasks begin. Then it is free heap again.
 import asyncio
 import gc
 

@@ -6,7 +6,7 @@ import json
 import time
 
 from . import clock, sntp, state
-from .clock import _Here, monotonic, now
+from .clock import Here, monotonic, now
 from .faults import Fault
 from .log import log
 
@@ -45,23 +45,23 @@ async def ensure(servers, timeout=3):
     moved = clock.moved()
     if moved:
         _moved(believable())
-    if _Here.answered is None and believable():
+    if Here.answered is None and believable():
         _carry_over()
     if believable() and not clock.due():
         return
     found = await _ask(servers, timeout, built, max(built, known), latest, believable())
     if found is not None:
-        if not _Here.doubt and abs(found - now()) > _JUMP:
-            _Here.doubt = _UNTRIED
+        if not Here.doubt and abs(found - now()) > _JUMP:
+            Here.doubt = _UNTRIED
         _set(found)
-        _vouch(0, _SOON if _Here.doubt == _REFUTED else _RESYNC)
-        _Here.answer = int(found)
-        if not _Here.doubt:
+        _vouch(0, _SOON if Here.doubt == _REFUTED else _RESYNC)
+        Here.answer = int(found)
+        if not Here.doubt:
             tried()
     elif believable():
         if moved:
             _vouch(_RESYNC, 0)  # the application may know
-        _Here.due = monotonic() + (_RETRY if clock.dated() else _SOON)
+        Here.due = monotonic() + (_RETRY if clock.dated() else _SOON)
     elif known:
         # Somebody who holds NTP back wins no more by this than by forging its answer.
         log("clock", "no server answers: going on from the last time known before the reset")
@@ -74,17 +74,17 @@ async def ensure(servers, timeout=3):
 
 def tried():
     """A server's certificate was valid by this clock: so much is known from now on."""
-    _Here.doubt = 0
+    Here.doubt = 0
     known, answer = _kept()
-    if _Here.answer and (_Here.answer != answer or now() - known > _RETRY):
-        state.write(_FILE, [int(now()), _Here.answer])
+    if Here.answer and (Here.answer != answer or now() - known > _RETRY):
+        state.write(_FILE, [int(now()), Here.answer])
 
 
 def refuted():
     """A server's certificate was not valid by this clock. One by which others were valid stays as it is."""
-    if _Here.doubt == _UNTRIED:
-        _Here.doubt = _REFUTED
-        _Here.ahead, _Here.due = None, 0
+    if Here.doubt == _UNTRIED:
+        Here.doubt = _REFUTED
+        Here.ahead, Here.due = None, 0
 
 
 def _kept():
@@ -94,8 +94,8 @@ def _kept():
 
 def _known(built, latest):
     known, answer = _kept()
-    if not _Here.answer:
-        _Here.answer = answer
+    if not Here.answer:
+        Here.answer = answer
     if known > latest:
         log("clock", "the time known before the reset is in another age: forgotten")
     return known if built <= known <= latest else 0
@@ -103,17 +103,17 @@ def _known(built, latest):
 
 def _vouch(age, pause):
     # From now on the clock is right, but for the age of what it is from; pause: seconds until the servers are asked again.
-    _Here.ahead = now() - monotonic()
-    _Here.answered = monotonic() - age
-    _Here.due = monotonic() + pause
+    Here.ahead = now() - monotonic()
+    Here.answered = monotonic() - age
+    Here.due = monotonic() + pause
 
 
 def _carry_over():
     # It ran on through a reset, or something else set it.
     import machine
 
-    if _Here.answer:
-        age = max(0, now() - _Here.answer) * _ASLEEP
+    if Here.answer:
+        age = max(0, now() - Here.answer) * _ASLEEP
     else:
         age = _LONG_AGO if machine.reset_cause() == machine.DEEPSLEEP_RESET else _RESYNC - _RETRY
     _vouch(age, _RESYNC - age)
@@ -122,21 +122,21 @@ def _carry_over():
 def _moved(believable):
     # Nobody but the application can have.
     if believable:
-        log("clock", "moved by %d s, and not by us" % (now() - monotonic() - _Here.ahead))
+        log("clock", "moved by %d s, and not by us" % (now() - monotonic() - Here.ahead))
         _vouch(_LONG_AGO, 0)
-        _Here.doubt = _UNTRIED
+        Here.doubt = _UNTRIED
     else:
         log("clock", "set to another age, and not by us: put right")
-        _set(monotonic() + _Here.ahead)
+        _set(monotonic() + Here.ahead)
 
 
 async def _ask(servers, timeout, built, earliest, latest, believable):
     # What is not far from the clock is taken from one server, and what two say. Where nothing vouches for the clock, one
     # server's word is taken too: at once if the clock is unset, else if no two agree; and where a certificate refuted the
     # clock, rather another's than what it shows already.
-    refuted = _Here.doubt == _REFUTED
+    refuted = Here.doubt == _REFUTED
     alone = refuted or not (believable and clock.dated())
-    near = _SLACK + (monotonic() - _Here.answered) * _DRIFT // 1000000 if believable and not refuted else -1
+    near = _SLACK + (monotonic() - Here.answered) * _DRIFT // 1000000 if believable and not refuted else -1
     seen = []
     for server in servers:
         try:
@@ -164,7 +164,7 @@ async def _ask(servers, timeout, built, earliest, latest, believable):
     for shown in (False, True) if alone else ():
         for seconds, at, early in seen:
             seconds += monotonic() - at
-            if refuted and shown is (abs(seconds - now()) <= _SLACK) or not (refuted or early):
+            if (shown is (abs(seconds - now()) <= _SLACK)) if refuted else not early:
                 log("clock", "set from one server, since nothing vouches for the clock")
                 return seconds
     return None

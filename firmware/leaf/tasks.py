@@ -1,6 +1,4 @@
 # What starts an application's functions, and keeps a device's own tasks alive.
-import sys
-
 from . import faults
 from .clock import sleep
 from .modules import use
@@ -26,7 +24,6 @@ async def for_ever(name, pause, function, *arguments):
 def failed(error, name="a task"):
     """Say what a task raised, and have it reported to the cloud. Raises nothing."""
     try:
-        sys.print_exception(error)
         faults.keep(use("trouble", "named", error, name + ": "))
     except Exception:
         pass  # no memory left to say so

@@ -1,5 +1,6 @@
 # What an exception means that nobody expected.
 import gc
+import sys
 
 from . import heap
 from .faults import Fault
@@ -11,5 +12,6 @@ def named(error, where=""):
         return error
     if isinstance(error, MemoryError):
         return heap.out_of_memory("%sGC heap %d bytes free" % (where, gc.mem_free()))
+    sys.print_exception(error)
     what = "%s%s: %s" % (where, type(error).__name__, error)
     return heap.shortage(what, lowest=heap.SPARE) or Fault("unexpected", what)

@@ -76,9 +76,9 @@ def refused(value):
 mutable = [1]
 shadow.report({"b": mutable})
 mutable.append(2)
-answer([refused(float("nan")), refused(float("inf")), refused(1.5), shadow.reported])
+answer([refused(value) for value in (float("nan"), float("inf"), b"x", {1, 2}, object(), 1.5)] + [shadow.reported])
 """
-    assert leaf(script) == [True, True, False, {"a": 1.5, "b": [1]}]
+    assert leaf(script) == [True] * 5 + [False, {"a": 1.5, "b": [1]}]
 
 
 def test_what_is_older_than_what_was_seen_says_nothing(leaf: RunLeaf) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from ..device import sound
 from ..modules import run, use
 from . import Service
 
@@ -141,4 +142,6 @@ def copy(value):
 
     NaN is such: it would never be equal to what was reported of it.
     """
+    if not sound(value):
+        raise ValueError("JSON cannot hold it")
     return json.loads(json.dumps(value))

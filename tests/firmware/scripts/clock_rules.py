@@ -23,7 +23,7 @@ kept = [given.get("kept", [])]
 c._set = put
 state.read = lambda name, default: kept[0] if isinstance(kept[0], type(default)) else default
 state.write = lambda name, value: kept.append(value)
-here = clock._Here
+here = clock.Here
 if given.get("runs"):  # set by a server at boot, and a connection made with it
     here.ahead, here.answered, here.doubt = now, 0, 0
 here.doubt = given.get("doubt", here.doubt)
