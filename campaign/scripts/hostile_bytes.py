@@ -60,7 +60,7 @@ def segment_of(data):
     with open(given["scratch"], "rb") as file:
         total = 0
         while True:
-            found = segments.read_record(file)
+            found = segments.read_record(file, len(data) - total)
             if not found:
                 break
             total += found[2]

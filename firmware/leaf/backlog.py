@@ -3,7 +3,7 @@ from .segments import Log
 
 
 class Backlog:
-    """Raises nothing but what the flash does when it is read. known: what state() said when it was in RAM before."""
+    """Raises nothing: what flash does not give is reported. known: what state() said when it was in RAM before."""
 
     def __init__(self, directory, known):
         loose, kept = known or (None, None)
@@ -22,7 +22,7 @@ class Backlog:
         return self.loose.blocks() + self.kept.blocks()
 
     def damaged(self):
-        """Records found damaged."""
+        """Records found damaged, and segments that could not be read."""
         return self.loose.damaged + self.kept.damaged
 
     def next(self):

@@ -45,7 +45,7 @@ def reset_cause():
 
 def _read():
     found = state.read(_FILE, [])
-    return found if len(found) == 3 else [0, False, None]
+    return found if len(found) == 3 and isinstance(found[0], int) else [0, False, None]
 
 
 def _write(failed, unproven, code):

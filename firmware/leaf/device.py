@@ -192,8 +192,11 @@ class Device:
 
     def every_second(self):
         """Called by the guard."""
-        while faults.waiting:
-            use("journal", "add", self.record_of_faults, faults.waiting.pop(0))
+        if faults.waiting:
+            while faults.waiting:
+                use("journal", "add", self.record_of_faults, faults.waiting.pop(0))
+            if self.session.up:
+                asyncio.create_task(run("report", "send", self))
         due = clock.due()
         if not self.session.up:
             if not self._climbing:  # whose handshake needs the memory

@@ -11,15 +11,26 @@ _SAVE = const(600)  # seconds between two writes: an outage of a month must not 
 def kept(reset):
     """What the last boot left. reset: why this boot came to be; it is reported once."""
     found = state.read(_FILE, {})
+    since, counts, last = found.get("since"), found.get("counts"), found.get("last")
     return {
-        "since": found.get("since"),
-        "counts": found.get("counts") or {},
-        "last": found.get("last") or [],
+        "since": since if isinstance(since, int) else None,
+        "counts": _sound(counts, dict, lambda word: isinstance(word, str) and isinstance(counts[word], int), {}),
+        "last": _sound(last, list, lambda entry: isinstance(entry, list) and len(entry) == 3, []),
         "reset": reset,
         "reporting": False,
         "saved": None,
         "ticks": None,
     }
+
+
+def _sound(part, kind, passes, none):
+    # What another firmware wrote, or the flash forgot, must not cost the report.
+    if not isinstance(part, kind):
+        return none
+    for entry in part:
+        if not passes(entry):
+            return none
+    return part
 
 
 def add(record, fault):

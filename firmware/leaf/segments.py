@@ -2,8 +2,11 @@
 #
 # LittleFS makes each append whole or absent, whenever the power fails; the CRC finds what the flash itself forgot.
 import binascii
+import errno
 import os
 import struct
+
+from .modules import use
 
 SEGMENT = 4096  # bytes; LittleFS allots flash in blocks of this size
 HEADER = ">BBHI"  # magic, length of the stream's name, length of the payload, CRC-32 of both
@@ -28,23 +31,31 @@ class Segment:
         return self.number, self.size, self.ours, self.at, self.pending, self.read, self.flying
 
 
-def read_record(file):
-    """(stream, payload, bytes taken) at the file's place; stream is None for a damaged record; None at the end."""
+def read_record(file, left):
+    """(stream, payload, bytes taken) at the file's place; stream is None for a damaged record; None at the end.
+
+    left: bytes up to the file's end.
+    """
     header = file.read(_SIZE)
     if not header:
         return None
-    if len(header) < _SIZE or header[0] != MAGIC:
-        return None, b"", len(header) + len(file.read())  # what follows has no beginning that could be trusted
-    _, name, length, crc = struct.unpack(HEADER, header)
+    name = length = left
+    if len(header) == _SIZE and header[0] == MAGIC:
+        _, name, length, crc = struct.unpack(HEADER, header)
+    taken = _SIZE + name + length
+    if taken > left:  # it has no beginning, or one to be trusted: to read so much might take more than the heap has
+        file.seek(0, 2)
+        return None, b"", left
     body = file.read(name + length)
-    taken = _SIZE + len(body)
-    if len(body) < name + length or binascii.crc32(body) != crc:
+    if binascii.crc32(body) != crc:
         return None, b"", taken
     return body[:name].decode(), body[name:], taken
 
 
 class Log:
-    """Records in order, oldest first. All sizes in bytes. Raises OSError where the flash does.
+    """Records in order, oldest first. All sizes in bytes.
+
+    A segment that cannot be read is set aside, to where no boot looks: it must not be in the way of the others.
 
     known: what state() said of it before its code left RAM; else it is read from flash.
     """
@@ -53,7 +64,8 @@ class Log:
         self.directory = directory
         self._file = None  # open on the segment that is read
         self.segment = None
-        self.damaged = self.last = 0
+        self.damaged = 0  # records, and segments that could not be read
+        self.last = 0
         self.segments = []
         if known:
             self.damaged, self.last, segments = known
@@ -61,11 +73,18 @@ class Log:
             return
         try:
             found = sorted(int(name) for name in os.listdir(directory) if name.isdigit())
-        except OSError:
-            return  # not there before the first record is
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # it is not there before the first record is
+                use("spill", "report", directory, "cannot be read", error)
+            return
         for number in found:
-            self.segments.append(Segment(number, os.stat(self.path(number))[6], False))
             self.last = number
+            segment = Segment(number, 0, False)
+            self.segments.append(segment)
+            try:
+                segment.size = os.stat(self.path(number))[6]
+            except OSError as error:
+                use("spill", "set_aside", self, segment, error)
 
     def state(self):
         """All that is not in flash, in plain objects. The log is not to be used any more."""
@@ -82,7 +101,11 @@ class Log:
             if segment is None:
                 return None
             at = segment.at
-            found = read_record(self._file)
+            try:
+                found = read_record(self._file, segment.size - at)
+            except OSError as error:
+                use("spill", "set_aside", self, segment, error)
+                continue
             if found is None:
                 self._finish(segment)
                 continue
@@ -112,10 +135,14 @@ class Log:
         return self.segment if self._file else None
 
     def _open_next(self):
-        for segment in self.segments:
+        for segment in list(self.segments):
             if not segment.read:
-                self._file = open(self.path(segment.number), "rb")
-                self._file.seek(segment.at)
+                try:
+                    self._file = open(self.path(segment.number), "rb")
+                    self._file.seek(segment.at)
+                except OSError as error:
+                    use("spill", "set_aside", self, segment, error)
+                    continue
                 self.segment = segment
                 return segment
         return None
@@ -134,7 +161,10 @@ class Log:
     def remove(self, segment):
         if segment in self.segments:
             self.segments.remove(segment)
-            os.remove(self.path(segment.number))
+            try:
+                os.remove(self.path(segment.number))
+            except OSError as error:
+                use("spill", "report", self.path(segment.number), "cannot be removed", error)
 
     def path(self, number):
         return "%s/%d" % (self.directory, number)

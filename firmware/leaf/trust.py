@@ -3,41 +3,54 @@ import os
 
 import tls
 
-from . import keys
+from . import faults, heap, keys
 from .faults import Fault
 
 
 def load(identity):
-    """The names of the embedded roots, and the context that trusts them."""
+    """The names of the roots that can be used, and the context that trusts them. Raises Fault where none is left."""
     names = []
-
-    def one_by_one():  # together they would take 5 KB
-        for name, der in anchors():
-            names.append(name)
-            yield der
-
-    return names, context(one_by_one(), identity)
+    return names, context(anchors(), identity, names)
 
 
-def context(anchors, credentials):
-    """A TLS client context that trusts anchors (DER certificates) and nothing else.
+def context(anchors, credentials, names):
+    """A TLS client context that trusts anchors (name and DER certificate of each) and nothing else.
+
+    One that Mbed TLS does not load is reported and left out; the names of the others go into names.
 
     An endpoint chooses its chain by the suites offered (AWS IoT: ECDSA chains end at Amazon Root CA 3, RSA chains at 1), so
     only suites are offered whose chain can end at an anchor.
     """
     made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     kinds = []
-    for der in anchors:
-        made.load_verify_locations(der)  # of `tls`: bytes; of `ssl` the same position would be a file
-        kinds.append("ECDSA" if keys.is_ec(der) else "RSA")
+    for name, der in anchors:
+        try:
+            made.load_verify_locations(der)  # of `tls`: bytes; of `ssl` the same position would be a file
+            kinds.append("ECDSA" if keys.is_ec(der) else "RSA")
+            names.append(name)
+        except (ValueError, OSError, IndexError) as error:
+            _unless_memory("loading the root " + name, error)
+            faults.keep(Fault("root-unusable", "%s cannot be loaded (%s): left out" % (name, error)))
+    if not names:
+        raise Fault("root-unusable", "no embedded root can be used")
     made.set_ciphers(sorted([name for name in made.get_ciphers() if _fit(name, kinds)]))  # AES-128 first: it is faster
     try:
         made.load_cert_chain(credentials.certificate, credentials.key)
     except (ValueError, OSError) as error:
+        _unless_memory("loading the identity", error)
         raise Fault("credentials", "certificate or key cannot be used (%s)" % error)
     if made.verify_mode != tls.CERT_REQUIRED:  # type: ignore[attr-defined]  # the stubs lack it
         raise Fault("tls-failed", "this firmware's TLS does not verify the server")
     return made
+
+
+def _unless_memory(what, error):
+    # Loading a certificate or key takes C heap. That there was none is not its fault, and may be over after a reset, which a
+    # fault of the flash would not lead to.
+    code = faults.number(error) if isinstance(error, OSError) else 0
+    short = heap.told_apart(code, what) or heap.shortage(what, lowest=heap.SPARE)
+    if short:
+        raise MemoryError(short.cause)
 
 
 def _fit(suite, kinds):
@@ -49,10 +62,21 @@ def _fit(suite, kinds):
 
 
 def anchors(directory="/roots"):
-    """Names and DER of the embedded roots, one at a time. Raises Fault where there is none."""
-    names = sorted(name for name in os.listdir(directory) if name.endswith(".der"))
+    """Names and DER of the embedded roots, one at a time: together they would take 5 KB. Raises Fault where there is none.
+
+    One that cannot be read is reported and left out.
+    """
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(".der"))
+    except OSError as error:
+        raise Fault("root-unusable", "%s cannot be read (%s)" % (directory, error))
     if not names:
         raise Fault("config", "no roots in " + directory)
     for name in names:
-        with open(directory + "/" + name, "rb") as stream:
-            yield name[:-4], stream.read()
+        try:
+            with open(directory + "/" + name, "rb") as stream:
+                der = stream.read()
+        except OSError as error:
+            faults.keep(Fault("root-unusable", "%s cannot be read (%s): left out" % (name[:-4], error)))
+            continue
+        yield name[:-4], der

@@ -2,6 +2,7 @@
 import json
 
 from ..log import log
+from ..modules import use
 
 _DEEPEST = const(10)  # levels of nesting; AWS IoT: a shadow has 8 below "state" and its half. More would cost the C stack.
 
@@ -17,21 +18,8 @@ def parse(topic, payload):
 def _parse(payload):
     # None for what is not a JSON object, or one nested so deeply that it would be a danger; or what the heap cannot hold:
     # to fail would leave it unacknowledged, and the server would deliver it for ever.
-    depth = 0
-    text = False
-    escaped = False
-    for byte in payload:
-        if text:
-            text = escaped or byte != 34
-            escaped = byte == 92 and not escaped
-        elif byte == 34:
-            text = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > _DEEPEST:
-                return None
-        elif byte in b"]}":
-            depth -= 1
+    if use("nesting", "exceeds", payload, _DEEPEST):
+        return None
     try:
         document = json.loads(payload)
     except (ValueError, MemoryError):

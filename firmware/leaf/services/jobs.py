@@ -52,6 +52,8 @@ class Jobs(Service):
     def bind(self, thing):
         super().bind(thing)
         self.last = use("state", "read", _FILE, {})
+        if not isinstance(self.last.get("id"), str):
+            self.last = {}
 
     def knows(self, answer):
         return answer in self.answers or answer.endswith("/update/rejected")

@@ -23,7 +23,7 @@ ticks.power_on()
 
 import esp32  # noqa: E402
 
-esp32.power_on(world["flash"], world.get("power_cut"))
+esp32.power_on(world["flash"], world.get("power_cut"), world.get("bad_blocks", ()))
 
 import machine  # noqa: E402
 import network  # noqa: E402

@@ -15,15 +15,20 @@ _entries = []
 _cut = None  # flash operations until power fails, counted down; None: never
 _dead = False
 _operations = 0
+_bad = ()  # blocks of the file system that cannot be read
 
 
 class PowerCut(BaseException):
     """The board's power is gone; nothing reaches the flash any more."""
 
 
-def power_on(path, cut=None):
-    """Open the flash file and read its partition table. cut: power fails within that write or erase, counted from 1."""
-    global _image, _flash_size, _cut, _dead
+def power_on(path, cut=None, bad=()):
+    """Open the flash file and read its partition table. cut: power fails within that write or erase, counted from 1.
+
+    bad: blocks of the file system that cannot be read.
+    """
+    global _image, _flash_size, _cut, _dead, _bad
+    _bad = bad
     _entries.clear()
     _cut, _dead = cut, False
     _image = open(path, "r+b")
@@ -84,8 +89,11 @@ class Partition:
         return self._entry
 
     def readblocks(self, block, buffer, offset=0):
+        if block in _bad and self._entry[4] == "vfs":
+            return -5  # EIO
         self._seek(block, offset, len(buffer))
         _image.readinto(buffer)
+        return None
 
     def writeblocks(self, block, buffer, offset=None):
         if offset is None:
