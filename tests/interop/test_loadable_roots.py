@@ -1,5 +1,6 @@
 """A root that a real Mbed TLS (the Unix port's) does not load is refused, and no other."""
 
+import datetime as dt
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from rootlet.trust import judge
 from rootlet.trust.loading import unloadable
 from rootlet.trust.model import Certificate
+from rootlet.trust.report import key_types
 from support.certificates import certificate
 
 CONSTRAINED = x509.NameConstraints([x509.DNSName("a.example")], None)
@@ -76,3 +79,15 @@ def test_a_root_is_judged_as_a_real_mbedtls_loads_it(name: str) -> None:
     real = subprocess.run(command, input=der.hex(), capture_output=True, text=True, check=True, timeout=30)
     assert (real.stdout.strip() == "loaded") == loads, real.stdout + real.stderr
     assert (unloadable(Certificate(der)) == "") == loads
+
+
+def test_a_device_is_judged_by_the_roots_that_it_loads() -> None:
+    useless, sound = (Certificate(one.public_bytes(Encoding.DER)) for one in (ROOTS["Ed25519"][0](), made()))
+    now = dt.datetime.now(dt.UTC)
+    with_others = judge.judge([sound], [useless, sound], None, now).rules[0]
+    assert with_others.ok and "leaves out an embedded root that it cannot load: " in with_others.text
+    alone = judge.judge([sound], [useless], None, now)
+    assert not alone.ok
+    assert (alone.broken[0].name, alone.broken[0].word) == ("roots", "root-unusable")
+    assert key_types([useless, sound]) == ("ecdsa",)
+    assert key_types([useless]) == ()

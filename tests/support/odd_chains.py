@@ -228,6 +228,13 @@ def expired_twin_of_the_root_embedded_too() -> DefectCase:
 
 
 @case
+def root_that_cannot_be_loaded_embedded_too() -> DefectCase:
+    constraints = x509.NameConstraints([x509.DNSName("a.example")], None), True
+    useless = certificate("Constrained Root", root().key, [(x509.BasicConstraints(True, None), True), constraints])
+    return _case(_certified(_DNS), "", True, roots=[Signed(useless, root().key), root()])
+
+
+@case
 def sha_224_signature() -> DefectCase:
     why = "Mbed TLS requires SHA-256 or longer"
     return _case(_certified(_DNS, digest=hashes.SHA224()), "tls-failed", True, why)

@@ -28,10 +28,7 @@ _RSA_BITS = 2048
 
 @dataclass(frozen=True)
 class ChainCheck:
-    """One check and its result. ``word`` is the fault that the device would report where ``ok`` is false.
-
-    It is empty for a root that cannot be loaded: then the device does not come so far as to connect.
-    """
+    """One check and its result. ``word`` is the fault that the device would report where ``ok`` is false."""
 
     name: str
     ok: bool
@@ -73,6 +70,7 @@ def judge(
         return ChainVerdict((_parses(sent, unreadable),), (), None)
     if not sent:
         return ChainVerdict((ChainCheck("chain", False, "no certificate was sent", "tls-no-tls"),), (), None)
+    roots, rule = _loaded(roots)
     path, anchor, why = _climb(sent, roots, at)
     whole = [*path, anchor] if anchor and anchor not in path else [*path]
     rules = [
@@ -90,9 +88,19 @@ def judge(
     ]
     if host is not None:
         rules.insert(3, _host(sent[0], host))
-    if useless := next(filter(None, map(unloadable, roots)), ""):
-        rules.insert(0, ChainCheck("roots", False, f"an embedded root cannot be loaded: {useless}"))
+    if rule:
+        rules.insert(0, rule)
     return ChainVerdict(tuple(rules), tuple(path), anchor)
+
+
+def _loaded(roots: Sequence[Certificate]) -> tuple[list[Certificate], ChainCheck | None]:
+    # The device leaves out what it cannot load, and does not come so far as to connect where nothing is left.
+    loaded = [root for root in roots if not unloadable(root)]
+    useless = [why for why in map(unloadable, roots) if why]
+    if not useless:
+        return loaded, None
+    text = f"the device leaves out an embedded root that it cannot load: {'; '.join(useless)}"
+    return loaded, ChainCheck("roots", bool(loaded), text, "" if loaded else "root-unusable")
 
 
 def _climb(

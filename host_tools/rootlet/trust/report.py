@@ -8,6 +8,7 @@ from typing import Any
 from rootlet.trust.fetch import KeyType, Served
 from rootlet.trust.judge import ChainVerdict, judge
 from rootlet.trust.links import LinkFinding, Links, link
+from rootlet.trust.loading import unloadable
 from rootlet.trust.model import Certificate
 from rootlet.trust.stores import whereabouts
 from rootlet.words import number_of
@@ -46,7 +47,8 @@ class ChainReport:
 
 
 def key_types(roots: Sequence[Certificate]) -> tuple[KeyType, ...]:
-    """The offer of a device with these roots: suites only for chains that can end at one of them (firmware/leaf/tls.py)."""
+    """The offer of a device with these roots: suites only for chains that can end at one (firmware/leaf/trust.py)."""
+    roots = [root for root in roots if not unloadable(root)]
     kinds: list[KeyType] = []
     if any(root.key.startswith("EC") for root in roots):
         kinds.append("ecdsa")

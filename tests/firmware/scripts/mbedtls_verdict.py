@@ -8,7 +8,10 @@ import tls
 given = json.loads(os.getenv("GIVEN"))
 context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
 for der in given["roots"]:
-    context.load_verify_locations(bytes.fromhex(der))
+    try:
+        context.load_verify_locations(bytes.fromhex(der))
+    except ValueError:
+        pass  # as leaf does: the others serve
 sock = socket.socket()
 sock.connect(socket.getaddrinfo("127.0.0.1", given["port"])[0][-1])
 try:
