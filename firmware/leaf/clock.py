@@ -4,17 +4,16 @@ import time
 _UNIX_2000 = const(946684800)
 _SLACK = const(5)  # seconds that two honest clocks may differ
 _FADES = const(604800)  # seconds after a server's last answer that the clock is still one to date a reading by
-_LONGEST = const(86400000)  # milliseconds of one sleep of asyncio's; beyond 6 days its ticks overflow
 
+uptime = 0  # milliseconds since boot
+ticks = time.ticks_ms()  # that they were counted at
 
-class Here:
-    milliseconds = 0  # since boot
-    ticks = time.ticks_ms()  # that they were counted at
-    ahead = None  # now() - monotonic(), as long as the clock is one that somebody vouches for
-    answered = None  # monotonic(), perhaps below 0: when a server did so last; None: not looked into in this boot
-    due = 0  # monotonic(): when to ask the servers again
-    doubt = 1  # 1: no certificate of a server was tried by it yet; 2: one was, and not valid; 0: one was
-    answer = 0  # what the NTP server said last, in Unix seconds
+# What sync.py and trial.py know of the clock.
+ahead = None  # now() - monotonic(), while somebody vouches for the clock
+since = None  # monotonic(), perhaps below 0: when a server did so last; None: not looked into in this boot
+again = 0  # monotonic(): when to ask the servers
+answer = 0  # what one said last, in Unix seconds
+doubt = 1  # 1: no certificate of a server was tried by it yet; 2: one was, and not valid; 0: one was
 
 
 def now():
@@ -27,10 +26,10 @@ def milliseconds():
 
     The guard (watchdog.py) does so every second.
     """
-    ticks = time.ticks_ms()
-    Here.milliseconds += time.ticks_diff(ticks, Here.ticks)
-    Here.ticks = ticks
-    return Here.milliseconds
+    global uptime, ticks
+    before, ticks = ticks, time.ticks_ms()
+    uptime += time.ticks_diff(ticks, before)
+    return uptime
 
 
 def monotonic():
@@ -38,29 +37,12 @@ def monotonic():
     return milliseconds() // 1000
 
 
-async def sleep(seconds):
-    """Sleep for any time; asyncio.sleep() ends at 6 days."""
-    import asyncio
-
-    left = int(seconds * 1000)
-    until = milliseconds() + left
-    while True:
-        await asyncio.sleep_ms(min(left, _LONGEST))
-        left = until - milliseconds()
-        if left <= 0:
-            break
-
-
 def dated():
     """Whether the clock is one to date a reading by: set by a server not long ago, and moved by nobody else since."""
-    return Here.ahead is not None and not moved() and monotonic() - Here.answered < _FADES
-
-
-def moved():
-    """Whether something else has set the clock: the application."""
-    return Here.ahead is not None and abs(now() - monotonic() - Here.ahead) > _SLACK
+    at = monotonic()
+    return ahead is not None and abs(now() - at - ahead) <= _SLACK and at - since < _FADES
 
 
 def due():
-    """Whether the time has come to look at the NTP servers (again)."""
-    return monotonic() >= Here.due or moved()
+    """Whether the time has come to look at the NTP servers (again), or why the clock is none to date by any more."""
+    return monotonic() >= again or (ahead is not None and not dated())

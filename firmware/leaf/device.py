@@ -7,7 +7,7 @@ from . import DROP_OLDEST, clock, faults
 from .faults import Fault
 from .log import log
 from .modules import run, use
-from .tasks import call, failed
+from .tasks import call
 
 _TRY_AGAIN = const(3600)  # seconds in safe mode until the application gets another chance
 
@@ -123,11 +123,10 @@ class Device:
 
     async def _main(self):
         self._main_task = asyncio.current_task()
-        asyncio.get_event_loop().set_exception_handler(_task_failed)
         # What a connected device needs all the time; all else is in RAM only while it is used (modules.py).
         from . import delivery, mqtt, outbox, stream, watchdog  # noqa: F401
 
-        self.session, self.outbox, self.delivery, self.guard = use("setup", "begin", self)
+        self.session, self.outbox, self.delivery, self.guard = use("setup", "start", self)
         failures = 0
         while True:
             failures = await self._attempt(failures)
@@ -152,7 +151,7 @@ class Device:
         return 1 if proven else failures + 1
 
     def linked(self):
-        """Whether the link that leaf brought up is there."""
+        """Whether the link that leaf brought up is tclock."""
         if not self.settings["wifi"]:
             return True  # not ours
         import network
@@ -168,8 +167,6 @@ class Device:
 
     async def _serve(self, present):
         self._failed = None
-        if clock.Here.doubt:
-            use("sync", "tried")
         beginning = asyncio.create_task(self._begin(present))
         try:
             await self.session.run()
@@ -180,6 +177,8 @@ class Device:
         try:
             await run("beginning", "of", self, present)
             await run("report", "send", self)
+            if clock.doubt:
+                use("trial", "done")
             self.outbox.drain()  # one after the other: all of it together would take too much memory
             self.wake()
         except Exception as error:
@@ -193,8 +192,9 @@ class Device:
     def every_second(self):
         """Called by the guard."""
         if faults.waiting:
-            while faults.waiting:
-                use("journal", "add", self.record_of_faults, faults.waiting.pop(0))
+            some, faults.waiting = faults.waiting, None
+            for fault in some:
+                use("journal", "add", self.record_of_faults, fault)
             if self.session.up:
                 asyncio.create_task(run("report", "send", self))
         due = clock.due()
@@ -220,12 +220,10 @@ class Device:
     async def _set_clock(self):
         try:
             await run("sync", "ensure", self.settings["ntp"])
-        except Fault as fault:
-            faults.report(fault)
         finally:
             self._setting_clock = False
 
-    async def sample(self, task, function):
+    async def read(self, task, function):
         """Take a reading; task is "telemetry " and the stream's name."""
         try:
             if not self.record(task[10:], await call(function)):
@@ -262,11 +260,11 @@ class Device:
 
 
 def plain(value, where):
-    """The value, or a copy in which null stands for what JSON cannot hold, after a line that begins with where."""
-    return value if sound(value) else use("plain", "mapped", value, where)
+    """The value, or a copy in which null stands for what JSON cannot hold, after a line that begins with wclock."""
+    return value if check(value) else use("plain", "plain", value, where)
 
 
-def sound(value):
+def check(value):
     """Whether JSON can hold the value as it is."""
     kind = type(value)
     if kind is dict:
@@ -274,10 +272,6 @@ def sound(value):
     elif kind not in (list, tuple):
         return value is None or (value - value == 0 if kind is float else kind in (int, str, bool))  # nan and inf are not 0
     for item in value:
-        if not sound(item):
+        if not check(item):
             return False
     return True
-
-
-def _task_failed(loop, context):
-    failed(context["exception"])

@@ -20,7 +20,7 @@ def of(device, error):
         fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
     device.note(fault)
     if fault.word in ("tls-expired", "tls-not-yet-valid"):
-        use("sync", "refuted")
+        use("trial", "failed")
     topic = evidence.hopeless(device.history)
     if topic:
         _give_up(device, topic)

@@ -1,9 +1,7 @@
 # What went wrong: one word, what was seen, and what an engineer can do about it.
 from .log import log
 
-_WAITING = const(8)  # at most
-
-waiting = []  # faults that are to be reported to the cloud, and that nobody was at hand to note: Device does, soon
+waiting: "list | None" = None  # faults to be reported to the cloud, which the device notes soon (trouble.py)
 
 
 def data(name):
@@ -53,13 +51,6 @@ def hint(word, path=None):
     except OSError:
         pass
     return ""
-
-
-def keep(fault):
-    """Say it, and have it reported to the cloud."""
-    report(fault)
-    if len(waiting) < _WAITING:
-        waiting.append(fault)
 
 
 def report(fault):

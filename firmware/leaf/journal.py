@@ -11,26 +11,21 @@ _SAVE = const(600)  # seconds between two writes: an outage of a month must not 
 def kept(reset):
     """What the last boot left. reset: why this boot came to be; it is reported once."""
     found = state.read(_FILE, {})
+    # What another firmware wrote, or the flash forgot, must not cost the report.
     since, counts, last = found.get("since"), found.get("counts"), found.get("last")
+    if not isinstance(counts, dict) or [word for word in counts if not isinstance(counts[word], int)]:
+        counts = {}
+    if not isinstance(last, list) or [entry for entry in last if not isinstance(entry, list) or len(entry) != 3]:
+        last = []
     return {
         "since": since if isinstance(since, int) else None,
-        "counts": _sound(counts, dict, lambda word: isinstance(word, str) and isinstance(counts[word], int), {}),
-        "last": _sound(last, list, lambda entry: isinstance(entry, list) and len(entry) == 3, []),
+        "counts": counts,
+        "last": last,
         "reset": reset,
         "reporting": False,
         "saved": None,
         "ticks": None,
     }
-
-
-def _sound(part, kind, passes, none):
-    # What another firmware wrote, or the flash forgot, must not cost the report.
-    if not isinstance(part, kind):
-        return none
-    for entry in part:
-        if not passes(entry):
-            return none
-    return part
 
 
 def add(record, fault):

@@ -1,7 +1,7 @@
 # How deeply JSON is nested, told before it is parsed: a few kilobytes of brackets take all of the heap, or the C stack.
 
 
-def exceeds(data, deepest):
+def check(data, deepest):
     """Whether arrays and objects in data (bytes) are nested more than so many levels deep."""
     depth = 0
     text = False

@@ -3,12 +3,12 @@
 from .log import log
 
 
-def mapped(value, where):
+def plain(value, where):
     """A copy of value in which null stands for what JSON cannot hold, after a line for each. Keys become texts."""
     if isinstance(value, dict):
-        return {str(key): mapped(value[key], "%s.%s" % (where, key)) for key in value}
+        return {str(key): plain(value[key], "%s.%s" % (where, key)) for key in value}
     if isinstance(value, (list, tuple)):
-        return [mapped(value[number], "%s[%d]" % (where, number)) for number in range(len(value))]
+        return [plain(value[number], "%s[%d]" % (where, number)) for number in range(len(value))]
     kind = type(value)
     if value is None or kind in (int, str, bool) or (kind is float and value - value == 0):
         return value

@@ -75,7 +75,7 @@ class Log:
             found = sorted(int(name) for name in os.listdir(directory) if name.isdigit())
         except OSError as error:
             if error.errno != errno.ENOENT:  # it is not there before the first record is
-                use("spill", "report", directory, "cannot be read", error)
+                use("aside", "report", directory, "cannot be read (%s)" % error)
             return
         for number in found:
             self.last = number
@@ -84,7 +84,7 @@ class Log:
             try:
                 segment.size = os.stat(self.path(number))[6]
             except OSError as error:
-                use("spill", "set_aside", self, segment, error)
+                use("aside", "segment", self, segment, error)
 
     def state(self):
         """All that is not in flash, in plain objects. The log is not to be used any more."""
@@ -104,7 +104,7 @@ class Log:
             try:
                 found = read_record(self._file, segment.size - at)
             except OSError as error:
-                use("spill", "set_aside", self, segment, error)
+                use("aside", "segment", self, segment, error)
                 continue
             if found is None:
                 self._finish(segment)
@@ -141,7 +141,7 @@ class Log:
                     self._file = open(self.path(segment.number), "rb")
                     self._file.seek(segment.at)
                 except OSError as error:
-                    use("spill", "set_aside", self, segment, error)
+                    use("aside", "segment", self, segment, error)
                     continue
                 self.segment = segment
                 return segment
@@ -164,7 +164,7 @@ class Log:
             try:
                 os.remove(self.path(segment.number))
             except OSError as error:
-                use("spill", "report", self.path(segment.number), "cannot be removed", error)
+                use("aside", "report", self.path(segment.number), "cannot be removed (%s)" % error)
 
     def path(self, number):
         return "%s/%d" % (self.directory, number)

@@ -7,7 +7,7 @@ from .log import log
 from .modules import use
 from .mqtt import Session
 from .outbox import Outbox
-from .tasks import for_ever
+from .tasks import failed, for_ever
 from .watchdog import Guard
 
 _SILENCE = const(300)  # seconds; more than any one rung of the ladder may take, but for Wi-Fi, which depends on the networks
@@ -16,7 +16,7 @@ _OUTBOX = const("/state/outbox")
 _PRESENCE = const("$aws/events/presence/disconnected/")
 
 
-def begin(device):
+def start(device):
     """Read the flash, and start the device's tasks and the application's telemetry. Raises Fault.
 
     Raises ValueError for a telemetry function whose period is none. Returns session, outbox, delivery and guard.
@@ -24,7 +24,8 @@ def begin(device):
     for stream, _, every in device.telemetries:
         if not 0 < every < 1e9:
             raise ValueError("telemetry %s: every=%s is not a number of seconds above 0" % (stream, every))
-    session, outbox = _read_flash(device)
+    asyncio.get_event_loop().set_exception_handler(failed)
+    session, outbox = _read(device)
     delivery = Delivery(device)
     settings = device.settings
     guard = Guard(settings["watchdog"])
@@ -37,11 +38,11 @@ def begin(device):
         # Readings begin at once, whatever the link does. A function that never returns stops the watchdog's food.
         task = "telemetry " + stream
         guard.expect(task, every + _GRACE)
-        asyncio.create_task(for_ever(task, every, device.sample, task, function))
+        asyncio.create_task(for_ever(task, every, device.read, task, function))
     return session, outbox, delivery, guard
 
 
-def _read_flash(device):
+def _read(device):
     # Its settings, its identity, its TLS context and what hangs on them.
     settings = device.settings = use("config", "load")
     identity = use("credentials", "load")

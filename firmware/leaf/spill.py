@@ -1,9 +1,8 @@
-# Writing what waits in RAM to flash, making room for it there, and what to do where flash fails. In RAM only then.
+# Writing what waits in RAM to flash, and making room for it there. In RAM only while it writes.
 import binascii
 import os
 import struct
 
-from .faults import Fault, keep
 from .segments import HEADER, MAGIC, SEGMENT, Segment, read_record
 from .state import make_directories
 
@@ -73,15 +72,15 @@ def append(log, records):
     tail = log.segments[-1] if log.segments else None
     if tail and tail.ours and tail.size < SEGMENT and not tail.read and not tail.at:
         try:
-            return _append_to(log, tail, records)
+            return _put(log, tail, records)
         except OSError:
             # What is there already may be what cannot be read. In a segment of their own the records come first.
             tail.ours = False
     # Its number comes never again in a boot: a record in flight may still say it.
-    return _append_to(log, Segment(log.last + 1, 0, True), records)
+    return _put(log, Segment(log.last + 1, 0, True), records)
 
 
-def _append_to(log, tail, records):
+def _put(log, tail, records):
     places = []
     size = tail.size
     try:
@@ -113,42 +112,18 @@ def drop_oldest(log):
     lost = {}
     if log.segment is segment:
         log.close()
-    if not segment.read:
-        try:
-            _count(log, segment, lost)
-        except OSError:
-            log.damaged += 1
+    at = segment.at
+    try:
+        with open(log.path(segment.number), "rb") as file:
+            file.seek(at)
+            while not segment.read:
+                found = read_record(file, segment.size - at)
+                if found is None:
+                    break
+                if found[0] is not None and at not in segment.flying:
+                    lost[found[0]] = lost.get(found[0], 0) + 1
+                at += found[2]
+    except OSError:
+        log.damaged += 1
     log.remove(segment)
     return lost
-
-
-def _count(log, segment, lost):
-    at = segment.at
-    with open(log.path(segment.number), "rb") as file:
-        file.seek(at)
-        while True:
-            found = read_record(file, segment.size - at)
-            if found is None:
-                break
-            if found[0] is not None and at not in segment.flying:
-                lost[found[0]] = lost.get(found[0], 0) + 1
-            at += found[2]
-
-
-def set_aside(log, segment, error):
-    """Do without a segment that cannot be read, and move it to where no boot looks for one."""
-    report(log.path(segment.number), "cannot be read and is left out", error)
-    log.damaged += 1
-    if log.segment is segment:
-        log.close()
-    log.segments.remove(segment)
-    try:
-        make_directories(log.directory + ".bad")
-        os.rename(log.path(segment.number), "%s.bad/%d" % (log.directory, segment.number))
-    except OSError:
-        pass  # the next boot tries again
-
-
-def report(path, what, error):
-    """Tell the cloud of a file that the flash does not give or take."""
-    keep(Fault("storage", "%s %s (%s)" % (path, what, error)))

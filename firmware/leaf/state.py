@@ -3,7 +3,6 @@ import errno
 import json
 import os
 
-from .faults import Fault, keep
 from .log import log
 from .modules import use
 
@@ -24,7 +23,7 @@ def read(name, default):
             raise ValueError
         with open(path, "rb") as file:
             data = file.read(size)  # allots as many bytes as it is asked for
-        if use("nesting", "exceeds", data, _DEEPEST):
+        if use("nesting", "check", data, _DEEPEST):
             raise ValueError
         value = json.loads(data)
         if isinstance(value, type(default)):
@@ -35,15 +34,11 @@ def read(name, default):
             return default
         why = "cannot be read (%s)" % error
     except ValueError:
-        why = "is damaged"
+        why = "is damaged, or nested too deeply"
     except MemoryError:  # which need not be the file's fault: the heap may have room for it another time
         log("state", path + " does not fit into the heap: left out")
         return default
-    keep(Fault("storage", "%s %s: left out" % (path, why)))
-    try:
-        os.rename(path, path + ".bad")
-    except OSError:
-        pass
+    use("aside", "of", path, why)
     return default
 
 

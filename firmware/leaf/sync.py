@@ -1,12 +1,11 @@
 # Time before TLS: certificates have dates. No clock is believed that is before the image's build or long after it.
 #
-# What flash keeps is the time at which a server's certificate was last found valid, before which no single NTP server is
-# believed, and what such a server last said. So what no certificate agrees with is not kept.
+# What flash keeps of it is trial.py's.
 import json
 import time
 
-from . import clock, sntp, state
-from .clock import Here, monotonic, now
+from . import clock, sntp, trial
+from .clock import monotonic, now
 from .faults import Fault
 from .log import log
 
@@ -21,7 +20,6 @@ _SOON = const(600)  # seconds, where it does not
 _LONG_AGO = const(1 << 24)  # seconds
 _UNTRIED = const(1)
 _REFUTED = const(2)
-_FILE = const("time.json")
 
 
 def floor(path="/build.json"):
@@ -42,26 +40,29 @@ async def ensure(servers, timeout=3):
     def believable():
         return max(built, known) <= now() <= latest
 
-    moved = clock.moved()
+    moved = clock.ahead is not None and abs(now() - monotonic() - clock.ahead) > _SLACK  # by nobody but the application
     if moved:
         _moved(believable())
-    if Here.answered is None and believable():
+    if clock.since is None and believable():
         _carry_over()
     if believable() and not clock.due():
         return
     found = await _ask(servers, timeout, built, max(built, known), latest, believable())
     if found is not None:
-        if not Here.doubt and abs(found - now()) > _JUMP:
-            Here.doubt = _UNTRIED
+        if not clock.doubt and abs(found - now()) > _JUMP:
+            clock.doubt = _UNTRIED
         _set(found)
-        _vouch(0, _SOON if Here.doubt == _REFUTED else _RESYNC)
-        Here.answer = int(found)
-        if not Here.doubt:
-            tried()
+        _vouch(0, _SOON if clock.doubt == _REFUTED else _RESYNC)
+        clock.answer = int(found)
+        if not clock.doubt:
+            trial.done()
     elif believable():
         if moved:
             _vouch(_RESYNC, 0)  # the application may know
-        Here.due = monotonic() + (_RETRY if clock.dated() else _SOON)
+        dated = clock.dated()
+        clock.again = monotonic() + (_RETRY if dated else _SOON)
+        if not dated:
+            clock.ahead = None
     elif known:
         # Somebody who holds NTP back wins no more by this than by forging its answer.
         log("clock", "no server answers: going on from the last time known before the reset")
@@ -72,30 +73,10 @@ async def ensure(servers, timeout=3):
                     "and no NTP server set it" % (_LIFE // 31536000))  # fmt: skip
 
 
-def tried():
-    """A server's certificate was valid by this clock: so much is known from now on."""
-    Here.doubt = 0
-    known, answer = _kept()
-    if Here.answer and (Here.answer != answer or now() - known > _RETRY):
-        state.write(_FILE, [int(now()), Here.answer])
-
-
-def refuted():
-    """A server's certificate was not valid by this clock. One by which others were valid stays as it is."""
-    if Here.doubt == _UNTRIED:
-        Here.doubt = _REFUTED
-        Here.ahead, Here.due = None, 0
-
-
-def _kept():
-    kept = state.read(_FILE, [])
-    return kept if len(kept) == 2 and type(kept[0]) is type(kept[1]) is int else (0, 0)
-
-
 def _known(built, latest):
-    known, answer = _kept()
-    if not Here.answer:
-        Here.answer = answer
+    known, answer = trial.kept()
+    if not clock.answer:
+        clock.answer = answer
     if known > latest:
         log("clock", "the time known before the reset is in another age: forgotten")
     return known if built <= known <= latest else 0
@@ -103,40 +84,39 @@ def _known(built, latest):
 
 def _vouch(age, pause):
     # From now on the clock is right, but for the age of what it is from; pause: seconds until the servers are asked again.
-    Here.ahead = now() - monotonic()
-    Here.answered = monotonic() - age
-    Here.due = monotonic() + pause
+    clock.ahead = now() - monotonic()
+    clock.since = monotonic() - age
+    clock.again = monotonic() + pause
 
 
 def _carry_over():
     # It ran on through a reset, or something else set it.
     import machine
 
-    if Here.answer:
-        age = max(0, now() - Here.answer) * _ASLEEP
+    if clock.answer:
+        age = max(0, now() - clock.answer) * _ASLEEP
     else:
         age = _LONG_AGO if machine.reset_cause() == machine.DEEPSLEEP_RESET else _RESYNC - _RETRY
     _vouch(age, _RESYNC - age)
 
 
 def _moved(believable):
-    # Nobody but the application can have.
     if believable:
-        log("clock", "moved by %d s, and not by us" % (now() - monotonic() - Here.ahead))
+        log("clock", "moved by %d s, and not by us" % (now() - monotonic() - clock.ahead))
         _vouch(_LONG_AGO, 0)
-        Here.doubt = _UNTRIED
+        clock.doubt = _UNTRIED
     else:
         log("clock", "set to another age, and not by us: put right")
-        _set(monotonic() + Here.ahead)
+        _set(monotonic() + clock.ahead)
 
 
 async def _ask(servers, timeout, built, earliest, latest, believable):
     # What is not far from the clock is taken from one server, and what two say. Where nothing vouches for the clock, one
     # server's word is taken too: at once if the clock is unset, else if no two agree; and where a certificate refuted the
     # clock, rather another's than what it shows already.
-    refuted = Here.doubt == _REFUTED
+    refuted = clock.doubt == _REFUTED
     alone = refuted or not (believable and clock.dated())
-    near = _SLACK + (monotonic() - Here.answered) * _DRIFT // 1000000 if believable and not refuted else -1
+    near = _SLACK + (monotonic() - clock.since) * _DRIFT // 1000000 if believable and not refuted else -1
     seen = []
     for server in servers:
         try:

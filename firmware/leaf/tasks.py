@@ -1,7 +1,10 @@
 # What starts an application's functions, and keeps a device's own tasks alive.
-from . import faults
-from .clock import sleep
+import asyncio
+
+from .clock import milliseconds
 from .modules import use
+
+_LONGEST = const(86400000)  # milliseconds of one sleep of asyncio's; beyond 6 days its ticks overflow
 
 
 async def call(function, *arguments):
@@ -12,18 +15,22 @@ async def call(function, *arguments):
 
 
 async def for_ever(name, pause, function, *arguments):
-    """Run a coroutine function again and again, so many seconds after its end; report what it raises."""
+    """Run a coroutine function again and again, any number of seconds after its end; report what it raises."""
     while True:
         try:
             await function(*arguments)
         except Exception as error:
-            failed(error, name)
-        await sleep(pause)
+            failed(name, {"exception": error})
+        left = int(pause * 1000)
+        until = milliseconds() + left
+        while left >= 0:
+            await asyncio.sleep_ms(min(left, _LONGEST))
+            left = until - milliseconds() or -1
 
 
-def failed(error, name="a task"):
-    """Say what a task raised, and have it reported to the cloud. Raises nothing."""
+def failed(name, context):
+    """Have it reported to the cloud that a task raised. Raises nothing. As asyncio's exception handler it knows no name."""
     try:
-        faults.keep(use("trouble", "named", error, name + ": "))
+        use("trouble", "of", name, context["exception"])
     except Exception:
         pass  # no memory left to say so

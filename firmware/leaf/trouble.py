@@ -2,8 +2,10 @@
 import gc
 import sys
 
-from . import heap
+from . import faults, heap
 from .faults import Fault
+
+_WAITING = const(8)  # at most
 
 
 def named(error, where=""):
@@ -15,3 +17,16 @@ def named(error, where=""):
     sys.print_exception(error)
     what = "%s%s: %s" % (where, type(error).__name__, error)
     return heap.shortage(what, lowest=heap.SPARE) or Fault("unexpected", what)
+
+
+def of(name, error):
+    """What a task raised is to be reported. name: the task's; or asyncio's loop, which does not say it."""
+    keep(named(error, (name if isinstance(name, str) else "one of the tasks") + ": "))
+
+
+def keep(fault):
+    """Say it, and have it reported to the cloud. For what has no device at hand to note it."""
+    faults.report(fault)
+    some = faults.waiting or []
+    some.append(fault)
+    faults.waiting = some[-_WAITING:]

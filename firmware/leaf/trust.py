@@ -5,6 +5,7 @@ import tls
 
 from . import faults, heap, keys
 from .faults import Fault
+from .modules import use
 
 
 def load(identity):
@@ -30,7 +31,7 @@ def context(anchors, credentials, names):
             names.append(name)
         except (ValueError, OSError, IndexError) as error:
             _unless_memory("loading the root " + name, error)
-            faults.keep(Fault("root-unusable", "%s cannot be loaded (%s): left out" % (name, error)))
+            use("trouble", "keep", Fault("root-unusable", "%s cannot be loaded (%s): left out" % (name, error)))
     if not names:
         raise Fault("root-unusable", "no embedded root can be used")
     made.set_ciphers(sorted([name for name in made.get_ciphers() if _fit(name, kinds)]))  # AES-128 first: it is faster
@@ -77,6 +78,6 @@ def anchors(directory="/roots"):
             with open(directory + "/" + name, "rb") as stream:
                 der = stream.read()
         except OSError as error:
-            faults.keep(Fault("root-unusable", "%s cannot be read (%s): left out" % (name[:-4], error)))
+            use("trouble", "keep", Fault("root-unusable", "%s cannot be read (%s): left out" % (name[:-4], error)))
             continue
         yield name[:-4], der

@@ -18,7 +18,7 @@ def parse(topic, payload):
 def _parse(payload):
     # None for what is not a JSON object, or one nested so deeply that it would be a danger; or what the heap cannot hold:
     # to fail would leave it unacknowledged, and the server would deliver it for ever.
-    if use("nesting", "exceeds", payload, _DEEPEST):
+    if use("nesting", "check", payload, _DEEPEST):
         return None
     try:
         document = json.loads(payload)

@@ -9,6 +9,7 @@ from .documents import part
 from .jobs import Rejected
 
 _AGAIN = const(30)  # seconds until what the service was too busy for is sent again
+_LIMIT = const(500000)  # seconds; a wait in asyncio overflows at 6 days
 _LONGEST = const(1024)  # characters of a detail (AWS IoT: statusDetails)
 _BUSY = const(("InternalError", "RequestThrottled"))
 
@@ -70,7 +71,7 @@ async def _execute(jobs, job):
     try:
         if not function:
             raise Rejected("no such operation; known are " + ", ".join(sorted(jobs.operations)))
-        status, details = "SUCCEEDED", texts(await asyncio.wait_for(call(function, job), timeout))
+        status, details = "SUCCEEDED", texts(await asyncio.wait_for(call(function, job), min(timeout, _LIMIT)))
     except Rejected as error:
         status, details = "REJECTED", texts({"reason": error})
     except asyncio.TimeoutError:
@@ -95,7 +96,7 @@ def _refused(jobs, answer, document):
     jobs.pause = _AGAIN
     if answer == "start-next/rejected":
         jobs.asking = True
-    elif not jobs.waiting and "status" in last and answer.startswith(last["id"] + "/"):
+    elif not jobs.waiting and "status" in last and answer.startswith("%s/" % last.get("id")):
         jobs.waiting = (last["id"], last["status"], part(last, "details"))
 
 

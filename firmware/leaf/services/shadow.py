@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from ..device import sound
+from ..device import check
 from ..modules import run, use
 from . import Service
 
@@ -142,6 +142,6 @@ def copy(value):
 
     NaN is such: it would never be equal to what was reported of it.
     """
-    if not sound(value):
+    if not check(value):
         raise ValueError("JSON cannot hold it")
     return json.loads(json.dumps(value))

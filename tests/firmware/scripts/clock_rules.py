@@ -4,12 +4,12 @@ import asyncio
 
 import leaf.sync as c
 import machine
-from leaf import clock, sntp, state
+from leaf import clock, sntp, state, trial
 from leaf.faults import Fault
 
 now = 1800000000
 real = [now + given.get("off", 0)]
-clock.now = c.now = lambda: real[0]
+clock.now = c.now = trial.now = lambda: real[0]
 clock.monotonic = c.monotonic = lambda: given["elapsed"]
 c.floor = lambda: now - 10 * 86400
 machine._cause = given.get("cause", machine.PWRON_RESET)
@@ -23,10 +23,9 @@ kept = [given.get("kept", [])]
 c._set = put
 state.read = lambda name, default: kept[0] if isinstance(kept[0], type(default)) else default
 state.write = lambda name, value: kept.append(value)
-here = clock.Here
 if given.get("runs"):  # set by a server at boot, and a connection made with it
-    here.ahead, here.answered, here.doubt = now, 0, 0
-here.doubt = given.get("doubt", here.doubt)
+    clock.ahead, clock.since, clock.doubt = now, 0, 0
+clock.doubt = given.get("doubt", clock.doubt)
 asked = []
 
 
@@ -51,9 +50,9 @@ def look():
 
 found = look()
 if given.get("then") == "tried":
-    c.tried()
+    trial.done()
 elif given.get("then") == "refuted":
-    c.refuted()
+    trial.failed()
     given["servers"] = given["again"]
     found = look()
-answer([found, here.due, clock.dated(), len(asked), kept[1:]])
+answer([found, clock.again, clock.dated(), len(asked), kept[1:]])
