@@ -45,12 +45,12 @@ def test_a_fresh_boot_has_all_of_it(flash: Path) -> None:
 
 def test_the_gc_heap_doubles_when_what_is_alive_outgrows_it_and_never_for_garbage(flash: Path) -> None:
     garbage = "for _ in range(10): bytearray(60000)\nlook()\n"
-    kept = "kept = bytearray(100000)\nlook()\nkept = None\nlook()\n"
+    kept = "kept = bytearray(140000)\nlook()\nkept = None\nlook()\n"
     assert run(flash, garbage + kept) == [BOOT, BOOT, BOOT - WORST["gc_area"], BOOT - WORST["gc_area"]]
 
 
 def test_a_gc_heap_that_cannot_grow_any_more_is_a_memory_error(flash: Path) -> None:
-    script = "kept = bytearray(400000)\ntry:\n    look()\nexcept MemoryError:\n    seen.append('no memory')\n"
+    script = "kept = bytearray(500000)\ntry:\n    look()\nexcept MemoryError:\n    seen.append('no memory')\n"
     assert run(flash, script) == [BOOT, "no memory"]
 
 
