@@ -110,6 +110,8 @@ def build(
         "code": "romfs" if _in_place(in_place, found) else "vfs",
         "leaf_frozen": bool(found and found.leaf_frozen),
     }
+    if own := sorted(root.name for root in roots if root.own):
+        facts["own_roots"] = own
     if found is not None and micropython_bin is not None:
         table = partitions.with_secure_cert(found.partitions)
         facts["micropython"] = found.text

@@ -33,7 +33,7 @@ PANELS: dict[str, dict[str, tuple[str, str]]] = {
     "Identities and trust": {
         "ca": ("rootlet.cli.identity.ca", "Mint and look after certificate authorities"),
         "device": ("rootlet.cli.identity.device", "Issue, import and explain device identities"),
-        "roots": ("rootlet.cli.trust.roots", "List and check the roots that an image embeds"),
+        "roots": ("rootlet.cli.trust.roots", "Pin, list and check the roots that an image embeds"),
         "chain": ("rootlet.cli.trust.chain", "Show a server's chain and whether a device would connect"),
     },
     "Cloud": {

@@ -13,6 +13,7 @@ from rootlet.files import write_atomic, write_secret
 from rootlet.pki import certificates, keys
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import load_certificates
+from rootlet.trust.own_roots import SANDBOX_NAME
 
 ROOT, CHAIN, KEY = "root.crt", "server-chain.crt", "server.key"
 DAYS = 397  # the lifetime that browsers and Amazon allow; the sandbox's root has the same
@@ -34,7 +35,7 @@ def mint(region: str, domain: str) -> ServerChain:
     The keys of root and intermediate are discarded: nobody can sign with them again.
     """
     root_key, intermediate_key, key = keys.generate(), keys.generate(), keys.generate()
-    root = certificates.root(_name("Rootlet Sandbox Root CA"), root_key, days=DAYS)
+    root = certificates.root(_name(SANDBOX_NAME), root_key, days=DAYS)
     between = certificates.intermediate(
         _name("Rootlet Sandbox ECDSA M01"), intermediate_key.public_key(), Issuer(root, root_key), days=DAYS
     )

@@ -11,13 +11,17 @@ from pathlib import Path
 from rootlet import resources
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
+from rootlet.trust.model import parse
 
 MANIFEST = "manifest.toml"
 
 
 @dataclass(frozen=True)
 class PinnedRoot:
-    """One entry of the manifest. ``ski`` is the subject key identifier, hexadecimal with colons."""
+    """One entry of the manifest. ``ski`` is the subject key identifier, hexadecimal with colons.
+
+    ``own``: it is a project's, and not Amazon's (``trust.own_roots``).
+    """
 
     name: str
     path: Path
@@ -26,12 +30,14 @@ class PinnedRoot:
     not_after: dt.datetime
     ski: str
     default: bool
+    own: bool = False
 
     def der(self) -> bytes:
         """The certificate's DER, as a device embeds it. Raises RootletError where the file differs from its pin."""
-        # Without an X.509 parser: Starfield's root has the serial number 0, which newer parsers refuse.
+        data = read_input(self.path, "root certificate")
         try:
-            der = ssl.PEM_cert_to_DER_cert(read_input(self.path, "root certificate").decode())
+            # Amazon's without an X.509 parser: Starfield's root has the serial number 0, which newer parsers refuse.
+            der = parse(data, str(self.path))[0].der if self.own else ssl.PEM_cert_to_DER_cert(data.decode())
         except ValueError:
             raise RootletError(f"{self.path} is not a PEM certificate", hint=self._hint) from None
         digest = hashlib.sha256(der).hexdigest()
@@ -44,7 +50,11 @@ class PinnedRoot:
 
     @property
     def _hint(self) -> str:
-        return "restore the file from git, or reinstall rootlet"
+        return (
+            "restore the file, or pin it anew: rootlet roots add"
+            if self.own
+            else "restore the file from git, or reinstall rootlet"
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Manifest:
     roots: tuple[PinnedRoot, ...]
 
     def defaults(self) -> tuple[PinnedRoot, ...]:
-        """The roots that every image embeds: one for RSA chains, one for ECDSA chains (AWS IoT)."""
+        """The roots that every image embeds: one for RSA chains, one for ECDSA chains (AWS IoT), and the project's own."""
         return tuple(root for root in self.roots if root.default)
 
     def select(self, names: Iterable[str]) -> tuple[PinnedRoot, ...]:

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from rootlet.cli import panels
+from rootlet.cli import panels, project_roots
 from rootlet.cli.board import defaults
 from rootlet.cli.options import PATH, UNIX_SECONDS, board_option, flash_size_option, json_option
 from rootlet.cli.output import emit_json, err, out
+from rootlet.cli.project_roots import PIN, roots_option
 from rootlet.errors import BadInput
 from rootlet.words import number_of
 
@@ -35,6 +36,7 @@ Examples:
   rootlet image build --board esp32_generic_s3 --micropython ESP32_GENERIC_S3-20260824-v1.29.0.bin \\
       --config config.json --app my_app/ -o golden.bin
   rootlet image build --config config.json --app my_app.py --root amazon-root-ca-4 -o golden.bin
+  rootlet image build --config config.json --root partner-root.pem --pin 8ecde6884f3d… -o golden.bin
 """
 )
 @board_option(default="esp32_generic", show_default=True)
@@ -48,7 +50,15 @@ Examples:
     help="The device's config.json. [default: the running sandbox's endpoint, and its root]",
 )
 @click.option("--app", type=PATH, help="A .py file, or a directory with main.py. [default: the sample]")
-@click.option("--root", "extra_roots", multiple=True, help="Embed this root as well; see rootlet roots list.")
+@click.option(
+    "--root",
+    "extra_roots",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Embed this root as well: one of rootlet roots list, or your own with its --pin; repeatable.",
+)
+@click.option("--pin", "pins", multiple=True, metavar="SHA256", help=PIN)
+@roots_option
 @click.option("--sandbox-root", type=PATH, help="Also trust this sandbox's root. Never in a product.")
 @click.option(
     "--romfs",
@@ -73,6 +83,8 @@ def build(
     config_path: Path | None,
     app: Path | None,
     extra_roots: tuple[str, ...],
+    pins: tuple[str, ...],
+    project: Path | None,
     sandbox_root: Path | None,
     in_place: "InPlace",
     built: int | None,
@@ -81,13 +93,14 @@ def build(
 ) -> None:
     """Build the whole flash of a board.
 
-    It holds partition table, credentials, and the file system with leaf and the application.
+    It holds partition table, credentials, and the file system with leaf and the application. It trusts one of Amazon's
+    roots for each kind of chain, and the project's own, which stand in roots.toml beside --config.
     """
     from rootlet.board import image
     from rootlet.board.definition import load_board
     from rootlet.files import read_input, write_secret
     from rootlet.pki.identity import DeviceIdentity
-    from rootlet.trust.roots import load_manifest
+    from rootlet.trust import own_roots
 
     definition = load_board(board) if flash_size is None else load_board(board).with_flash(flash_size << 20)
     config, trusted = defaults.configuration(config_path, sandbox_root)
@@ -95,7 +108,7 @@ def build(
         definition,
         config,
         defaults.application(app),
-        load_manifest().embedded(extra_roots),
+        own_roots.chosen(extra_roots, pins, project_roots.found(project, config_path)),
         identity=DeviceIdentity.load(device) if device else None,
         sandbox_root=trusted,
         built=built if built is not None else _source_date(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from rootlet.cli import panels
+from rootlet.cli import panels, project_roots
 from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, SERIAL_PORT, address_option, baud_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, err
@@ -55,7 +55,7 @@ Exit: 0 a device with these roots would connect, 1 it would not, 2 wrong input.
     "named_roots",
     multiple=True,
     metavar="NAME|FILE",
-    help="Judge by these roots; default: those embedded by default.",
+    help="Judge by these roots; default: those that images embed here, with those of roots.toml.",
 )
 @click.option("--image", type=PATH, help="Judge by the roots in a flash image, and show its device's chain.")
 @click.option("--port", type=SERIAL_PORT, help="The same with a board: its serial port.")
@@ -157,10 +157,10 @@ def _show(report: "ChainReport", as_json: bool) -> None:
 
 
 def _roots(names: Sequence[str]) -> "dict[str, Certificate]":
-    from rootlet.trust.roots import load_manifest
+    from rootlet.trust.own_roots import with_own
     from rootlet.trust.stores import from_file, pinned
 
-    manifest = load_manifest()
+    manifest = with_own(project_roots.found(None))
     known = pinned(manifest)
     if not names:
         return {root.name: known[root.name] for root in manifest.defaults()}

@@ -1,23 +1,28 @@
-"""``rootlet roots``: the trust anchors that an image embeds."""
+"""``rootlet roots``: the trust anchors that an image embeds, Amazon's and a project's own."""
 
 import dataclasses
 import datetime as dt
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich.markup import escape
 
-from rootlet.cli import panels
+from rootlet.cli import panels, project_roots
 from rootlet.cli.cloud import account
 from rootlet.cli.options import PATH, address_option, days_left_option, json_option, timeout_option
 from rootlet.cli.output import emit_json, out
+from rootlet.cli.project_roots import PIN, roots_option
 from rootlet.words import number_of
+
+if TYPE_CHECKING:
+    from rootlet.trust.roots import PinnedRoot
 
 
 @panels.group(name="roots")
 def command() -> None:
-    """List and check the roots that an image embeds."""
+    """Pin, list and check the roots that an image embeds."""
 
 
 @command.command(
@@ -28,12 +33,13 @@ Examples:
   rootlet roots list --json
 """,
 )
+@roots_option
 @json_option
-def list_(as_json: bool) -> None:
-    """List the pinned roots. Each file is checked against its pin."""
-    from rootlet.trust.roots import load_manifest
+def list_(project: Path | None, as_json: bool) -> None:
+    """List the pinned roots, Amazon's and the project's own. Each file is checked against its pin."""
+    from rootlet.trust.own_roots import with_own
 
-    roots = load_manifest().roots
+    roots = with_own(project_roots.found(project)).roots
     for root in roots:
         root.der()
     if as_json:
@@ -46,16 +52,53 @@ def list_(as_json: bool) -> None:
                     "ski": root.ski,
                     "sha256": root.sha256,
                     "default": root.default,
+                    "own": root.own,
                 }
                 for root in roots
             ]
         )
         return
     for root in roots:
-        embedded = "embedded by default" if root.default else f"embedded on request: --root {root.name}"
-        out.print(f"[bold]{root.name}[/]  {root.key_type}, until {root.not_after:%Y-%m-%d}, {embedded}")
+        out.print(f"[bold]{escape(root.name)}[/]  {root.key_type}, until {root.not_after:%Y-%m-%d}, {_embedded(root)}")
         out.print(f"  SKI  {root.ski}")
         out.print(f"  pin  {root.sha256}")
+
+
+def _embedded(root: "PinnedRoot") -> str:
+    if root.own:
+        return f"your own, embedded always: {escape(str(root.path))}"
+    return "embedded by default" if root.default else f"embedded on request: --root {root.name}"
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet roots add partner-root.pem --pin 8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e
+  rootlet roots add ca/root.pem --pin 8e:cd:e6:88:… --name broker --roots product/roots.toml
+"""
+)
+@click.argument("file", type=PATH)
+@click.option("--pin", "sha256", required=True, metavar="SHA256", help=PIN)
+@click.option("--name", help="What the device's log calls it. [default: the file's name]")
+@roots_option
+@json_option
+def add(file: Path, sha256: str, name: str | None, project: Path | None, as_json: bool) -> None:
+    """Pin a root of your own for each image of the project.
+
+    It is written into the project's roots.toml. Get the pin from who runs the CA, on another way than the file. Running it
+    again changes nothing.
+    """
+    from rootlet.trust import own_roots
+
+    root = own_roots.pin(file, sha256, name)
+    place = project or Path(own_roots.PROJECT_FILE)
+    added = own_roots.add(place, root)
+    if as_json:
+        emit_json({"name": root.name, "sha256": root.sha256, "roots": str(place), "added": added})
+    elif added:
+        out.print(f"{escape(str(place))}: pinned {escape(root.name)}, {root.key_type}, until {root.not_after:%Y-%m-%d}")
+    else:
+        out.print(f"nothing to change: {escape(str(place))} pins {escape(root.name)}")
 
 
 @command.command(
@@ -110,6 +153,7 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | N
     from rootlet.errors import BadInput
     from rootlet.trust import stores
     from rootlet.trust.needed import needed_roots
+    from rootlet.trust.own_roots import with_own
 
     if bool(host) == aws:
         raise BadInput(
@@ -119,7 +163,7 @@ def which(host: str | None, aws: bool, extra: tuple[Path, ...], address: str | N
         from rootlet.cloud import registration
 
         host = registration.endpoint(account.iot())
-    known = stores.pinned() | {path.name: stores.from_file(path)[0] for path in extra}
+    known = stores.pinned(with_own(project_roots.found(None))) | {path.name: stores.from_file(path)[0] for path in extra}
     found = needed_roots(host or "", known, timeout=timeout, address=address)
     if as_json:
         emit_json({"host": host, **vars(found)})
