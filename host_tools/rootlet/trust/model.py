@@ -274,7 +274,8 @@ def checked(der: bytes) -> Certificate:
     """The certificate, with every field parsed. Raises ValueError."""
     certificate = Certificate(der)
     try:
-        _ = certificate.parsed.extensions, certificate.key_bytes, certificate.serial
+        with _unwarned():
+            _ = certificate.parsed.extensions, certificate.key_bytes, certificate.serial
     except UNREADABLE as error:
         raise ValueError(str(error)) from None
     return certificate

@@ -1,4 +1,4 @@
-"""The stores that may hold a root: the pinned manifest, certifi, and this machine's own trust store."""
+"""The stores that may hold a root: the pinned manifest, certifi, browsers' stores, and this machine's own."""
 
 import datetime as dt
 import hashlib
@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 
 from rootlet.errors import RootletError
+from rootlet.trust import root_stores
 from rootlet.trust.model import Certificate, parse, readable
-from rootlet.trust.roots import Manifest, load_manifest
+from rootlet.trust.root_stores import RootStore, StoredRoot
+from rootlet.trust.roots import Manifest, PinnedRoot, load_manifest
 from rootlet.words import number_of
 
 BUNDLES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"), Path("/etc/ssl/cert.pem"))
@@ -28,11 +30,11 @@ def pinned(manifest: Manifest | None = None) -> dict[str, Certificate]:
 
 
 @cache
-def certifi_roots() -> Mapping[str, bytes]:
-    """certifi's roots: DER by SHA-256."""
+def certifi_store() -> RootStore:
+    """certifi's bundle, which is Mozilla's store."""
     import certifi
 
-    return _by_digest(Path(certifi.where()).read_bytes())
+    return root_stores.read(Path(certifi.where()), "certifi")
 
 
 @cache
@@ -86,7 +88,7 @@ def whereabouts(root: Certificate, embedded: Sequence[Certificate]) -> Whereabou
     return Whereabouts(
         root in embedded,
         names.get(root.fingerprint),
-        root.fingerprint in certifi_roots(),
+        root.fingerprint in certifi_store().roots,
         None if system is None else root.fingerprint in system,
     )
 
@@ -101,22 +103,25 @@ class Check:
     notes: tuple[str, ...]
 
 
-def check(manifest: Manifest, at: dt.datetime, warn_days: int) -> list[Check]:
-    """Each pinned root, compared with its file, certifi and the system's store. A changed file is a problem."""
+def check(manifest: Manifest, at: dt.datetime, warn_days: int, more: Sequence[RootStore] = ()) -> list[Check]:
+    """Each pinned root, compared with its file, certifi, ``more`` stores and the system's. A changed file is a problem."""
     found = []
     for root in manifest.roots:
         problems, notes = [], []
         days = (root.not_after - at).days
         try:
-            root.der()
+            certificate = next(iter(readable([root.der()])), None)
         except RootletError as error:
             problems.append(error.what)
+            certificate = None
         if days < 0:
             problems.append(f"expired on {root.not_after:%Y-%m-%d}")
         elif days < warn_days:
             problems.append(f"expires in {number_of(days, 'day')}")
-        if root.sha256 not in certifi_roots():
-            problems.append("not in certifi: the root was withdrawn, or certifi is old")
+        for store in (certifi_store(), *more):
+            wrong, remark = _compared(root, certificate, store)
+            problems += wrong
+            notes += remark
         system = system_roots()
         if system is None:
             notes.append("this machine has no trust store to compare with")
@@ -126,11 +131,51 @@ def check(manifest: Manifest, at: dt.datetime, warn_days: int) -> list[Check]:
     return found
 
 
-def missing_amazon_roots(manifest: Manifest) -> list[Certificate]:
-    """Amazon's roots that certifi has and the manifest lacks."""
+def _compared(root: PinnedRoot, certificate: Certificate | None, store: RootStore) -> tuple[list[str], list[str]]:
+    """What ``store`` says of a root: problems, and remarks."""
+    there = store.roots.get(root.sha256)
+    if there is not None:
+        problems = [] if there.for_servers else [f"{store.name} does not trust it for servers"]
+        if there.distrust_after:
+            problems.append(f"{store.name} distrusts what it issues after {there.distrust_after:%Y-%m-%d}")
+        return problems, []
+    if certificate is not None:
+        for other in store.roots.values():
+            if text := _twin(certificate, other):
+                return [f"not in {store.name}, which has {text}"], []
+    if root.own:  # a private root is in no public store
+        return [], [f"not in {store.name}"]
+    return [f"not in {store.name}: the root was withdrawn, or {store.name} is old"], []
+
+
+def _twin(certificate: Certificate, other: StoredRoot) -> str:
+    """What another root has of this one: its key, or its name; empty where it has neither."""
+    which = f"SHA-256 {other.sha256[:16]}…"
+    if other.certificate is None:
+        same = certificate.common_name in other.name.replace("CN=", "").split(", ")
+        return f"another certificate of its name ({which})" if same else ""
+    same_key = other.certificate.key_bytes == certificate.key_bytes
+    if other.certificate.parsed.subject == certificate.parsed.subject:
+        return (
+            f"its key and name in another certificate ({which}): reissued"
+            if same_key
+            else f"another key of its name ({which})"
+        )
+    return f"its key under the name {other.certificate.subject} ({which}): renamed" if same_key else ""
+
+
+def missing_amazon_roots(manifest: Manifest, more: Sequence[RootStore] = ()) -> list[str]:
+    """The names of Amazon's roots that certifi or ``more`` stores have and the manifest lacks."""
     known = {root.sha256 for root in manifest.roots}
-    others = readable(der for digest, der in certifi_roots().items() if digest not in known)
-    return [root for root in others if root.subject.find("O=Amazon") >= 0 or "Starfield Services" in root.subject]
+    found = {
+        entry.sha256: entry.certificate.common_name if entry.certificate else entry.name
+        for store in (certifi_store(), *more)
+        for entry in store.roots.values()
+        if entry.sha256 not in known
+        and ("O=Amazon" in (whole := entry.certificate.subject if entry.certificate else entry.name)
+             or "Starfield Services" in whole or whole.startswith("Amazon Root"))
+    }  # fmt: skip
+    return list(found.values())
 
 
 def from_file(path: Path) -> list[Certificate]:

@@ -106,30 +106,39 @@ def add(file: Path, sha256: str, name: str | None, project: Path | None, as_json
 Examples:
   rootlet roots check
   rootlet roots check --days-left 3650 --json
+  rootlet roots check --store root_store.textproto --store certdata.txt    # Chromium's and Mozilla's
 \b
 Exit: 0 nothing is wrong, 1 something is.
 """
 )
 @days_left_option(365)
+@click.option("--store", "files", type=PATH, multiple=True, help="Compare with this root store, too; repeatable.")
+@roots_option
 @json_option
-def check(days_left: int, as_json: bool) -> None:
-    """Compare the pinned roots with certifi and this machine's."""
-    from rootlet.trust import stores
-    from rootlet.trust.roots import load_manifest
+def check(days_left: int, files: tuple[Path, ...], project: Path | None, as_json: bool) -> None:
+    """Compare the pinned roots with the stores of browsers.
 
-    manifest = load_manifest()
-    found = stores.check(manifest, dt.datetime.now(dt.UTC), days_left)
-    missing = [root.common_name for root in stores.missing_amazon_roots(manifest)]
+    It reports what expires, what was withdrawn, distrusted, reissued or renamed, and Amazon's roots that are not pinned.
+    certifi is Mozilla's store. --store is a PEM bundle, Chromium's root_store.textproto, Mozilla's certdata.txt, or a CSV
+    report of CCADB.
+    """
+    from rootlet.trust import root_stores, stores
+    from rootlet.trust.own_roots import with_own
+
+    manifest = with_own(project_roots.found(project))
+    more = [root_stores.read(file) for file in files]
+    found = stores.check(manifest, dt.datetime.now(dt.UTC), days_left, more)
+    missing = stores.missing_amazon_roots(manifest, more)
     if as_json:
         emit_json({"roots": [dataclasses.asdict(entry) for entry in found], "missing": missing})
     else:
+        good = ", ".join(["as pinned", "in certifi", *(f"in {store.name}" for store in more), "here"])
         for entry in found:
             mark = "[red]NO[/]" if entry.problems else "[green]ok[/]"
-            left = number_of(entry.days_left, "day")
-            text = "; ".join([*entry.problems, *entry.notes]) or f"as pinned, in certifi, here; {left} left"
+            text = "; ".join([*entry.problems, *entry.notes]) or f"{good}; {number_of(entry.days_left, 'day')} left"
             out.print(f"{mark}  {entry.name:<24} {escape(text)}")
         for name in missing:
-            out.print(f"[yellow]missing[/]  {escape(name)}: certifi has this root of Amazon, the manifest does not")
+            out.print(f"[yellow]missing[/]  {escape(name)}: a store has this root of Amazon, the manifest does not")
     sys.exit(1 if any(entry.problems for entry in found) else 0)
 
 
