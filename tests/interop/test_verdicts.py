@@ -14,7 +14,7 @@ from rootlet.pki.authority import Authority
 from rootlet.trust import judge
 from rootlet.trust.fetch import Offer, fetch
 from rootlet.trust.model import Certificate
-from support import odd_chains  # noqa: F401 - its cases join CASES
+from support import moved_roots, odd_chains  # noqa: F401 - their cases join CASES
 from support.defects import CASES, DefectCase
 from support.impostor import Impostor
 

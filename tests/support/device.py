@@ -12,7 +12,7 @@ from rootlet.board.partitions import SECURE_CERT, find
 from rootlet.emulator.emulated_board import EmulatedBoard
 from rootlet.emulator.virtual_board import BoardSettings, VirtualBoard
 from rootlet.pki.identity import DeviceIdentity
-from rootlet.trust.roots import load_manifest
+from rootlet.trust.roots import PinnedRoot, load_manifest
 
 BOARD = load_board("esp32_generic")
 SAMPLE = resources.FIRMWARE / "apps" / "sample"
@@ -36,6 +36,8 @@ class BuiltDevice:
     micropython: bytes | None = None
     """Without one, it boots on the virtual board only."""
 
+    roots: Sequence[PinnedRoot] = field(default_factory=lambda: load_manifest().defaults())
+
     @property
     def flash(self) -> Path:
         return self.directory / "flash.bin"
@@ -45,7 +47,7 @@ class BuiltDevice:
             self.board,
             self.config,
             self.application,
-            load_manifest().defaults(),
+            self.roots,
             identity=self.identity,
             sandbox_root=self.sandbox_root,
             built=self.built,
