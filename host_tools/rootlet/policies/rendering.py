@@ -101,7 +101,7 @@ def render_customers(
     device may then also publish to its own request topic. Raises BadInput where AWS would refuse the document.
     """
     for organization, application in customers.items():
-        if not organization or not can_replace(organization):
+        if not organization.isprintable() or not organization or not can_replace(organization):
             raise BadInput(
                 f"the organization {organization!r} cannot stand in a policy",
                 hint="issue under a CA whose organization has none of * $ + ? # (AWS IoT: policy variable limitations)",

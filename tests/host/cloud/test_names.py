@@ -126,6 +126,9 @@ def test_names_with_a_line_break_are_refused_by_every_command_that_takes_one(
         "claim", "template", "--policy", "p", "--template-name", "a\n", "--claim-policy", tmp_path / "p.json"
     )
     assert r"'a\nb' is not a stream's name" in refusal("policy", "render", "--stream", "a\nb")
+    assert r"the organization 'a\nb' cannot stand" in refusal(
+        "policy", "render", "--customer", "a\nb=x", "--arn-prefix", "x"
+    )
 
 
 @pytest.mark.parametrize(
