@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rootlet.errors import BadInput
-from rootlet.pki import batch_parts
+from rootlet.pki import batch, batch_parts
 from rootlet.pki.certificates import UNREADABLE, key_name, whole
 from rootlet.pki.subject import show_name
 from rootlet.words import number_of
@@ -93,7 +93,7 @@ def _holds_certificates(file: Path) -> bool:
 
 def _certificates(file: Path) -> Iterable[x509.Certificate]:
     if file.suffix == _BATCH_PART:
-        return batch_parts.certificates_in(file)
+        return batch_parts.certificates_in(file, batch.devices_in(file))
     data = file.read_bytes()
     if b"-----BEGIN" not in data:
         return [whole(x509.load_der_x509_certificate(data))]

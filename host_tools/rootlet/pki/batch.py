@@ -150,6 +150,16 @@ def find(directory: Path, thing: str) -> DeviceIdentity:
     raise BadInput(f"{thing} is not in {directory}", hint="check the thing name")
 
 
+def devices_in(part: Path) -> int | None:
+    """The number of devices that a part has where it is whole; None for a file that is no part of a batch.
+
+    Raises BadInput for a batch whose record is damaged.
+    """
+    if not (part.parent / ORDER).exists():
+        return None
+    return next((count for path, count in _parts(part.parent) if path.name == part.name), None)
+
+
 def _begin(authority: Authority, directory: Path, order: BatchRequest) -> None:
     record = order.record(authority.certificate)
     if (directory / ORDER).exists():

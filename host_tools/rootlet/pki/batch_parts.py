@@ -60,9 +60,10 @@ def lines(path: Path, count: int) -> Iterator[Line]:
         yield line
 
 
-def certificates_in(path: Path) -> Iterator[x509.Certificate]:
-    """The certificates in a part, of which nothing else is known. The keys are not read. Raises BadInput."""
-    for line in lines(path, len(read_input(path, "part of a batch").splitlines())):
+def certificates_in(path: Path, count: int | None) -> Iterator[x509.Certificate]:
+    """The certificates in a part of ``count`` devices, or of as many as it has. The keys are not read. Raises BadInput."""
+    there = len(read_input(path, "part of a batch").splitlines())
+    for line in lines(path, there if count is None else count):
         yield _certificate(path, line)
 
 

@@ -108,3 +108,16 @@ def test_the_journal_of_a_registration_in_a_batch_is_no_part_of_it(authority: Au
     report = audit([tmp_path / "batch"], within=30)
     assert report.findings == ()
     assert report.certificates == 2, "the device's, and its issuer's"
+
+
+@pytest.mark.parametrize("lines", [2, 0])
+def test_a_part_of_a_batch_that_lost_devices_is_a_finding(authority: Authority, tmp_path: Path, lines: int) -> None:
+    directory = tmp_path / "batch"
+    batch.issue(authority, directory, batch.BatchRequest([(f"lost-{number}", None) for number in range(3)]), workers=1)
+    part = directory / "part-00000.jsonl"
+    part.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[:lines]))  # between two lines, each of them whole
+    (finding,) = audit([directory], within=30).findings
+    assert finding.kind == "unreadable" and "of 3" in finding.detail
+    aside = tmp_path / part.name  # a part alone, of which nothing else is known
+    aside.write_bytes(part.read_bytes())
+    assert audit([aside], within=30).findings == ()
