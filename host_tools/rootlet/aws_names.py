@@ -29,6 +29,7 @@ class Name(Enum):
     VALUE = _Form(
         "an attribute's value", "AttributeValue", r"[a-zA-Z0-9_.,@/:#=\[\]-]*", 800, "letters, digits and _.,@/:#=[]-", 0
     )
+    CERTIFICATE = _Form("a certificate ID", "CertificateId", "(0x)?[a-fA-F0-9]+", 64, "hexadecimal digits", 64)
 
 
 ATTRIBUTES = 3
@@ -40,7 +41,6 @@ def check(kind: Name, text: str) -> str:
     form = kind.value
     fits = re.fullmatch(form.pattern, text, re.ASCII) and form.shortest <= len(text) <= form.longest
     if not fits:
-        raise BadInput(
-            f"{text!r} is not {form.what}", hint=f"use {form.shortest} to {form.longest} {form.characters} (AWS IoT)"
-        )
+        count = f"{form.longest}" if form.shortest == form.longest else f"{form.shortest} to {form.longest}"
+        raise BadInput(f"{text!r} is not {form.what}", hint=f"use {count} {form.characters} (AWS IoT)")
     return text

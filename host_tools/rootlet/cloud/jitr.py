@@ -54,10 +54,10 @@ def _allowed(path: Path) -> Iterator[str]:
 def sweep(iot: "IoTClient", wanted: dict[str, Any], policies: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The decisions about every certificate that is pending now, since no worker was listening.
 
-    Raises BadInput before the first one where the account lacks one of the ``policies``.
+    Raises BadInput before the first one where the account lacks one of the ``policies`` or issuers.
     """
     with aws_errors():
-        preflight.check_policies(iot, policies)
+        _check(iot, wanted, policies)
         for page in iot.get_paginator("list_certificates").paginate():
             for entry in page["certificates"]:
                 if entry["status"] != "PENDING_ACTIVATION":
@@ -82,7 +82,7 @@ def work(
     from rootlet.cloud import messages
 
     with aws_errors():
-        preflight.check_policies(iot, policies)
+        _check(iot, wanted, policies)
     events: queue.Queue[Any] = queue.Queue()
     # The subscription begins before the sweep, so that no device is missed between the two.
     with messages.listening(TOPIC + "+", events.put):
@@ -96,6 +96,12 @@ def work(
                 continue
             if isinstance(event, dict) and "certificateId" in event:
                 report(_admit(iot, wanted, event["certificateId"], policies))
+
+
+def _check(iot: "IoTClient", wanted: dict[str, Any], policies: Sequence[str]) -> None:
+    """An issuer that is misspelt would deactivate every device that waits."""
+    preflight.check_policies(iot, policies)
+    preflight.check_authorities(iot, wanted["issuers"] or ())
 
 
 def _admit(iot: "IoTClient", wanted: dict[str, Any], certificate_id: str, policies: Sequence[str]) -> dict[str, Any]:

@@ -57,6 +57,19 @@ def check_policies(iot: "IoTClient", names: Iterable[str]) -> None:
             ) from None
 
 
+def check_authorities(iot: "IoTClient", identifiers: Iterable[str]) -> None:
+    """Raise BadInput for the first of these IDs that is not a registered CA's."""
+    for identifier in identifiers:
+        aws_names.check(Name.CERTIFICATE, identifier)
+        try:
+            iot.describe_ca_certificate(certificateId=identifier)
+        except iot.exceptions.ResourceNotFoundException:
+            raise BadInput(
+                f"the account has no CA {identifier}",
+                hint="give the ID that register-ca printed: aws iot list-ca-certificates",
+            ) from None
+
+
 def check_registry(iot: "IoTClient", types: Iterable[str], groups: Iterable[str]) -> None:
     """Raise BadInput for the first thing type or thing group that the account lacks, or that takes no thing."""
     for name in types:

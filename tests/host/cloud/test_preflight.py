@@ -109,6 +109,16 @@ def test_devices_that_register_themselves_are_not_judged_with_a_policy_that_is_n
     refused(aws, "no policy typo", "jitr", "run", "--allow", tmp_path / "allow", "--policy", "typo", *once)
 
 
+@pytest.mark.parametrize("once", [["--once"], []], ids=["sweep", "worker"])
+def test_an_issuer_that_is_not_registered_deactivates_no_device(
+    aws: IoTClient, authority: Authority, once: list[str]
+) -> None:
+    if "jitr-there" not in account(aws)["policies"]:
+        aws.create_policy(policyName="jitr-there", policyDocument='{"Version": "2012-10-17", "Statement": []}')
+    for issuer, words in (("f" * 64, f"the account has no CA {'f' * 64}"), ("8d3f", "'8d3f' is not a certificate ID")):
+        refused(aws, words, "jitr", "run", "--issuer", issuer, "--policy", "jitr-there", *once)
+
+
 def test_where_the_policy_is_not_there_a_self_registering_device_gets_no_thing(aws: IoTClient, authority: Authority) -> None:
     """AWS's Lambda function cannot be told beforehand: nothing looks at its policies when it is deployed."""
     made = aws.create_keys_and_certificate(setAsActive=False)
