@@ -31,7 +31,9 @@ IDENTITY = ["rootlet ca create fleet-ca", "rootlet device issue sensor-1 --ca fl
 SANDBOX = "rootlet sandbox up"
 SAMPLE = f"cp -r {resources.FIRMWARE / 'apps' / 'sample'} my_app"
 BATCH = "thing,serial,line\\nmeter-00001,SN-00001,a\\nmeter-00002,SN-00002,a\\n"
+CONFIG = """printf '{"endpoint": "a1b2c3-ats.iot.eu-west-1.amazonaws.com"}' > config.json"""
 PREPARED: dict[str, list[str]] = {
+    "boards-and-flashing.md": [*IDENTITY, SAMPLE, CONFIG],
     "factory.md": ["rootlet ca create customer-a", f"printf '{BATCH}' > monday.csv"],
     "firmware.md": [SANDBOX, *IDENTITY, SAMPLE],
     "first-board.md": [SANDBOX],
@@ -57,7 +59,7 @@ def nothing(directory: Path) -> Iterator[Mapping[str, str]]:
     yield {}
 
 
-BENCHES = {"first-board.md": fresh_board}
+BENCHES = {"boards-and-flashing.md": fresh_board, "first-board.md": fresh_board}
 """Pages that write to a board: what stands in for it."""
 
 
