@@ -48,11 +48,20 @@ KEYS = {
 
 
 CLI_INTRODUCTION = """\
-`rootlet COMMAND --help` prints the same. A command exits with 0 when it is done, with 1 when it failed or its answer is no,
-and with 2 for wrong input. Errors go to stderr as `error:` and `hint:`; `--json` changes only what goes to stdout.
+```console
+$ rootlet image build --help
+…
+```
 
-A CA's passphrase comes from `--passphrase-file`, `--passphrase-fd`, the environment variable `ROOTLET_CA_PASSPHRASE` or a
-prompt, and never from an argument."""
+Every command prints its section of this page with `--help`.
+
+| exit code | when |
+| --- | --- |
+| 0 | the command is done |
+| 1 | the command failed, or a check found something wrong |
+| 2 | the input is wrong; nothing was done |
+
+Errors go to stderr as `error:` and `hint:`. `--json` changes only what goes to stdout."""
 
 CONFIGURATION = """\
 # config.json

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Missing:
-    """What the account lacks of a request, and a registration creates."""
+    """What the account lacks of a request, and a registration creates. ``outdated`` policies get a new version."""
 
     policies: tuple[str, ...]
+    outdated: tuple[str, ...]
     thing_type: str | None
     groups: tuple[str, ...]
 
@@ -36,8 +37,10 @@ def look_up(iot: "IoTClient", wanted: "RegistrationRequest") -> Missing:
     _check_names(wanted)
     if wanted.policy is not None:
         check_policies(iot, [wanted.policy])
+    absent_ones, outdated = _missing_policies(iot, wanted)
     return Missing(
-        tuple(_missing_policies(iot, wanted)),
+        absent_ones,
+        outdated,
         _missing_type(iot, wanted.thing.type),
         tuple(_missing_groups(iot, wanted.thing.groups)),
     )
@@ -128,7 +131,9 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
         aws_names.check(Name.VALUE, value)
 
 
-def _missing_policies(iot: "IoTClient", wanted: "RegistrationRequest") -> Iterator[str]:
+def _missing_policies(iot: "IoTClient", wanted: "RegistrationRequest") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The policies to create, and those that need a new version. Raises BadInput where that is not ``wanted``."""
+    missing, outdated = [], []
     # Every account's ID has 12 digits: a policy that is too long is found here, before there is an ARN of this account's.
     some_account = f"arn:{iot.meta.partition}:iot:{iot.meta.region_name}:{0:012}"
     for name in documents(some_account, wanted):
@@ -136,12 +141,18 @@ def _missing_policies(iot: "IoTClient", wanted: "RegistrationRequest") -> Iterat
         with absent():
             found = iot.get_policy(policyName=name)
         if found is None:
-            yield name
-        elif not rendering.same(found["policyDocument"], documents(found["policyArn"].rpartition(":")[0], wanted)[name]):
+            missing.append(name)
+        elif rendering.same(found["policyDocument"], documents(found["policyArn"].rpartition(":")[0], wanted)[name]):
+            continue
+        elif wanted.update_policy:
+            outdated.append(name)
+        else:
             raise BadInput(
                 f"policy {name} exists and allows something else",
-                hint="name the same streams and topics, choose another --application, or attach it with --policy",
+                hint="if what its devices do has changed: --update-policy, which gives it a new version for all of them; "
+                "otherwise name the same streams and topics, choose another --application, or attach it with --policy",
             )
+    return tuple(missing), tuple(outdated)
 
 
 def _missing_type(iot: "IoTClient", name: str | None) -> str | None:

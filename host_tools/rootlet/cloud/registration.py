@@ -41,6 +41,7 @@ class ThingProperties:
 
 
 PLAIN = ThingProperties()
+_POLICY_VERSIONS = 5  # AWS IoT Core quotas: versions of a policy
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class RegistrationRequest:
 
     By default the policy ``rootlet-<application>`` is created for ``streams`` and ``topics`` (those that the application
     subscribes to) and attached; ``policy`` names an existing one to attach as it is instead. Each of ``services`` adds a
-    policy. ``with_ca`` registers the certificate under its issuing CA, which must be registered. A deactivated certificate
-    stays deactivated unless ``activate`` is set.
+    policy. ``update_policy`` gives one that allows something else a new version. ``with_ca`` registers the certificate under
+    its issuing CA, which must be registered. A deactivated certificate stays deactivated unless ``activate`` is set.
     """
 
     application: str = "leaf"
@@ -60,6 +61,7 @@ class RegistrationRequest:
     policy: str | None = None
     with_ca: bool = False
     activate: bool = False
+    update_policy: bool = False
     thing: ThingProperties = PLAIN
 
 
@@ -123,7 +125,20 @@ def _register(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest
     for policy in missing.policies:
         iot.create_policy(policyName=policy, policyDocument=json.dumps(documents[policy]))
         done.changes.append(f"created policy {policy}")
+    for policy in missing.outdated:
+        _update_policy(iot, policy, json.dumps(documents[policy]), done.changes)
     _attach(iot, done)
+
+
+def _update_policy(iot: "IoTClient", name: str, document: str, changes: list[str]) -> None:
+    """Make ``document`` the policy's default version. The oldest other one gives way where there is no room for more."""
+    versions = iot.list_policy_versions(policyName=name)["policyVersions"]
+    if len(versions) >= _POLICY_VERSIONS:
+        old = min((one for one in versions if not one["isDefaultVersion"]), key=lambda one: int(one["versionId"]))
+        iot.delete_policy_version(policyName=name, policyVersionId=old["versionId"])
+        changes.append(f"deleted version {old['versionId']} of policy {name}")
+    made = iot.create_policy_version(policyName=name, policyDocument=document, setAsDefault=True)
+    changes.append(f"policy {name} has version {made['policyVersionId']}: it holds for every device that has this policy")
 
 
 def _certificate(iot: "IoTClient", identity: Certified, wanted: RegistrationRequest, changes: list[str]) -> str:

@@ -59,6 +59,27 @@ def test_a_service_adds_a_policy_also_to_a_device_that_is_registered(aws: IoTCli
     assert register("shadow", "shadow:room", "jobs") == []
 
 
+def test_a_stream_that_was_added_needs_a_new_version_of_the_policy_which_is_offered(
+    cloud: Cloud, aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    for name in ("grown-1", "grown-2"):
+        authority.issue(name).save(tmp_path / name)
+        assert cloud("register", str(tmp_path / name), "--application", "grown").exit_code == 0
+    again = ["register", str(tmp_path / "grown-1"), "--application", "grown", "--stream", "climate"]
+    refused = cloud(*again, "--stream", "power")
+    assert isinstance(refused.exception, BadInput) and "--update-policy" in refused.exception.hint
+    for count in range(1, 8):  # more than a policy has room for
+        streams = [text for number in range(count) for text in ("--stream", f"power-{number}")]
+        done = cloud(*again, *streams, "--update-policy", "--json")
+        changes = json.loads(done.stdout)["changes"]
+        assert [one for one in changes if "has version" in one and "every device" in one], done.output
+        document = aws.get_policy(policyName="rootlet-grown")["policyDocument"]
+        assert f"power-{count - 1}" in document and "climate" in document
+    versions = aws.list_policy_versions(policyName="rootlet-grown")["policyVersions"]
+    assert len(versions) == 5 and sum(one["isDefaultVersion"] for one in versions) == 1
+    assert json.loads(cloud(*again, *streams, "--update-policy", "--json").stdout)["changes"] == []
+
+
 def test_an_interrupted_run_is_completed_by_the_next(aws: IoTClient, authority: Authority) -> None:
     identity = authority.issue("reg-2")
     aws.create_thing(thingName="reg-2")

@@ -72,6 +72,11 @@ Examples:
 @groups_option
 @attributes_option
 @click.option("--activate", is_flag=True, help="Switch the certificate on again where it was deactivated.")
+@click.option(
+    "--update-policy",
+    is_flag=True,
+    help="Give a policy that allows something else a new version, for every device that has it.",
+)
 @json_option
 def register_(
     device: Path,
@@ -80,23 +85,22 @@ def register_(
     groups: tuple[str, ...],
     attributes: tuple[str, ...],
     activate: bool,
+    update_policy: bool,
     as_json: bool,
 ) -> None:
     """Make the cloud trust DEVICE.
 
     Its certificate becomes ACTIVE, with a thing and a least-privilege policy. A thing type and thing groups are created
-    where they are missing. Running it again is safe.
+    where they are missing. Running it again is safe; after adding a stream to the application, add --update-policy.
     """
     from rootlet.cli.cloud.common import pairs
     from rootlet.cloud.registration import RegistrationRequest, ThingProperties, register
     from rootlet.pki.identity import DeviceIdentity
 
     identity = DeviceIdentity.load(device)
-    done = register(
-        account.iot(),
-        identity,
-        RegistrationRequest(**permissions, activate=activate, thing=ThingProperties(thing_type, groups, pairs(attributes))),
-    )
+    properties = ThingProperties(thing_type, groups, pairs(attributes))
+    request = RegistrationRequest(**permissions, activate=activate, update_policy=update_policy, thing=properties)
+    done = register(account.iot(), identity, request)
     if as_json:
         emit_json(asdict(done))
         return
