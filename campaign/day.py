@@ -332,7 +332,7 @@ def _promised(lines: Iterable[str]) -> set[tuple[str, int]]:
 
 
 def _steal(port: int) -> None:
-    """Connect under the board's client id with a clean session: the broker drops the board and all it kept for it."""
+    """Connect under the board's client ID with a clean session: the broker drops the board and all it kept for it."""
     connected = threading.Event()
     thief = paho.Client(CallbackAPIVersion.VERSION2, client_id="campaign", clean_session=True)
     thief.on_connect = lambda *_: connected.set()

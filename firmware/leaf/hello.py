@@ -11,7 +11,7 @@ from .mqtt import MAX_PACKET
 from .packets import Parser, packet, string
 
 _CONNACK = const(0x20)
-_REFUSED = ("", "protocol level", "client id", "server unavailable", "user name or password", "not authorized")
+_REFUSED = ("", "protocol level", "client ID", "server unavailable", "user name or password", "not authorized")
 
 
 async def say(device, stream):

@@ -12,7 +12,7 @@ class MalformedPacket(ValueError):  # noqa: N818 - reads as what it is
 
 
 class IdentifierRejected(MalformedPacket):
-    """The peer asked for a persistent session without a client id, to which a server says so (section 3.1.3.1)."""
+    """The peer asked for a persistent session without a client ID, to which a server says so (section 3.1.3.1)."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _decode_connect(body: _Body) -> Connect:
     client_id = body.string()
     clean = bool(flags & 2)
     if not client_id and not clean:
-        raise IdentifierRejected("CONNECT for a persistent session without a client id (section 3.1.3.1)")
+        raise IdentifierRejected("CONNECT for a persistent session without a client ID (section 3.1.3.1)")
     will = Will(_topic_name(body), body.data(), qos, retain) if has_will else None
     packet = Connect(client_id, keep_alive, clean, will, body.string() if user else None, body.data() if password else None)
     body.end()

@@ -86,7 +86,7 @@ def test_nothing_but_connect_is_sent_before_the_connack(device: BuiltDevice) -> 
     ("answer", "cause"),
     [
         (b"\x20\x02\x00\x05", "not authorized"),
-        (b"\x20\x02\x00\x02", "client id"),
+        (b"\x20\x02\x00\x02", "client ID"),
         (b"\x30\x03\x00\x01a", "no CONNACK"),
         (b"\xf0\xff\xff\xff\xff\xff", "more than 4 bytes"),
     ],

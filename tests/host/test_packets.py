@@ -102,7 +102,7 @@ def test_any_bytes_are_packets_or_malformed_and_what_is_read_is_written_the_same
         ("10 0c 0004 4d515454 05 02 003c 0000", "level 5"),
         ("10 0c 0004 4d515454 04 03 003c 0000", "flags 0x03"),
         ("10 0c 0004 4d515454 04 42 003c 0000", "flags 0x42"),
-        ("10 0c 0004 4d515454 04 00 003c 0000", "without a client id"),
+        ("10 0c 0004 4d515454 04 00 003c 0000", "without a client ID"),
         ("20 02 0105", "CONNACK"),
         ("90 03 0001 07", "return codes"),
         ("30 ff ff ff ff 01", "four bytes"),

@@ -73,7 +73,7 @@ def test_a_policy_of_a_thing_group_counts_and_so_does_its_parents(
         assert client.may("publish", "member")
         assert not client.may("publish", "other")
     with MqttClient(sandbox, identity, tmp_path, client_id="not-its-thing") as client:
-        assert not client.is_on(), "the client id names the thing, and so its groups"
+        assert not client.is_on(), "the client ID names the thing, and so its groups"
 
 
 def test_a_deny_on_the_issuer_keeps_a_whole_ca_out(sandbox: Sandbox, register: Register, tmp_path: Path) -> None:

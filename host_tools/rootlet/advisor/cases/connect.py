@@ -28,7 +28,7 @@ def sends_connect(timeline: Timeline) -> CaseVerdict:
     packet = connects[0].packet
     assert isinstance(packet, Connect)
     session = "clean" if packet.clean_session else "persistent"
-    return passed(f"client id {packet.client_id}, keep-alive {packet.keep_alive} s, {session} session")
+    return passed(f"client ID {packet.client_id}, keep-alive {packet.keep_alive} s, {session} session")
 
 
 def backs_off(needed: int | None = None, *, jitter: bool) -> Grade:

@@ -1,7 +1,7 @@
 """AWS IoT Core's quotas of one connection (AWS General Reference: AWS IoT Core endpoints and quotas, message broker).
 
 It documents three of its answers: publish requests beyond the quota are discarded, data beyond the throughput is delayed,
-subscriptions beyond 50 may be rejected and the connection closed. The others end the connection here; a client id is
+subscriptions beyond 50 may be rejected and the connection closed. The others end the connection here; a client ID is
 answered as MQTT-3.1.3-9 demands.
 """
 
@@ -30,7 +30,7 @@ class OverLimit(ValueError):  # noqa: N818 - reads as what it is
 
 
 class IdentifierOverLimit(OverLimit):
-    """A client id that AWS IoT Core does not take."""
+    """A client ID that AWS IoT Core does not take."""
 
 
 def check(packet: packets.Packet, held: Collection[str]) -> None:
@@ -39,7 +39,7 @@ def check(packet: packets.Packet, held: Collection[str]) -> None:
         case packets.Connect():
             size = len(packet.client_id.encode())
             if size > CLIENT_ID or packet.client_id.startswith("$"):
-                what = f"client id {packet.client_id[:40]!r} of {size} bytes"
+                what = f"client ID {packet.client_id[:40]!r} of {size} bytes"
                 raise IdentifierOverLimit(f"{what}; it has at most {CLIENT_ID} and does not begin with $")
             if packet.will:
                 _check_topic(packet.will.topic)
