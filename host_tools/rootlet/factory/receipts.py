@@ -193,5 +193,5 @@ def _whole(content: bytes) -> bytes:
 def _damaged(path: Path) -> RootletError:
     return RootletError(
         f"the receipts in {path} are damaged, or somebody changed them",
-        hint="bring back the file from a copy; without one: rootlet factory recover --without STATION",
+        hint="bring back the file from a copy; without one, move it away, then: rootlet factory recover --without STATION",
     )

@@ -242,6 +242,11 @@ def test_receipts_that_somebody_changed_are_not_believed(stations: Stations) -> 
         file.path.write_bytes(whole.replace(old, new))
         with pytest.raises(RootletError, match="damaged, or somebody changed them"):
             stations.check()
+    # Without a copy of the file there is a way on, and it is the one that the hint says.
+    file.path.rename(file.path.with_suffix(".damaged"))
+    with pytest.raises(OutdatedLedger, match="bench-1 assigned identities"):
+        stations.check()
+    file.path.with_suffix(".damaged").rename(file.path)
     # What a power cut leaves is none of that.
     file.path.write_bytes(whole + whole.splitlines()[-1][:30])
     stations.check()
