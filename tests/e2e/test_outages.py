@@ -17,34 +17,12 @@ from support.proxy import FaultyProxy
 
 pytestmark = needs_mosquitto
 
-COUNTER = """
-import time
-from leaf import Device
+COUNTER = (Path(__file__).parents[1] / "apps" / "counter.py").read_text()
 
-device = Device()
-count = 0
 
-@device.telemetry(every=%s)
-def counter():
-    global count
-    count += 1
-    return {"n": count}
-
-@device.command("echo")
-def echo(arguments):
-    return arguments
-
-@device.subscribe("news/all")
-async def news(topic, payload, duplicate):
-    print("NEWS", topic, payload, duplicate)
-    raise ValueError("a handler's own mistake")
-
-@device.command("stop")
-def stop(arguments):
-    device.stop()
-
-device.run()
-"""
+def counting(seconds: float) -> str:
+    """The application that counts so often."""
+    return COUNTER.replace("EVERY = 1 ", f"EVERY = {seconds} ")
 
 
 @pytest.fixture
@@ -68,7 +46,7 @@ def proxy(broker: Mosquitto) -> Iterator[FaultyProxy]:
 @pytest.fixture
 def device(tmp_path: Path, broker: Mosquitto, proxy: FaultyProxy, authority: Authority) -> BuiltDevice:
     application = tmp_path / "counter.py"
-    application.write_text(COUNTER % "0.1")
+    application.write_text(counting(0.1))
     config = {"endpoint": HOST, "port": proxy.port, "keep_alive": 30}
     return BuiltDevice(
         tmp_path, authority.issue("thing-1"), config, broker.root, {HOST: "127.0.0.1"}, application=application
@@ -247,7 +225,7 @@ def test_two_devices_under_one_client_id_are_found_out(
         application=device.application,
     )
     double.directory.mkdir()
-    device.application.write_text(COUNTER % "30")
+    device.application.write_text(counting(30))
     with device.boot() as board, double.boot():
         line = fault_line(board, "taken-over", 60)
     assert "likely another client connects as thing-1" in line

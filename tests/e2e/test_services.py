@@ -18,30 +18,7 @@ T = TypeVar("T")
 MakeDevice = Callable[[str], BuiltDevice]
 UseServices = Callable[..., BuiltDevice]
 
-THERMOSTAT = """
-from leaf import Device
-from leaf.services.shadow import Shadow
-
-device = Device()
-shadow = Shadow(device{name})
-shadow.report({{"firmware": "2.0"}})
-
-
-@shadow.setting("target_c", 20)
-def target(value):
-    print("target is", value)
-    if value > 30:
-        raise ValueError("30 at most")
-    return round(value)
-
-
-@shadow.setting("plan", {{"day": 21, "night": 17}})
-async def plan(value):
-    pass
-
-
-device.run()
-"""
+THERMOSTAT = (Path(__file__).parents[1] / "apps" / "thermostat.py").read_text()
 
 WORKER = (Path(__file__).parents[1] / "apps" / "worker.py").read_text()
 
@@ -104,7 +81,7 @@ def test_a_device_takes_the_desired_state_and_reports_what_it_took(
     using: UseServices, aws: IoTClient, name: str | None
 ) -> None:
     thing = f"shadow-{name}"
-    source = THERMOSTAT.format(name=f", {name!r}" if name else "")
+    source = THERMOSTAT.replace("NAME = None", f"NAME = {name!r}") if name else THERMOSTAT
     device = using(thing, source, f"shadow:{name}" if name else "shadow")
     cloud = Cloud(aws, thing, name)
     with device.boot():
@@ -125,7 +102,7 @@ def test_a_device_takes_the_desired_state_and_reports_what_it_took(
 def test_what_was_desired_while_the_device_was_off_is_taken_at_its_next_connection(
     using: UseServices, aws: IoTClient
 ) -> None:
-    device = using("shadow-off", THERMOSTAT.format(name=""), "shadow")
+    device = using("shadow-off", THERMOSTAT, "shadow")
     cloud = Cloud(aws, "shadow-off")
     with device.boot():
         eventually(cloud.reported, bool)
@@ -141,7 +118,7 @@ def test_what_was_desired_while_the_device_was_off_is_taken_at_its_next_connecti
 
 
 def test_a_reported_state_that_somebody_else_changed_is_put_right(using: UseServices, aws: IoTClient) -> None:
-    device = using("shadow-put", THERMOSTAT.format(name=""), "shadow")
+    device = using("shadow-put", THERMOSTAT, "shadow")
     cloud = Cloud(aws, "shadow-put")
     with device.boot():
         eventually(cloud.reported, bool)
@@ -198,7 +175,7 @@ def test_a_job_that_was_cancelled_in_the_cloud_does_not_hold_up_the_next(using: 
 
 
 def test_a_policy_without_the_services_costs_the_device_nothing_else(using: UseServices, aws: IoTClient) -> None:
-    device = using("shadow-denied", THERMOSTAT.format(name="").replace("device.run()", TELEMETRY))
+    device = using("shadow-denied", THERMOSTAT.replace("device.run()", TELEMETRY))
     with device.boot() as board:
         board.wait_for("is given up until the next boot", timeout=60)
         board.wait_for("telemetry: climate acknowledged", timeout=30)

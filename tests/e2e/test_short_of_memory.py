@@ -20,35 +20,15 @@ from support.device import BuiltDevice, fault_line, no_line
 from support.impostor import Impostor
 from support.wire import receive
 
+APPS = Path(__file__).parents[1] / "apps"
 KEEPS = """
 from leaf import Device
 kept = bytearray(%d)
 device = Device()
 device.run()
 """
-PUBLISHES = """
-from leaf import Device
-device = Device()
-
-@device.telemetry(every=0.05)
-def counter():
-    return {"n": 1}
-
-device.run()
-"""
-COUNTS = """
-import c_heap  # of the virtual board
-from leaf import Device
-device = Device()
-
-@device.telemetry(every=0.2)
-def reading():
-    c_heap.live()
-    print("%d bytes alive" % c_heap.highest)
-    return {}
-
-device.run()
-"""
+PUBLISHES = (APPS / "publishes.py").read_text()
+COUNTS = (APPS / "counts_heap.py").read_text()
 SHED = {"ssid": "shed", "password": "a-password"}
 LARGE = 44_000  # bytes; half of them are counted, which with leaf is more than the first area of the GC heap
 
