@@ -299,6 +299,22 @@ def test_a_chip_with_another_makers_signing_key_is_set_aside(own: ProtectedLine)
     assert board.flash == ERASED
 
 
+def test_reconcile_says_which_device_an_encrypted_board_is(encrypting: ProtectedLine) -> None:
+    mine, stranger = encrypting.plug(2)
+    assert encrypting.visit(mine).phase is Phase.DONE and mine.encrypts
+    stranger.encrypts = True
+
+    def reconciled(board: DownloadMode) -> Any:
+        return CliRunner().invoke(command, ["reconcile", BATCH, "--port", board.port, "--ledger", encrypting.where])
+
+    found = reconciled(mine)
+    assert found.exit_code == 0 and "is thing-0" in found.output and "0 disagreements" in found.output, found.output
+    found = reconciled(stranger)
+    assert isinstance(found.exception, RootletError) and "the ledger has no board" in found.output
+    mine.memory.data[0xD000:0xD010] = bytes(16)
+    assert "not what the ledger says was written" in reconciled(mine).output
+
+
 def test_an_encrypted_board_at_a_plain_line_is_named_and_left_alone(line: FactoryLine) -> None:
     line.open(2)
     (board,) = line.plug(1)

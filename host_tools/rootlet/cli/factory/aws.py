@@ -153,7 +153,7 @@ def _with_board(database: "Database", batch: str, port: str | None) -> list[dict
     from rootlet.board.chip import Chip, find_port
     from rootlet.factory import inquiry
 
-    with Chip(port or find_port()) as chip:
+    with Chip(port or find_port(), even_encrypted=True) as chip:
         answer = inquiry.who_is(database, batch, chip)
     err.print(f"{answer.mac} is {escape(answer.thing or 'unknown')}")
     return [{"thing": answer.thing, "what": what} for what in answer.problems]
