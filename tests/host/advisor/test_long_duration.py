@@ -121,7 +121,7 @@ def test_a_device_that_keeps_them_all_passes_with_a_word_on_each() -> None:
         (life("stays away"), "INTERMITTENT_CONNECTIVITY: reconnected 2 times"),
         (life(waits=CONSTANT), "RECONNECT_BACK_OFF: constant"),
         (life(waits=JITTERED[:3]), "RECONNECT_BACK_OFF: reconnected 3 times of 7"),
-        (life("lost for good"), "LONG_SERVER_DISCONNECT: reconnected 1 times"),
+        (life("lost for good"), "LONG_SERVER_DISCONNECT: reconnected 1 time"),
         (Timeline(lambda: 0.0), "no connection"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

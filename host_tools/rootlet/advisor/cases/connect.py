@@ -8,6 +8,7 @@ from rootlet.advisor.grading import Backoff, CaseVerdict, Grade, failed, passed,
 from rootlet.advisor.stage import Behaviour, Stage, case
 from rootlet.advisor.timeline import Timeline
 from rootlet.packets import Connect, Puback, Publish
+from rootlet.words import number_of
 
 SILENCE = 5
 """Seconds without a CONNACK after which the server disconnects."""
@@ -42,7 +43,7 @@ def backs_off(needed: int | None = None, *, jitter: bool) -> Grade:
         found = rounds(timeline)
         came = sum(attempt.connect is not None for attempt in timeline.attempts())
         if came < least:
-            return failed(f"{came} connections, and {least} are needed; waits {_shown(found)}")
+            return failed(f"{number_of(came, 'connection')}, and {least} are needed; waits {_shown(found)}")
         return judge_backoff(found, grading.noise(timeline), jitter=jitter)
 
     return grade

@@ -22,6 +22,7 @@ from rootlet.advisor.grading import CaseVerdict, Result, failed, passed, warned
 from rootlet.advisor.stage import Behaviour, Client, Stage, case
 from rootlet.advisor.timeline import Timeline
 from rootlet.packets import Connect, Puback, Publish, Suback, Subscribe
+from rootlet.words import number_of
 
 LARGE = 8192
 """Bytes of the large payload."""
@@ -79,7 +80,7 @@ def _acknowledged(number: int) -> grading.Grade:
 def _came_back(times: int) -> grading.Grade:
     def grade(timeline: Timeline) -> CaseVerdict:
         back = len(timeline.received(Connect))
-        return (passed if back >= times else failed)(f"reconnected {back} times")
+        return (passed if back >= times else failed)(f"reconnected {number_of(back, 'time')}")
 
     return grade
 
@@ -88,7 +89,7 @@ def _backed_off(timeline: Timeline) -> CaseVerdict:
     waits = grading.waits(timeline)
     wanted = timeline.settings.backoff_connection_attempts
     if len(waits) < wanted:
-        return failed(f"reconnected {len(waits)} times of {wanted}")
+        return failed(f"reconnected {number_of(len(waits), 'time')} of {wanted}")
     return judge_backoff([waits[:wanted]], grading.noise(timeline), jitter=False)
 
 

@@ -7,6 +7,7 @@ from rootlet.advisor.grading import CaseVerdict, failed, passed, warned
 from rootlet.advisor.stage import Behaviour, Client, Stage, case
 from rootlet.advisor.timeline import Timeline
 from rootlet.packets import Connack, Connect, Pingreq, Puback, Publish, Suback, Subscribe
+from rootlet.words import number_of
 
 LARGEST = 128 * 1024
 """The largest payload that AWS IoT Core accepts, in bytes."""
@@ -78,7 +79,7 @@ def keeps_working_meanwhile(timeline: Timeline) -> CaseVerdict:
         if event.at > began.at + SETTLED and event.connection == began.connection
     ]
     if meanwhile:
-        return passed(f"{len(meanwhile)} packets of its own while the message arrived slowly, the first "
+        return passed(f"{number_of(len(meanwhile), 'packet')} of its own while the message arrived slowly, the first "
                       f"{meanwhile[0].at - began.at:.1f} s after it began")  # fmt: skip
     ended = [event for event in timeline.of("closed") if event.facts["by"] == "device" and event.at > began.at]
     if ended and len(timeline.received(Connect)) > 1:
@@ -89,7 +90,7 @@ def keeps_working_meanwhile(timeline: Timeline) -> CaseVerdict:
 def asks_the_time(timeline: Timeline) -> CaseVerdict:
     asked = next((event.facts["queries"] for event in timeline.of("note") if "queries" in event.facts), 0)
     if not timeline.received(Connect):
-        return failed(f"the device never connected; it queried the time server {asked} times")
+        return failed(f"the device never connected; it queried the time server {number_of(asked, 'time')}")
     if not asked:
         return failed("the device connected without querying the time: a chip would check certificates with the year 2000")
     return passed(f"the time server set the clock ({asked} queries), then the device connected")

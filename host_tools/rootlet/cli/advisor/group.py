@@ -15,6 +15,7 @@ from rootlet.cli.advisor.settings import NAMES, aws_settings, settings
 from rootlet.cli.options import PATH, SERIAL_PORT, baud_option, emulated_chip_options, finite, json_option, listen_address
 from rootlet.cli.output import emit_json, err, out
 from rootlet.errors import BadInput
+from rootlet.words import number_of
 
 if TYPE_CHECKING:
     from rootlet.advisor.runner import CaseResult, Runner
@@ -299,7 +300,7 @@ def _line(outcome: "CaseResult") -> None:
 def _summary(outcomes: "Sequence[CaseResult]", virtual: bool) -> None:
     counts = {result: sum(outcome.verdict.result == result for outcome in outcomes) for result in _COLOURS}
     shown = ", ".join(f"[{_COLOURS[result]}]{count} {result}[/]" for result, count in counts.items() if count)
-    out.print(f"\n{len(outcomes)} results: {shown}")
+    out.print(f"\n{number_of(len(outcomes), 'result')}: {shown}")
     fast = sorted({outcome.case.id for outcome in outcomes if outcome.speed != 1})
     if virtual and fast:
         which = ", ".join(fast) if len(fast) < 5 else f"{len(fast)} cases, as the reports say"
