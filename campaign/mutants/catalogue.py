@@ -67,7 +67,7 @@ CONNECTION = (
         (SESSION.format("the_first_puback_after_five_seconds_proves_a_connection_and_an_earlier_one_does_not"),),
     ),
     Mutant(
-        "an early PUBACK is success", r"^_PROVEN_BY_PUBACK = const\(\d+\)", "_PROVEN_BY_PUBACK = const(0)",
+        "an early PUBACK is success", r"^_PROVEN_BY_PUBACK = const\(\d+\)", "_PROVEN_BY_PUBACK = const(-1)",
         (SESSION.format("the_first_puback_after_five_seconds_proves_a_connection_and_an_earlier_one_does_not"),),
     ),
     Mutant(
