@@ -4,14 +4,18 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from rootlet.advisor import devices, runner
 from rootlet.advisor.chains import Chains
 from rootlet.advisor.devices import CommandDevice
 from rootlet.advisor.grading import Result
 from rootlet.advisor.runner import Runner
+from rootlet.advisor.settings import Settings
 from rootlet.cli.main import rootlet
+from rootlet.packets import Publish
 
 PAHO = """
 import json, os, sys, time
@@ -46,13 +50,13 @@ def heard(_client, _data, message):
 """
 
 
-def verdict(tmp_path: Path, body: str, name: str) -> tuple[Result, str]:
+def verdict(tmp_path: Path, body: str, name: str, **settings: Any) -> tuple[Result, str]:
     chains = Chains.mint(["localhost"])
     script = tmp_path / "client.py"
     script.write_text(PAHO + textwrap.dedent(body) + RUN)
     device = CommandDevice(f"{sys.executable} {script}", chains)
     try:
-        (outcome,) = Runner(device, chains).run(runner.select([name], None))
+        (outcome,) = Runner(device, chains, settings=Settings(**settings)).run(runner.select([name], None))
     finally:
         device.close()
     return outcome.verdict.result, outcome.verdict.evidence
@@ -68,6 +72,42 @@ def test_a_device_that_keeps_its_shadow_passes(tmp_path: Path) -> None:
 def test_a_device_that_finishes_its_job_passes_and_one_that_fails_it_is_warned_about(tmp_path: Path) -> None:
     assert verdict(tmp_path, JOB % "SUCCEEDED", "Job_Execution") == (Result.PASS, "SUCCEEDED")
     assert verdict(tmp_path, JOB % "FAILED", "Job_Execution")[0] is Result.WARN
+
+
+@pytest.mark.parametrize(
+    ("given", "result", "words"),
+    [
+        ({"reported_state": {"lamp": False}}, Result.PASS, '"lamp": false'),
+        ({"reported_state": {"lamp": True}, "execution_timeout": 2}, Result.FAIL, 'REPORTED_STATE {"lamp": true} was not'),
+        ({"shadow_name": "room", "execution_timeout": 2}, Result.FAIL, "published no state.reported"),
+    ],
+)
+def test_the_shadow_and_the_state_that_were_asked_for_are_looked_for(
+    tmp_path: Path, given: dict[str, Any], result: Result, words: str
+) -> None:
+    found, evidence = verdict(tmp_path, SHADOW % "True", "Shadow_Publish_Reported_State", **given)
+    assert found is result and words in evidence, evidence
+
+
+def test_the_desired_state_and_the_job_are_those_that_were_given(tmp_path: Path) -> None:
+    follows = verdict(tmp_path, SHADOW % "True", "Shadow_Update_Reported_State", desired_state={"fan": 3})
+    assert follows[0] is Result.PASS and '{"fan": 3}' in follows[1]
+    echo = JOB.replace('"%s"', 'execution["jobDocument"]["end"]') % ()
+    assert verdict(tmp_path, echo, "Job_Execution", job_document={"end": "REJECTED"})[1].startswith("REJECTED")
+
+
+def test_answers_come_on_the_topics_that_the_device_subscribed_to_and_on_no_others(tmp_path: Path) -> None:
+    """A client that takes every message for a delta would report its own report back, and again."""
+    chains = Chains.mint(["localhost"])
+    script = tmp_path / "client.py"
+    script.write_text(PAHO + textwrap.dedent(SHADOW % "True") + RUN)
+    device = CommandDevice(f"{sys.executable} {script}", chains)
+    try:
+        (outcome,) = Runner(device, chains).run(runner.select(["Shadow_Update_Reported_State"], None))
+    finally:
+        device.close()
+    sent = [event.packet.topic for event in outcome.events if event.kind == "out" and isinstance(event.packet, Publish)]
+    assert [topic.rpartition("/shadow/")[2] for topic in sent] == ["update/delta"]
 
 
 def test_a_device_on_the_network_is_told_where_to_connect_and_judged(tmp_path: Path) -> None:

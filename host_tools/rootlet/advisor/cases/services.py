@@ -10,7 +10,7 @@ from rootlet.advisor.grading import CaseVerdict, failed, not_run, passed, warned
 from rootlet.advisor.stage import Client, Stage, case
 from rootlet.advisor.timeline import Event, Timeline
 from rootlet.errors import BadInput
-from rootlet.packets import Connect, Packet, Publish, Subscribe
+from rootlet.packets import Connect, Packet, Publish, Subscribe, filter_matches
 from rootlet.policies.check import check, job_wildcards
 
 SHADOW = re.compile(r"\$aws/things/(?P<thing>[^/]+)/shadow(?:/name/(?P<name>[^/]+))?/(?P<what>.+)")
@@ -165,7 +165,7 @@ class Broker:
     async def _reply(self, packet: Publish) -> None:
         try:
             body = json.loads(packet.payload or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             body = {}
         token = {"clientToken": body["clientToken"]} if isinstance(body, dict) and "clientToken" in body else {}
         shadow, job = SHADOW.fullmatch(packet.topic), JOBS.fullmatch(packet.topic)
@@ -202,6 +202,8 @@ class Broker:
         }
 
     async def _send(self, topic: str, body: dict[str, Any]) -> None:
+        if not any(filter_matches(name, topic) for name in self.subscribed):
+            return  # AWS IoT answers all the same, and nobody hears it
         self._identifier += 1
         await self._client.send(Publish(topic, json.dumps(body).encode(), 1, self._identifier))
 
@@ -212,7 +214,7 @@ def reported_state(packet: Packet | None, name: str | None = None) -> dict[str, 
         return None
     try:
         state = json.loads(packet.payload)["state"]["reported"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return state if isinstance(state, dict) else None
 
@@ -264,7 +266,7 @@ def _status_of(packet: Packet | None) -> str | None:
         return None
     try:
         return str(json.loads(packet.payload)["status"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
