@@ -81,9 +81,12 @@ class Runner:
                 verdict = not_run("the case needs the virtual board, whose environment it changes")
             else:
                 verdict = asyncio.run(self._play(one, repetition, clock, timeline))
-        except (KeyboardInterrupt, RootletError) as stopped:
-            why = str(stopped) if isinstance(stopped, RootletError) else "interrupted"
-            yield keep(not_run(f"{why}, after {clock.now():.1f} s"))
+        except KeyboardInterrupt:
+            yield keep(not_run(f"interrupted, after {clock.now():.1f} s"))
+            raise
+        except RootletError as error:
+            if timeline.events:  # else the case never began, and the error says why
+                yield keep(not_run(f"{error}, after {clock.now():.1f} s"))
             raise
         yield keep(verdict)
 
