@@ -50,8 +50,7 @@ CONNECTION = (
     Mutant("a PINGRESP is not waited for", r'raise Fault\("keep-alive", "no PINGRESP.*$', "pass", SILENT),
     Mutant(
         "PINGREQ only where nothing is sent",
-        r"max\(time\.ticks_diff\(now, self\.sent\), time\.ticks_diff\(now, self\._received\)\)",
-        "time.ticks_diff(now, self.sent)",
+        r"max\((.*self\.sent\)*), .*self\._received\)* >=", r"\1 >=",
         (SESSION.format("a_server_that_takes_everything_and_sends_nothing_is_noticed_while_telemetry_flows"),),
     ),
     Mutant(
@@ -153,8 +152,8 @@ TRUST = (
     Mutant("a forged time is taken", r"if reply\[24:32\] != nonce:", "if False:", SNTP),
     Mutant("a server without a clock is believed", r"if leap == 3 or stratum > 15:", "if False:", SNTP),
     Mutant("the clock ends in 2036", r"if not seconds & 0x80000000:", "if False:", SNTP),
-    Mutant("one server moves a clock that was right", r"if clock_says is None or .*:", "if True:", CLOCK),
-    Mutant("no second server is believed", r"if first is not None and .*:", "if False:", CLOCK),
+    Mutant("one server moves a clock that was right", r"if not early and \(.*\):", "if not early:", CLOCK),
+    Mutant("no second server is believed", r"if abs\(other .*<= _SLACK:", "if False:", CLOCK),
 )  # fmt: skip
 
 READINGS = (
@@ -171,7 +170,7 @@ READINGS = (
         (OUTBOX.format("when_flash_is_full_the_oldest_go_and_are_counted"),),
     ),
     Mutant(
-        "a damaged record is delivered", r" or binascii\.crc32\(body\) != crc:", ":",
+        "a damaged record is delivered", r"binascii\.crc32\(body\) != crc", "False",
         (OUTBOX.format("damage_in_a_segment_costs_that_record_and_no_other"),),
     ),
     Mutant(
@@ -238,7 +237,7 @@ SHADOW_AND_JOBS = (
            (SERVICES.format("what_is_older_than_what_was_seen_says_nothing"),)),
     Mutant("what is gone stays in the shadow", r"^            update\[key\] = None$", "            pass",
            DIFFERENCE),
-    Mutant("a document may be nested at will", r"if depth > _DEEPEST:", "if depth > 5000:",
+    Mutant("a document may be nested at will", r"if depth > \w+:", "if depth > 5000:",
            (SERVICES.format("only_an_object_that_is_not_nested_too_deeply_is_read"),)),
 )  # fmt: skip
 
