@@ -133,7 +133,7 @@ PARSING = (
 
 TRUST = (
     Mutant(
-        "every cipher suite is offered", r'if suite\.startswith.*$', "if True:",
+        "suites are offered that no embedded root is for", r"if kind in kinds:", "if kinds:",
         (RULES.format("only_suites_are_offered_whose_chain_can_end_at_an_embedded_root"),),
     ),
     Mutant(
