@@ -5,6 +5,8 @@ import sys
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 _RESET_EXIT, _SLEEP_EXIT = 3, 4  # the emulator boots the board again, at once or when it has slept
 
+# Made before the heap is full, for a chip's reset takes none of it.
+_reset, _sleep = SystemExit(_RESET_EXIT), SystemExit(_SLEEP_EXIT)
 _mac = b""
 _cause = PWRON_RESET
 _watchdog = None
@@ -30,7 +32,7 @@ def unique_id():
 
 def reset():
     # SystemExit is what a handler may catch by mistake, a chip's reset is not; there is no other way out of here.
-    sys.exit(_RESET_EXIT)
+    raise _reset
 
 
 def deepsleep(time_ms=0):
@@ -38,7 +40,7 @@ def deepsleep(time_ms=0):
     import time
 
     print("virtual board: asleep for %d ms, the clock says %d" % (time_ms, time.time()))
-    sys.exit(_SLEEP_EXIT)
+    raise _sleep
 
 
 def reset_cause():
