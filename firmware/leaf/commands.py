@@ -4,9 +4,9 @@ import gc
 import json
 
 from . import clock, heap
-from .device import plain
+from .device import check
 from .log import log
-from .modules import hold, release
+from .modules import hold, release, use
 from .tasks import call
 
 _AT_ONCE = const(4)  # running commands; each is a task of its own
@@ -51,7 +51,9 @@ async def _execute(device, identifier, name, function, arguments):
 
 
 def _reply(device, identifier, status, value):
-    reply = {"id": identifier, "status": status, "result" if status == "ok" else "error": plain(value, "reply")}
+    if not check(value):
+        value = use("plain", "plain", value, "reply")
+    reply = {"id": identifier, "status": status, "result" if status == "ok" else "error": value}
     if len(device.replies) >= _REPLIES:
         log("command", "a reply is dropped: %d wait already" % _REPLIES)
         return

@@ -86,10 +86,12 @@ class Device:
         cannot hold (nan, inf, bytes, any object) becomes null, and a line names the stream and the key.
         """
         if not hasattr(self, "outbox"):
-            raise RuntimeError("record() works once run() has begun")
+            raise RuntimeError("record() before run()")
         if clock.dated() and isinstance(reading, dict) and "time" not in reading:
             reading["time"] = clock.now()
-        taken = self.outbox.put(stream, json.dumps(plain(reading, stream)).encode())
+        if not check(reading):
+            reading = use("plain", "plain", reading, stream)
+        taken = self.outbox.put(stream, json.dumps(reading).encode())
         if taken and durable:
             taken = self.outbox.flush()
         self.news.set()
@@ -138,6 +140,8 @@ class Device:
     async def _attempt(self, failures):
         # One climb of the ladder, and the connection until it ends; returns the failures in a row.
         proven = False
+        if failures > 1:
+            self.outbox.flush()  # lest they lie scattered where the handshake needs memory in one piece
         self._climbing = True
         try:
             await self._serve(await run("hello", "say", self, await run("climb", "up", self)))
@@ -151,7 +155,7 @@ class Device:
         return 1 if proven else failures + 1
 
     def linked(self):
-        """Whether the link that leaf brought up is tclock."""
+        """Whether the link that leaf brought up is there."""
         if not self.settings["wifi"]:
             return True  # not ours
         import network
@@ -162,7 +166,7 @@ class Device:
         try:
             return use("ending", "of", self, error)
         except MemoryError:
-            log("device", "no memory to say what ended the connection")
+            log("device", "no memory to say why it ended")
             return False
 
     async def _serve(self, present):
@@ -192,11 +196,7 @@ class Device:
     def every_second(self):
         """Called by the guard."""
         if faults.waiting:
-            some, faults.waiting = faults.waiting, None
-            for fault in some:
-                use("journal", "add", self.record_of_faults, fault)
-            if self.session.up:
-                asyncio.create_task(run("report", "send", self))
+            use("report", "note", self)
         due = clock.due()
         if not self.session.up:
             if not self._climbing:  # whose handshake needs the memory
@@ -257,11 +257,6 @@ class Device:
         """A PUBACK came for what was published there: the policy allows it."""
         if self.history["denials"] and self.history["denied"] == "PUBLISH to " + topic:
             self.history["denials"] = 0
-
-
-def plain(value, where):
-    """The value, or a copy in which null stands for what JSON cannot hold, after a line that begins with wclock."""
-    return value if check(value) else use("plain", "plain", value, where)
 
 
 def check(value):

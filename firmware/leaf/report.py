@@ -1,9 +1,19 @@
 # What is reported to the cloud after a return: the faults that it could not see. In RAM only for that.
+import asyncio
 import json
 
-from . import clock, state
+from . import clock, faults, state
 from .log import log
-from .modules import use
+from .modules import run, use
+
+
+def note(device):
+    """Note the faults that wait for it, and report them at once where there is a connection."""
+    some, faults.waiting = faults.waiting, None
+    for fault in some or ():
+        use("journal", "add", device.record_of_faults, fault)
+    if device.session.up:
+        asyncio.create_task(run("report", "send", device))
 
 
 async def send(device):

@@ -39,6 +39,7 @@ def start(device):
         task = "telemetry " + stream
         guard.expect(task, every + _GRACE)
         asyncio.create_task(for_ever(task, every, device.read, task, function))
+    device.telemetries = None
     return session, outbox, delivery, guard
 
 
