@@ -238,7 +238,7 @@ class Device:
         if topic == self.topics["requests"]:
             use("commands", "take", self, payload)  # returns at once: the reader must go on reading while a command runs
         elif topic == self.presence:
-            use("ending", "note_presence", self, payload)
+            use("notices", "presence", self, payload)
         elif topic in self.handlers:
             try:
                 await call(self.handlers[topic], topic, payload, duplicate)
@@ -251,7 +251,7 @@ class Device:
 
     def on_skipped(self, topic, size):
         """A message was too large."""
-        use("ending", "note_skipped", self, topic, size)
+        use("notices", "skipped", self, topic, size)
 
     def allowed(self, topic):
         """A PUBACK came for what was published there: the policy allows it."""

@@ -22,7 +22,7 @@ async def say(device, stream):
         present = await session.connect(stream, device.settings["connect_timeout"])
         device.subscribed = subscribed
     except Fault as fault:
-        raise use("ending", "of_hello", device, fault, stream)
+        raise use("rebuff", "of", device, fault, stream)
     finally:
         device.tls.verify_callback = None  # it would keep x509.py in RAM
     device.history["connected"] = True
