@@ -27,6 +27,7 @@ class Device:
     history: dict
     record_of_faults: dict
 
+    look = False  # at the server's certificates, whatever memory that takes
     _climbing = False
     _setting_clock = False
     _failed = None  # what kept a connection from beginning

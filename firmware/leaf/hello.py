@@ -26,6 +26,7 @@ async def say(device, stream):
     finally:
         device.tls.verify_callback = None  # it would keep x509.py in RAM
     device.history["connected"] = True
+    device.look = False
     stream.chain = ()
     gc.collect()
     log("heap", "%d bytes used, %d free; %s" % (gc.mem_alloc(), gc.mem_free(), use("heap", "text")))

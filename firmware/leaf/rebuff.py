@@ -9,8 +9,9 @@ def of(device, fault, stream):
         short = heap.shortage("%s (%s)" % (fault.word, fault.cause), lowest=heap.SPARE)
         if short:
             return short
+    device.look = stream.chain is None
     endpoint = device.settings["endpoint"]
-    if fault.word == "tcp" and not stream.chain:
+    if fault.word == "tcp" and stream.chain == []:
         return Fault("tls-no-tls", "%s did not answer the TLS handshake" % endpoint)
     if fault.word == "connection-lost" and not fault.link:
         return evidence.refused(device.history, endpoint, device.session.client_id, device.certificate)

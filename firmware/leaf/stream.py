@@ -9,7 +9,8 @@ from .modules import use
 class Stream:
     """A verified TLS stream, non-blocking: readinto and write as asyncio tasks."""
 
-    chain: tuple = ()  # issuer and subject of each certificate that the server was trusted by, its own last
+    # Issuer and subject of each certificate that the server was trusted by, its own last. None: they were not looked at.
+    chain: "tuple | list | None" = ()
     _trusted = False  # the handshake is done
 
     def __init__(self, sock, raw, host):
@@ -37,7 +38,7 @@ class Stream:
             await self._writer.drain()
             if not self._trusted:
                 self._trusted = True
-                log("tls", "trusted " + " < ".join([subject for _, subject in self.chain]))
+                log("tls", "trusted " + " < ".join([subject for _, subject in self.chain or ((0, self.host),)]))
         except ValueError as error:
             raise use("verdicts", "refusal", self, str(error))
         except OSError as error:

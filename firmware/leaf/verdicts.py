@@ -24,7 +24,9 @@ def refusal(stream, verdict):
 
 
 def _explain(stream, word):
-    issuer, subject = stream.chain[0] if stream.chain else ("?", "?")  # the certificate nearest to the root
+    if not stream.chain:
+        return "%s is not trusted; the next attempt says what it shows" % stream.host
+    issuer, subject = stream.chain[0]  # the certificate nearest to the root
     if word == "tls-hostname":
         return "the server's certificate is for %s, not for %s" % (stream.chain[-1][1], stream.host)
     if word == "tls-expired":
@@ -44,6 +46,9 @@ def failure(stream, error):
     code = number(error)
     if heap.refused(code):
         return heap.out_of_memory("the handshake failed (%d)" % code)
+    if stream.chain is None:
+        cause = "the handshake with %s failed (%s); the next attempt says more"
+        return Fault("tls-failed", cause % (stream.host, error))
     if stream.chain and code in (_FATAL_ALERT, _EOF, 32, 104):
         return Fault("device-certificate-refused", "the server broke the handshake off after it saw our certificate")
     if code == _FATAL_ALERT:

@@ -12,9 +12,6 @@ from rootlet import resources
 from support import chip32
 from support.chip32 import board
 
-# What a chip's heap holds when main.py begins, its file system for one. With it the first firmware that was measured on a
-# chip counts the same here: 58,976 bytes alive once the sample application was imported (ESP32, MicroPython 1.26.1, QEMU).
-BOOT = 4_480
 _POOL = 24  # bytes of a pool of names beside its entries
 _ENTRY = 7  # bytes of an entry: pointer, hash, length
 _FIRST = 20  # entries of the first pool; each next one has twice as many
@@ -67,7 +64,7 @@ def raw(run: chip32.Run) -> list[Raw]:
 def excess(found: Sequence[Raw]) -> int:
     """Bytes that the heap here holds at the last event and a chip's would not: the stand-ins, and pools for their names."""
     first, last = found[0], found[-1]
-    return first.alive - BOOT + (last.names - first.names) - _names(first, last)
+    return first.alive - chip32.BOOT + (last.names - first.names) - _names(first, last)
 
 
 def _names(first: Raw, now: Raw) -> int:

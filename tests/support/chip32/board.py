@@ -53,7 +53,7 @@ def write(directory: Path, application: Path, given: Mapping[str, Any], config: 
     _put(directory, "/parts/umqtt/simple.mpy", firmware.compile_mpy(frozen_directory() / "umqtt" / "simple.py", "simple.py"))
     for number, der in enumerate(chain):
         _put(directory, f"/parts/chain-{number}.der", der)
-    _put(directory, "/parts/given.json", json.dumps({"chain": len(chain), **given}).encode())
+    _put(directory, "/parts/given.json", json.dumps({"chain": len(chain), "boot": chip32.BOOT, **given}).encode())
 
 
 def run(application: Path, heap: int = 200_000, **given: Any) -> chip32.Run:

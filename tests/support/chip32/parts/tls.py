@@ -51,7 +51,7 @@ class SSLSocket:
     def write(self, data):
         if not self._shaken:
             self._shaken = True
-            for depth in range(len(chain) - 1, -1, -1):
+            for depth in range(len(chain) - 1 if self._context.verify_callback else -1, -1, -1):
                 self._context.verify_callback(bytes(chain[depth]), depth)  # as on a chip: a copy in the GC heap
             wire.tell("handshake")
         if not wire.failing[0]:
