@@ -167,7 +167,7 @@ class Device:
         try:
             return use("ending", "of", self, error)
         except MemoryError:
-            log("device", "no memory to say why it ended")
+            log("device", "no memory")
             return False
 
     async def _serve(self, present):

@@ -2,6 +2,7 @@
 # single NTP server is believed, and what such a server last said. So what no certificate agrees with is not kept.
 from . import clock, state
 from .clock import now
+from .log import log
 
 _RENEWED = const(3600)  # seconds until the time is kept anew
 _FILE = const("time.json")
@@ -13,6 +14,7 @@ def done():
     known, answer = kept()
     if clock.answer and (clock.answer != answer or now() - known > _RENEWED):
         state.write(_FILE, [int(now()), clock.answer])
+        log("clock", "kept")
 
 
 def failed():

@@ -48,7 +48,7 @@ class Guard:
             if now - last > limit:
                 if self._silent != task:
                     self._silent = task
-                    log("watchdog", "%s is silent for %d s: not fed any more" % (task, limit // 1000))
+                    log("watchdog", "%s silent for %d s: not fed" % (task, limit // 1000))
                 return
         self._silent = None
         if self._wdt:

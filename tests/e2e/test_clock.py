@@ -71,7 +71,7 @@ def test_without_any_server_the_last_known_time_carries_over_a_reboot_but_dates_
     device = showing(registered("clock-4"), ["ntp.example"])
     with AdjustableTimeServer() as server:
         with device.boot(clock=UNSET, ports={"123": server.port}) as board:
-            board.wait_for("telemetry: climate acknowledged")
+            board.wait_for("clock: kept")
         server.clock = lambda: None
         with device.boot(clock=UNSET, ports={"123": server.port}) as board:
             board.wait_for("going on from the last time known before the reset")
@@ -96,7 +96,7 @@ def test_an_answer_that_lied_is_lowered_by_two_that_agree(registered: MakeDevice
     device = showing(registered("clock-6"), ["first.example", "second.example"])
     with AdjustableTimeServer(lambda: time.time() + 2 * 86400) as server:
         with device.boot(clock=UNSET, ports={"123": server.port}) as board:
-            board.wait_for("telemetry: climate acknowledged")
+            board.wait_for("clock: kept")
         server.clock = time.time
         with device.boot(clock=UNSET, ports={"123": server.port}) as board:
             board.wait_for("first.example says a time before the last one known: not without a second server")
