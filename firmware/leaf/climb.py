@@ -26,7 +26,11 @@ async def up(device):
         chain = []
         device.tls.verify_callback = use("x509", "recorder", chain)
     sock = await run("tcp", "connect", settings["endpoint"], settings["port"], settings["connect_timeout"])
-    stream = use("tls", "wrap", sock, settings["endpoint"], device.tls)
+    try:
+        stream = use("tls", "wrap", sock, settings["endpoint"], device.tls)
+    except BaseException:  # a lack of memory for the module, too
+        sock.close()
+        raise
     stream.chain = chain
     device.guard.alive("connection")
     return stream

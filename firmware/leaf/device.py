@@ -144,8 +144,10 @@ class Device:
         if failures > 1:
             self.outbox.flush()  # lest they lie scattered where the handshake needs memory in one piece
         self._climbing = True
+        stream = None
         try:
-            await self._serve(await run("hello", "say", self, await run("climb", "up", self)))
+            stream = await run("climb", "up", self)
+            await self._serve(await run("hello", "say", self, stream))
         except Exception as error:
             # A device that ends here is a device that somebody has to drive to.
             self.outbox.rest()
@@ -153,6 +155,8 @@ class Device:
         finally:
             self._climbing = False
             self.session.close()
+            if stream:
+                stream.close()  # where the session never had it
         return 1 if proven else failures + 1
 
     def linked(self):

@@ -47,5 +47,9 @@ class Stream:
             raise use("verdicts", "failure", self, error)
 
     def close(self):
-        self._sock.close()
-        self._raw.close()  # which a failed handshake has taken from the TLS socket
+        """Close both sockets, for a failed handshake has taken the raw one from the TLS socket. Raises nothing."""
+        for sock in (self._sock, self._raw):
+            try:
+                sock.close()
+            except OSError:
+                pass
