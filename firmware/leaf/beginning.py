@@ -9,6 +9,8 @@ async def of(device, present):
         await _subscribe(device, present)
         log("mqtt", "subscribed to " + device.topics["requests"])
     except Fault as fault:
+        if fault.word != "policy-denied":
+            raise  # no subscription is known to be there: device.on_second() ends the connection
         device.note(fault)
     try:
         await device.session.publish(device.topics["status"], b'{"online": true}', True, 1)

@@ -18,6 +18,7 @@ _PUBACK = const(0x40)
 _SUBACK = const(0x90)
 _PINGRESP = const(0xD0)
 _RETRY = const(10)  # seconds until an unacknowledged packet is sent again
+_OVERDUE = const(300)  # seconds of resends until an acknowledgement is missing, not slow (AWS gives its cases 300)
 _PROVEN = const(30000)  # milliseconds after which a connection has proved itself, so that the backoff may start over
 _PROVEN_BY_PUBACK = const(5000)  # or the first PUBACK after these; never CONNACK, which an overloaded server may still send
 
@@ -26,6 +27,7 @@ class Flight:
     """A packet that waits for its acknowledgement. where: its topic or topics, for whoever reads about it."""
 
     sent = None  # milliseconds() of sending; None: never was
+    since = 0  # of the first sending on this connection
 
     def __init__(self, packet, where, done):
         self.packet = packet
@@ -78,6 +80,7 @@ class Session(MQTTClient):
         keeper = asyncio.create_task(self._keep_alive(asyncio.current_task()))
         try:
             for flight in self._again:
+                flight.since = milliseconds()
                 await self._send_again(flight)
             while True:
                 await self._handle(*await self.packet())
@@ -143,7 +146,7 @@ class Session(MQTTClient):
     async def deliver(self, identifier, flight):
         self.in_flight[identifier] = flight
         if self.up:  # else run() sends it once there is a connection
-            flight.sent = milliseconds()
+            flight.sent = flight.since = milliseconds()
             try:
                 await self.write(flight.packet)
             except (Fault, OSError):
@@ -248,6 +251,8 @@ class Session(MQTTClient):
     async def _care(self, now):
         for flight in list(self.in_flight.values()):
             if flight.sent is not None and now - flight.sent > _RETRY * 1000:
+                if now - flight.since > _OVERDUE * 1000:
+                    raise Fault("protocol", "no acknowledgement in %d s of %s" % (_OVERDUE, flight))
                 await self._send_again(flight)
         # The server wants to hear from us once in a keep-alive (section 3.1.2.10), and so do we from it: what is sent is no
         # sign of its life. Its answer to a PINGREQ has half of that time again.

@@ -7,6 +7,7 @@ from .mqtt import Flight
 from .packets import packet, string
 
 _FILTERS = const(8)  # in one SUBSCRIBE (AWS IoT: 8)
+_REFUSED = const(0x80)  # in place of a filter's QoS (section 3.9.3)
 
 
 async def subscribe(session, filters):
@@ -17,15 +18,18 @@ async def subscribe(session, filters):
         identifier = session.next_identifier()
         event = asyncio.Event()
         codes = []
+        count = len(some)
 
-        def done(body, codes=codes, event=event):
+        def done(body, codes=codes, event=event, count=count):
+            if len(body) != count or [code for code in body if code > 2 and code != _REFUSED]:
+                raise Fault("protocol", "SUBACK with the codes %s for %d filters" % (list(body), count))
             codes.extend(body)
             event.set()
 
         names = ", ".join([topic for topic, _ in some])
         await session.deliver(identifier, Flight(_subscribe(identifier, some), names, done))
-        await event.wait()
-        refused.extend(topic for (topic, _), code in zip(some, codes) if code == 0x80)  # noqa: B905
+        await event.wait()  # which the session bounds, as it does every acknowledgement
+        refused.extend(topic for (topic, _), code in zip(some, codes) if code == _REFUSED)  # noqa: B905
     if refused:
         raise Fault("policy-denied", "SUBACK refuses the subscription to " + ", ".join(refused))
 

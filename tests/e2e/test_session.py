@@ -116,3 +116,37 @@ def test_a_malformed_packet_ends_the_connection_and_not_the_device(device: Built
         assert "QoS 3" in fault_line(board, "protocol")
         since = len(board.lines)
         board.wait_for("mqtt: connected", since=since)
+
+
+def test_a_suback_without_codes_ends_the_connection_and_the_next_one_is_online(device: BuiltDevice) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        receive(connection)
+        connection.sendall(CONNACK_NEW)
+        while True:
+            first, body = receive(connection)
+            if first == 0x82:
+                codes = bytes([1]) if number > 1 else b""
+                connection.sendall(bytes([0x90, 2 + len(codes)]) + body[:2] + codes)
+
+    with served(device, script), device.boot() as board:
+        assert "SUBACK with the codes [] for 1 filters" in fault_line(board, "protocol")
+        board.wait_for("mqtt: subscribed to ")
+
+
+def test_a_suback_that_never_comes_ends_the_connection_and_the_next_one_is_online(device: BuiltDevice) -> None:
+    def script(connection: socket.socket, number: int) -> None:
+        receive(connection)
+        connection.sendall(CONNACK_NEW)
+        while True:
+            first, body = receive(connection)
+            if first == 0x82 and number > 1:
+                connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+            elif first & 0xF0 == 0x30:
+                connection.sendall(b"\x40\x02" + telemetry((first, body))[1])
+            elif first == 0xC0:
+                connection.sendall(b"\xd0\x00")
+
+    with served(device, script), device.boot(speed=100) as board:
+        line = fault_line(board, "protocol")
+        assert "no acknowledgement in 300 s of SUBSCRIBE to cmd/leaf/session-1/request" in line
+        board.wait_for("mqtt: subscribed to ")

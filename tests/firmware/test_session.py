@@ -11,7 +11,7 @@ from support.impostor import Impostor
 from support.wire import receive
 
 from .conftest import RunLeaf
-from .session_kit import CONNACK, SESSION, acknowledging, identifier, message, puback, server
+from .session_kit import CONNACK, FASTER, SESSION, acknowledging, identifier, message, puback, server
 
 
 def test_eight_publishes_are_in_flight_and_their_pubacks_come_in_any_order(leaf: RunLeaf) -> None:
@@ -66,8 +66,10 @@ def test_an_unanswered_packet_goes_again_on_the_same_connection_after_ten_second
 
     with server(forgetful) as (port, told):
         elapsed = leaf(
-            SESSION
+            FASTER
+            + SESSION
             + """
+session.keepalive = 60
 async def main():
     await connect()
     started = time.ticks_ms()
@@ -80,7 +82,7 @@ asyncio.run(main())
             port,
         )
         packets = [told.get(timeout=5) for _ in range(4)]
-    assert 10_000 <= elapsed < 13_000
+    assert 10_000 <= elapsed < 20_000
     assert sorted(packets) == [(0x32, 1), (0x3A, 1), (0x82, 2), (0x82, 2)]
 
 
@@ -244,3 +246,71 @@ asyncio.run(main())
             port,
         )
     assert raised == "MemoryError"
+
+
+@pytest.mark.parametrize(
+    ("codes", "cause"),
+    [
+        (b"", "codes [] for 2 filters"),
+        (b"\x01", "codes [1] for 2 filters"),
+        (b"\x01\x01\x01", "codes [1, 1, 1] for 2 filters"),
+        (b"\x01\x03", "codes [1, 3] for 2 filters"),
+    ],
+)
+def test_a_suback_that_does_not_fit_its_subscribe_ends_the_connection(leaf: RunLeaf, codes: bytes, cause: str) -> None:
+    def malformed(connection: socket.socket, _number: int, _told: Any) -> None:
+        _, body = receive(connection)
+        connection.sendall(bytes([0x90, 2 + len(codes)]) + body[:2] + codes)
+        receive(connection)
+
+    with server(malformed) as (port, _):
+        word, said = leaf(
+            SESSION
+            + """
+async def main():
+    task, _ = await connect()
+    asyncio.create_task(session.subscribe([("f", 1), ("g", 1)]))
+    try:
+        await asyncio.wait_for(task, 5)
+    except Fault as fault:
+        answer([fault.word, fault.cause])
+asyncio.run(main())
+""",
+            port,
+        )
+    assert word == "protocol"
+    assert cause in said
+
+
+@pytest.mark.parametrize("packet", ["SUBSCRIBE", "PUBLISH"])
+def test_an_acknowledgement_that_never_comes_ends_the_connection_though_the_server_answers_everything_else(
+    leaf: RunLeaf, packet: str
+) -> None:
+    def forgetful(connection: socket.socket, _number: int, _told: Any) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                if receive(connection)[0] == 0xC0:
+                    connection.sendall(b"\xd0\x00")
+
+    send = {"SUBSCRIBE": 'session.subscribe([("f", 1)])', "PUBLISH": 'session.publish("f", b"x", False, 1)'}[packet]
+    with server(forgetful) as (port, _):
+        word, cause, elapsed = leaf(
+            FASTER
+            + SESSION
+            + f"""
+session.keepalive = 60
+async def main():
+    task, _ = await connect()
+    started = time.ticks_ms()
+    asyncio.create_task({send})
+    try:
+        await task
+    except Fault as fault:
+        answer([fault.word, fault.cause, time.ticks_diff(time.ticks_ms(), started)])
+asyncio.run(main())
+""",
+            port,
+        )
+    assert word == "protocol"
+    assert cause == f"no acknowledgement in 300 s of {packet} to f"
+    assert 300_000 <= elapsed < 330_000
