@@ -8,7 +8,20 @@ from .clock import milliseconds
 from .faults import Fault, number
 from .log import log
 
-_WRONG_PASSWORD = const(("STAT_WRONG_PASSWORD", "STAT_HANDSHAKE_TIMEOUT"))
+# WLAN.status() passes the driver's reason for a failed join on: a code of IEEE 802.11 or, from 200, of Espressif's
+# wifi_err_reason_t. `network` names only some of them. One string, because MicroPython keeps short ones for ever.
+_NAMES = const(
+    "2 AUTH_EXPIRE, 3 AUTH_LEAVE, 4 ASSOC_EXPIRE, 5 ASSOC_TOOMANY, 8 ASSOC_LEAVE, 14 MIC_FAILURE, "
+    "15 4WAY_HANDSHAKE_TIMEOUT, 16 GROUP_KEY_UPDATE_TIMEOUT, 23 802_1X_AUTH_FAILED, 24 CIPHER_SUITE_REJECTED, "
+    "200 BEACON_TIMEOUT, 201 NO_AP_FOUND, 202 AUTH_FAIL, 203 ASSOC_FAIL, 204 HANDSHAKE_TIMEOUT, 205 CONNECTION_FAIL, "
+    "210 NO_AP_FOUND_W_COMPATIBLE_SECURITY, 211 NO_AP_FOUND_IN_AUTHMODE_THRESHOLD, 212 NO_AP_FOUND_IN_RSSI_THRESHOLD, "
+    "1000 IDLE, 1001 CONNECTING"
+)
+_PASSWORD = (15, 202, 204)
+_PROBABLY = (2, 205)  # a wrong password of WPA3, or a join that a second try mends
+_SILENT = (200, 201, 212)  # no access point of that name is near enough
+_REASONS_END = const(1000)  # from here on the status is no reason, but a state
+_AGAIN = const(1000)  # milliseconds between two tries within the timeout
 
 
 async def connect(networks, timeout, power_saving=False):
@@ -32,15 +45,10 @@ async def connect(networks, timeout, power_saving=False):
             return
         except Fault as error:
             log("wifi", "%s: %s" % (entry["ssid"], error.word))
-            # A wrong password is worth more to an engineer than a network out of reach.
-            if fault.word != "wifi-password":
+            # What an access point said is worth more to an engineer than a network out of reach.
+            if fault.word == "wifi-not-found" or error.word == "wifi-password":
                 fault = error
     raise fault
-
-
-def lost(networks):
-    """Whether a link that leaf brought up is gone."""
-    return bool(networks) and not network.WLAN(network.STA_IF).isconnected()
 
 
 def _configure(station, power_saving):
@@ -55,18 +63,36 @@ def _configure(station, power_saving):
 
 async def _join(station, entry, timeout):
     station.disconnect()
+    _begin(station, entry)
+    deadline = milliseconds() + timeout * 1000
+    while not station.isconnected():
+        status = station.status()
+        late = milliseconds() >= deadline
+        if late or status in _PASSWORD or status == 201:
+            raise _why(entry, status)
+        await asyncio.sleep_ms(100)
+        if 0 < status < _REASONS_END:
+            await asyncio.sleep_ms(_AGAIN - 100)
+            _begin(station, entry)
+
+
+def _begin(station, entry):
     try:
         station.connect(entry["ssid"], entry.get("password"))
     except OSError as error:
         if heap.refused(number(error)):
             raise heap.out_of_memory("joining " + entry["ssid"])
         raise Fault("wifi-lost", "the radio refuses to join %s (%s)" % (entry["ssid"], error))
-    deadline = milliseconds() + timeout * 1000
-    wrong = [getattr(network, name) for name in _WRONG_PASSWORD if hasattr(network, name)]
-    while not station.isconnected():
-        status = station.status()
-        if status in wrong:
-            raise Fault("wifi-password", "%s refused the password" % entry["ssid"])
-        if milliseconds() >= deadline or status == network.STAT_NO_AP_FOUND:
-            raise Fault("wifi-not-found", "%s did not answer" % entry["ssid"])
-        await asyncio.sleep_ms(100)
+
+
+def _why(entry, status):
+    named = "status %d" % status
+    for known in _NAMES.split(", "):
+        code, name = known.split(" ")
+        if code == str(status):
+            named += ", " + name
+    if status in _SILENT or status >= _REASONS_END:
+        return Fault("wifi-not-found", "%s did not answer (%s)" % (entry["ssid"], named))
+    if status in _PASSWORD + _PROBABLY and entry.get("password"):
+        return Fault("wifi-password", "%s refused the password (%s)" % (entry["ssid"], named))
+    return Fault("wifi-refused", "%s refused the board (%s)" % (entry["ssid"], named))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from mypy_boto3_iot import IoTClient
 from rootlet.cloud import messages
 from rootlet.sandbox.sandbox import Sandbox
@@ -34,6 +35,30 @@ def test_a_wrong_password_is_told_from_a_network_that_is_not_there(registered: M
     assert "another-password" not in "".join(board.lines)
     assert "house-password" not in "".join(board.lines)
     assert no_line(board, ["tls:", "clock:"])
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "said"),
+    [
+        (15, "wifi-password", "house refused the password (status 15, 4WAY_HANDSHAKE_TIMEOUT)"),
+        (2, "wifi-password", "house refused the password (status 2, AUTH_EXPIRE)"),
+        (205, "wifi-password", "house refused the password (status 205, CONNECTION_FAIL)"),
+        (203, "wifi-refused", "house refused the board (status 203, ASSOC_FAIL)"),
+        (211, "wifi-refused", "house refused the board (status 211, NO_AP_FOUND_IN_AUTHMODE_THRESHOLD)"),
+        (77, "wifi-refused", "house refused the board (status 77)"),
+    ],
+)
+def test_the_drivers_reason_for_a_failed_join_is_named(registered: MakeDevice, status: int, word: str, said: str) -> None:
+    device = with_networks(registered("ladder-6"), HOUSE)
+    device.config = {**device.config, "wifi_timeout": 5}
+    with device.boot(wifi={"house": "another-password"}, wifi_refusal=status, speed=20) as board:
+        assert said in fault_line(board, word)
+
+
+def test_a_join_that_fails_once_is_tried_again_before_the_network_is_given_up(registered: MakeDevice) -> None:
+    with with_networks(registered("ladder-7"), HOUSE).boot(wifi_refusal=2, wifi_refuses=1) as board:
+        board.wait_for("wifi: joined house")
+        assert no_line(board, ["wifi-"])
 
 
 def test_no_network_at_all_is_named(registered: MakeDevice) -> None:

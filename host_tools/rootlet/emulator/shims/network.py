@@ -10,14 +10,18 @@ STAT_BEACON_TIMEOUT, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD, STAT_ASSOC_FAIL = 20
 STAT_HANDSHAKE_TIMEOUT = 204
 
 _networks = None  # None: every network is in reach; else ssid -> password
+_refusal = STAT_WRONG_PASSWORD  # the status after a wrong password; the driver has several
+_refuses = 0  # joins that fail with this status, whatever the password
 _outages = []  # [from, to], milliseconds since power-on: no radio
 _mac = b""
 
 
 def power_on(world):
-    global _networks, _mac, _outages
+    global _networks, _mac, _outages, _refusal, _refuses
     _networks = world.get("wifi")
     _outages = world.get("wifi_outages", [])
+    _refusal = world.get("wifi_refusal", STAT_WRONG_PASSWORD)
+    _refuses = world.get("wifi_refuses", 0)
     _mac = bytes(int(part, 16) for part in world["mac"].split(":"))
 
 
@@ -49,15 +53,19 @@ class WLAN:
         return WLAN._active
 
     def connect(self, ssid=None, key=None, *, bssid=None):
+        global _refuses
         if not WLAN._active:
             raise OSError("Wifi Not Started")
         if out():
             WLAN._status = STAT_NO_AP_FOUND
+        elif _refuses:
+            _refuses -= 1
+            WLAN._status = _refusal
         elif _networks is None or (ssid in _networks and _networks[ssid] == (key or "")):
             c_heap.need("wifi_joined")
             WLAN._status = STAT_GOT_IP
         elif ssid in _networks:
-            WLAN._status = STAT_WRONG_PASSWORD
+            WLAN._status = _refusal
         else:
             WLAN._status = STAT_NO_AP_FOUND
 
