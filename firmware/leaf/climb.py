@@ -32,5 +32,6 @@ async def up(device):
         sock.close()
         raise
     stream.chain = chain
+    device.session._stream = stream  # which closes it, whatever comes next
     device.guard.alive("connection")
     return stream

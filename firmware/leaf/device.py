@@ -49,22 +49,11 @@ class Device:
 
         full says what gives way when the outbox is full: "drop-oldest" or "refuse-new".
         """
-
-        def register(function):
-            self.rules[function.__name__] = full
-            self.telemetries.append((function.__name__, function, every))
-            return function
-
-        return register
+        return use("registering", "telemetry", self, every, full)
 
     def command(self, name):
         """Decorator: call the function (or coroutine function) with the arguments of a command from the cloud."""
-
-        def register(function):
-            self.commands[name] = function
-            return function
-
-        return register
+        return use("registering", "entry", self.commands, name)
 
     def subscribe(self, topic):
         """Decorator: call the function with (topic, payload, duplicate) for messages on the topic, no wildcards; QoS 1.
@@ -73,12 +62,7 @@ class Device:
 
         The message is acknowledged once the function returns, or has raised.
         """
-
-        def register(function):
-            self.handlers[topic] = function
-            return function
-
-        return register
+        return use("registering", "entry", self.handlers, topic)
 
     def record(self, stream, reading, durable=False):
         """Take a reading, to be delivered at least once. False: refused, for the outbox is full of what may not be dropped.
@@ -144,10 +128,8 @@ class Device:
         if failures > 1:
             self.outbox.flush()  # lest they lie scattered where the handshake needs memory in one piece
         self._climbing = True
-        stream = None
         try:
-            stream = await run("climb", "up", self)
-            await self._serve(await run("hello", "say", self, stream))
+            await self._serve(await run("hello", "say", self, await run("climb", "up", self)))
         except Exception as error:
             # A device that ends here is a device that somebody has to drive to.
             self.outbox.rest()
@@ -155,8 +137,6 @@ class Device:
         finally:
             self._climbing = False
             self.session.close()
-            if stream:
-                stream.close()  # where the session never had it
         return 1 if proven else failures + 1
 
     def linked(self):

@@ -25,6 +25,11 @@ def refused(seen, endpoint, client_id, certificate):
     )
 
 
+def overdue(flight, seconds):
+    """The Fault for a packet that was resent for so long without its acknowledgement."""
+    return Fault("protocol", "no acknowledgement in %d s of %s" % (seconds, flight))
+
+
 def explain(seen, fault, session, certificate):
     """A better name for the end of a connection, as far as the evidence goes."""
     what = _just_sent(session)

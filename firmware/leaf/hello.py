@@ -11,7 +11,8 @@ from .mqtt import MAX_PACKET
 from .packets import Parser, packet, string
 
 _CONNACK = const(0x20)
-_REFUSED = ("", "protocol level", "client ID", "server unavailable", "user name or password", "not authorized")
+# One string, because MicroPython keeps short ones for ever.
+_REFUSED = const("protocol level, client ID, server unavailable, user name or password, not authorized")
 
 
 async def say(device, stream):
@@ -52,7 +53,8 @@ async def exchange(session, stream, timeout, clean):
     if kind != _CONNACK or len(body) != 2:
         raise Fault("protocol", "the answer to CONNECT was no CONNACK")
     if body[1]:
-        reason = _REFUSED[body[1]] if body[1] < len(_REFUSED) else "code %d" % body[1]
+        reasons = _REFUSED.split(", ")
+        reason = reasons[body[1] - 1] if body[1] <= len(reasons) else "code %d" % body[1]
         raise Fault("connect-refused", "CONNACK refuses: " + reason)
     session._again = list(session.in_flight.values())
     session.up = True

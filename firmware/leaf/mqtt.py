@@ -8,7 +8,7 @@ from umqtt.simple import MQTTClient
 from .clock import milliseconds
 from .faults import Fault, lost
 from .log import log
-from .modules import run
+from .modules import run, use
 from .packets import Malformed, Parser, identifier_of, parse_publish, puback, publish
 
 MAX_PACKET = 16 * 1024 + 512  # bytes; AWS IoT allows 128 KiB, which would take a chip's whole heap
@@ -97,15 +97,7 @@ class Session(MQTTClient):
         umqtt.simple writes four or five TLS records a message, waits for the PUBACK without a bound, never sends again
         and never wraps its identifiers.
         """
-        if not qos:
-            if not self.up:
-                raise Fault("connection-lost", "not connected")
-            await self.write(publish(topic, msg, 0, retain, 0), "PUBLISH to " + topic)
-            return
-        await self.room(False)
-        event = asyncio.Event()
-        await self.post(topic, msg, retain, lambda delivered: event.set())
-        await event.wait()
+        await run("subscribing", "publish", self, topic, msg, retain, qos)
 
     async def room(self, up=True):
         """Return once there is a place in the window and, with up, a connection."""
@@ -252,7 +244,7 @@ class Session(MQTTClient):
         for flight in list(self.in_flight.values()):
             if flight.sent is not None and now - flight.sent > _RETRY * 1000:
                 if now - flight.since > _OVERDUE * 1000:
-                    raise Fault("protocol", "no acknowledgement in %d s of %s" % (_OVERDUE, flight))
+                    raise use("evidence", "overdue", flight, _OVERDUE)
                 await self._send_again(flight)
         # The server wants to hear from us once in a keep-alive (section 3.1.2.10), and so do we from it: what is sent is no
         # sign of its life. Its answer to a PINGREQ has half of that time again.

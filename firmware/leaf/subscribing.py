@@ -1,10 +1,11 @@
-# SUBSCRIBE and its answer. In RAM only then.
+# SUBSCRIBE, and a PUBLISH that somebody waits for. In RAM only then.
 import asyncio
 import struct
 
 from .faults import Fault
 from .mqtt import Flight
 from .packets import packet, string
+from .packets import publish as encode
 
 _FILTERS = const(8)  # in one SUBSCRIBE (AWS IoT: 8)
 _REFUSED = const(0x80)  # in place of a filter's QoS (section 3.9.3)
@@ -40,3 +41,16 @@ def _subscribe(identifier, filters):
     for topic, qos in filters:
         body += string(topic) + bytes((qos,))
     return packet(0x82, body)
+
+
+async def publish(session, topic, msg, retain, qos):
+    """As Session.publish()."""
+    if not qos:
+        if not session.up:
+            raise Fault("connection-lost", "not connected")
+        await session.write(encode(topic, msg, 0, retain, 0), "PUBLISH to " + topic)
+        return
+    await session.room(False)
+    event = asyncio.Event()
+    await session.post(topic, msg, retain, lambda delivered: event.set())
+    await event.wait()
