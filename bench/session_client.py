@@ -37,7 +37,7 @@ class Leaf:
     """leaf: the session as the device runs it."""
 
     async def start(self):
-        from leaf import tcp, tls, trust
+        from leaf import subscribing, tcp, tls, trust  # noqa: F401 - publish() is to find its module in RAM
         from leaf.mqtt import Session
 
         self.tcp, self.tls = tcp, tls
