@@ -27,11 +27,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_priv
 
 from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input, write_secret
-from rootlet.pki import batch_parts, certificates, keys
+from rootlet.pki import batch_parts, keys
 from rootlet.pki.authority import DEVICE_DAYS, Authority
 from rootlet.pki.certificates import Issuer
 from rootlet.pki.identity import ISSUERS, DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
+from rootlet.pki.series import DeviceSeries
 from rootlet.pki.storage import aside, check_vacant, write_directory
 from rootlet.pki.subject import Subject, check_thing_name
 from rootlet.processes import end_with_parent
@@ -262,18 +263,18 @@ def _work(part: _Part) -> int:
 def _issue_part(issuer: Issuer, order: BatchRequest, part: _Part) -> int:
     """Write a part. Returns how many of its devices were issued for it."""
     lines: list[batch_parts.Line] = []
-    profile = certificates.Devices(issuer, days=order.days)
+    series = DeviceSeries(issuer, days=order.days)
     for thing, serial in part.entries:
         if thing in part.there:
             lines.append(part.there[thing])
             continue
         subject = order.subject if serial is None else replace(order.subject, serial_number=serial)
         key = keys.generate(order.key_type)
-        certificate = profile.certificate(subject.name(thing), key.public_key())
+        certificate = series.certificate(subject.name(thing), key.public_key())
         lines.append(
             {
                 "thing": thing,
-                "certificate": base64.b64encode(certificate.public_bytes(Encoding.DER)).decode(),
+                "certificate": base64.b64encode(certificate).decode(),
                 "key": base64.b64encode(keys.der(key)).decode(),
             }
         )
