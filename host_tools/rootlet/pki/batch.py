@@ -7,6 +7,7 @@ base64. A part is written whole or not at all. The next run issues the missing o
 
 import base64
 import fcntl
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from rootlet.words import are, number_of
 ORDER = "batch.json"
 FORMAT = 1
 _PART_SIZES = {"ec": 500, "rsa": 25}  # devices: what a killed run loses, about a second's work
+_LONGEST_RUNS = {"ec": 8, "rsa": 1}  # parts: what Ctrl-C waits for, a second or so
 
 Entry = tuple[str, str | None]
 """A thing's name, and its product's serial number where it has one."""
@@ -70,6 +72,10 @@ class BatchRequest:
     @property
     def part_size(self) -> int:
         return _PART_SIZES[self.key_type.split("-")[0]]
+
+    @property
+    def longest_run(self) -> int:
+        return _LONGEST_RUNS[self.key_type.split("-")[0]]
 
     def parts(self) -> list[Sequence[Entry]]:
         return [self.entries[at : at + self.part_size] for at in range(0, len(self.entries), self.part_size)]
@@ -216,7 +222,7 @@ def _missing(directory: Path, order: BatchRequest) -> tuple[list[_Part], list[st
 
 def _here(authority: Authority, order: BatchRequest, missing: Sequence[_Part]) -> Iterator[int]:
     for part in missing:
-        yield _issue_part(authority.issuer, order, part)
+        yield _write(part, _make(authority.issuer, order, part))
 
 
 def _in_processes(authority: Authority, order: BatchRequest, missing: Sequence[_Part], workers: int) -> Iterator[int]:
@@ -232,7 +238,7 @@ def _in_processes(authority: Authority, order: BatchRequest, missing: Sequence[_
     )
     pool = ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker, parcel)
     try:
-        waiting: list[Future[int]] = [pool.submit(_work, part) for part in missing]
+        waiting: list[Future[int]] = [pool.submit(_work, run) for run in _runs(missing, workers, order.longest_run)]
         for future in as_completed(waiting):
             yield future.result()
     except BrokenProcessPool:
@@ -250,18 +256,31 @@ def _start_worker(certificate: bytes, key: bytes, order: BatchRequest) -> None:
     # Ctrl-C reaches the whole process group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    gc.freeze()  # what was inherited stays: no collection walks it, so that its pages are not copied
     private = load_der_private_key(key, None)
     issuer = x509.load_der_x509_certificate(certificate)
     assert isinstance(private, keys.KINDS)
     _worker = Issuer(issuer, private), order
 
 
-def _work(part: _Part) -> int:
-    return _issue_part(*_worker, part)
+def _runs(parts: Sequence[_Part], workers: int, longest: int) -> Iterator[Sequence[_Part]]:
+    """The parts in runs, long ones first, so that the workers end at about the same time."""
+    at = 0
+    while at < len(parts):
+        size = min(max(1, (len(parts) - at) // (2 * workers)), longest)
+        yield parts[at : at + size]
+        at += size
 
 
-def _issue_part(issuer: Issuer, order: BatchRequest, part: _Part) -> int:
-    """Write a part. Returns how many of its devices were issued for it."""
+def _work(run: Sequence[_Part]) -> int:
+    """Issue a run of parts: while one is written, and waits for the disk, the next one is made."""
+    with ThreadPoolExecutor(1) as writer:
+        writes = [writer.submit(_write, part, _make(*_worker, part)) for part in run]
+    return sum(write.result() for write in writes)
+
+
+def _make(issuer: Issuer, order: BatchRequest, part: _Part) -> bytes:
+    """The content of a part: new keys and certificates, and the devices that are there."""
     lines: list[batch_parts.Line] = []
     series = DeviceSeries(issuer, days=order.days)
     for thing, serial in part.entries:
@@ -278,7 +297,11 @@ def _issue_part(issuer: Issuer, order: BatchRequest, part: _Part) -> int:
                 "key": base64.b64encode(keys.der(key)).decode(),
             }
         )
-    data = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+
+
+def _write(part: _Part, data: bytes) -> int:
+    """Write a part. Returns how many of its devices were issued for it."""
     try:
         write_secret(part.path, data)
     except OSError as error:
