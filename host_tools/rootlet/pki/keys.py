@@ -4,9 +4,6 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
-from asn1crypto import algos, core
-from asn1crypto import keys as asn1_keys
-from asn1crypto import pem as armour
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -63,6 +60,11 @@ def encrypted_pem(key: PrivateKey, passphrase: bytes) -> bytes:
     `cryptography` itself writes 2,048 iterations and has no parameter for more: too few for a file that is stolen.
     Raises BadInput for a short passphrase.
     """
+    # Imported here: to issue from a CA needs none of it, and it is slow to load.
+    from asn1crypto import algos, core
+    from asn1crypto import keys as asn1_keys
+    from asn1crypto import pem as armour
+
     check_passphrase(passphrase)
     salt, vector = secrets.token_bytes(16), secrets.token_bytes(16)
     secret = PBKDF2HMAC(hashes.SHA256(), 32, salt, ROUNDS).derive(passphrase)
