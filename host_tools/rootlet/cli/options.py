@@ -106,6 +106,13 @@ thing_type_option = click.option("--thing-type", help="The thing's type.")
 attributes_option = click.option(
     "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute of the thing; repeatable."
 )
+columns_option = click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=HEADER",
+    help="In a CSV with other headers: the column that holds NAME; repeatable.",
+)
 groups_option = click.option("--group", "groups", multiple=True, help="A thing group; repeatable.")
 
 

@@ -4,7 +4,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,28 @@ from rootlet.aws_names import Name
 from rootlet.errors import BadInput
 from rootlet.files import read_input
 from rootlet.pki.certificates import UNREADABLE, whole
+from rootlet.pki.columns import places
 from rootlet.pki.identity import PublicIdentity, common_name
 
+COLUMNS = ("certificate", "thing")
+NONE: Mapping[str, str] = {}
 
-def read(path: Path, signers: Sequence[x509.Certificate] = ()) -> list[PublicIdentity]:
+
+def read(path: Path, signers: Sequence[x509.Certificate] = (), columns: Mapping[str, str] = NONE) -> list[PublicIdentity]:
     """The devices in a manifest of any of the three formats. ``signers`` may sign a Microchip manifest.
 
-    Raises BadInput, which names the entry, before anything is registered.
+    ``columns`` are the headers in a CSV that calls certificate and thing otherwise. Raises BadInput, which names the entry,
+    before anything is registered.
     """
     data = read_input(path, "manifest")
-    if b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"[", b"{")) and not _is_csv(data):
+    if columns:
+        found = list(_csv(data, path, columns))
+    elif b"-----BEGIN CERTIFICATE-----" in data and not data.lstrip().startswith((b"[", b"{")) and not _is_csv(data):
         found = list(_bundle(data, path))
     elif data.lstrip().startswith(b"["):
         found = list(_microchip(data, path, signers))
     else:
-        found = list(_csv(data, path))
+        found = list(_csv(data, path, columns))
     if not found:
         raise BadInput(f"{path} has no device", hint="give a PEM bundle, a CSV with a header, or Microchip's JSON manifest")
     _no_twins(found, path)
@@ -58,17 +65,23 @@ def _bundle(data: bytes, path: Path) -> Iterator[PublicIdentity]:
             yield PublicIdentity(_thing(certificate, f"{path}, certificate {number}"), certificate, issuers)
 
 
-def _csv(data: bytes, path: Path) -> Iterator[PublicIdentity]:
-    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace")))
-    columns = rows.fieldnames or []
-    if "certificate" not in columns:
+def _csv(data: bytes, path: Path, columns: Mapping[str, str]) -> Iterator[PublicIdentity]:
+    rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
+    header = next(rows, [])
+    if not columns and "certificate" not in header:
         raise BadInput(
-            f"{path} has no column certificate", hint="use the columns certificate (PEM, base64 of DER, or a file), thing"
+            f"{path} has no column certificate",
+            hint="use the columns certificate (PEM, base64 of DER, or a file) and thing, or say --column certificate=HEADER",
         )
+    defaults = {name: name for name in COLUMNS if name == "certificate" or name in header}
+    where = places(path, header, {**defaults, **columns})
     for number, row in enumerate(rows, 2):
-        where = f"{path}, row {number}"
-        certificate = _cell(row["certificate"] or "", path.parent, where)
-        yield PublicIdentity(_thing(certificate, where, (row.get("thing") or "").strip()), certificate)
+        if not any(row):
+            continue
+        at = f"{path}, row {number}"
+        cells = {name: row[index] if index < len(row) else "" for name, index in where.items()}
+        certificate = _cell(cells["certificate"], path.parent, at)
+        yield PublicIdentity(_thing(certificate, at, cells.get("thing", "").strip()), certificate)
 
 
 def _cell(text: str, directory: Path, where: str) -> x509.Certificate:

@@ -190,6 +190,25 @@ def test_names_and_serials_come_from_a_csv_file(
     assert batch.find(tmp_path / "b", "sensor-1").certificate.fingerprint(hashes.SHA256())
 
 
+def test_an_order_with_other_headers_is_mapped(
+    rootlet: Rootlet, authority: Authority, passphrase: str, tmp_path: Path
+) -> None:
+    (tmp_path / "order.csv").write_text("Customer,Device,Serial no.\nAcme,sensor-1,SN-1\nAcme,sensor-2,\n")
+    command = ("device", "issue-batch", tmp_path / "b", "--ca", authority.directory, "--names", tmp_path / "order.csv")
+    refused = rootlet(*command, "--column", "thing=Name")
+    assert refused.code == 2 and "no column 'Name'" in refused.err and "Customer, Device, Serial no." in refused.err
+    assert not (tmp_path / "b").exists()
+    assert rootlet(*command, "--column", "thing=Device", "--column", "serial=serial NO.").code == 0
+    subjects = [identity.certificate.subject.rfc4514_string() for identity in batch.read(tmp_path / "b")]
+    assert subjects == ["CN=sensor-1,2.5.4.5=SN-1", "CN=sensor-2"]
+
+
+def test_a_column_without_a_file_is_refused(rootlet: Rootlet, authority: Authority, tmp_path: Path) -> None:
+    command = ("device", "issue-batch", tmp_path / "b", "--ca", authority.directory, "--count", "1", "--pattern", "x#")
+    refused = rootlet(*command, "--column", "thing=Device")
+    assert refused.code == 2 and "the file of --names" in refused.err
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -23,6 +23,7 @@ from rootlet.cli.options import (
     application_option,
     baud_option,
     ca_option,
+    columns_option,
     days_left_option,
     days_option,
     json_option,
@@ -224,11 +225,13 @@ def register_all(
 Examples:
   rootlet cloud import-manifest bundle.pem --policy fleet-policy
   rootlet cloud import-manifest modules.csv
+  rootlet cloud import-manifest supplier.csv --column certificate='Device cert' --column thing='Serial no.'
   rootlet cloud import-manifest manifest.json --signer microchip-log-signer.crt
 """,
 )
 @click.argument("manifest", type=PATH)
 @click.option("--signer", "signers", type=PATH, multiple=True, help="Who may sign a Microchip manifest; repeatable.")
+@columns_option
 @click.option("--journal", type=PATH, help="Default: beside the manifest, .registered.jsonl added to its name.")
 @_VERIFY
 @registering.policy_options
@@ -236,6 +239,7 @@ Examples:
 def import_manifest(
     manifest: Path,
     signers: tuple[Path, ...],
+    columns: tuple[str, ...],
     journal: Path | None,
     verify: bool,
     permissions: dict[str, Any],
@@ -247,8 +251,10 @@ def import_manifest(
     """
     from rootlet.cloud import imports
     from rootlet.cloud.registration import RegistrationRequest
+    from rootlet.pki.columns import parse as parse_columns
 
-    devices = imports.read(manifest, [first_certificate(signer) for signer in signers])
+    named = parse_columns(columns, imports.COLUMNS)
+    devices = imports.read(manifest, [first_certificate(signer) for signer in signers], named)
     place = journal or manifest.with_name(manifest.name + ".registered.jsonl")
     _register_many(devices, place, RegistrationRequest(**permissions), verify, as_json)
 

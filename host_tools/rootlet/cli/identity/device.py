@@ -11,7 +11,7 @@ from rootlet.cli import panels
 from rootlet.cli.cloud.explain import command as explain
 from rootlet.cli.identity import request as csr_command
 from rootlet.cli.identity.options import device_subject_options, subject_options
-from rootlet.cli.options import PATH, ca_option, days_option, json_option, key_type_option, output_option
+from rootlet.cli.options import PATH, ca_option, columns_option, days_option, json_option, key_type_option, output_option
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.cli.progress import counted
@@ -104,6 +104,7 @@ def issue(
 Examples:
   rootlet device issue-batch batch-7 --ca fleet-ca --count 10000 --pattern 'sensor-#####'
   rootlet device issue-batch batch-7 --ca fleet-ca --names names.csv --unit "Batch 7"
+  rootlet device issue-batch batch-7 --ca fleet-ca --names orders.csv --column thing=Device --column serial='Serial no.'
 
 \b
 NAMES has one thing a line, or is a CSV file with the columns thing and serial:
@@ -114,6 +115,7 @@ NAMES has one thing a line, or is a CSV file with the columns thing and serial:
 @click.argument("directory", type=PATH)
 @_CA
 @click.option("--names", type=PATH, help="A file that names the devices.")
+@columns_option
 @click.option("--count", type=click.IntRange(1, 10_000_000), help="How many, named by --pattern.")
 @click.option("--pattern", help="A name with a run of # where the number goes, as in 'sensor-#####'.")
 @click.option("--first", type=click.IntRange(0), default=1, show_default=True, help="The first number in --pattern.")
@@ -127,6 +129,7 @@ def issue_batch(
     directory: Path,
     ca: Path,
     names: Path | None,
+    columns: tuple[str, ...],
     count: int | None,
     pattern: str | None,
     first: int,
@@ -144,10 +147,14 @@ def issue_batch(
     from rootlet.errors import BadInput
     from rootlet.pki import batch
     from rootlet.pki import names as naming
+    from rootlet.pki.columns import parse as parse_columns
 
     if (names is None) == (count is None):
         raise BadInput("the devices are named in two ways, or in none", hint="give --names, or --count and --pattern")
-    entries = naming.from_file(names) if names else naming.from_pattern(pattern or "", count or 0, first)
+    if columns and not names:
+        raise BadInput("--column is about the file of --names", hint="give --names, or leave --column out")
+    named = parse_columns(columns, naming.COLUMNS)
+    entries = naming.from_file(names, named) if names else naming.from_pattern(pattern or "", count or 0, first)
     order = batch.BatchRequest(entries, subject, _key_type(key_type), days)
     with open_authority(ca, secret) as authority, counted("issuing") as progress:
         outcome = batch.issue(
