@@ -13,6 +13,9 @@ _MAGIC = const(b"\x11\xba\x5e\xba")
 _CERTIFICATE = const(1)
 _KEY = const(2)
 _DS_DATA = const(3)  # an RSA key for the chip's DS peripheral
+_USER_DATA = const(51)
+_THING = const(b"thing:")  # before a thing's name, where the certificate does not have it
+_LONGEST_NOTE = const(134)
 _KEY_ELSEWHERE = const(0xC8)  # flags of a key that eFuses hold, encrypt or derive
 _BLOCK = const(4096)
 
@@ -46,11 +49,14 @@ def load():
     for kind, what in ((_CERTIFICATE, "certificate"), (_KEY, "private key")):
         if kind not in parts:
             raise Fault("credentials", "no device %s in esp_secure_cert" % what)
-    return Credentials(parts[_CERTIFICATE], parts[_KEY])
+    identity = Credentials(parts[_CERTIFICATE], parts[_KEY])
+    if _USER_DATA in parts and parts[_USER_DATA].startswith(_THING):
+        identity.thing = parts[_USER_DATA][len(_THING) :].decode()
+    return identity
 
 
 def _read_entries(partition):
-    # type -> DER, of certificate and key only: the rest stays in flash. Of several the highest subtype counts. The first
+    # type -> DER, of what is used: the rest stays in flash. Of several the highest subtype counts. The first
     # header without magic ends them: erased flash, or the mark that Espressif's --append-integrity leaves.
     size = partition.info()[3]
     found = {}
@@ -64,7 +70,9 @@ def _read_entries(partition):
         end = at + 12 + (length + 15 & ~15) + 4
         if end > size:
             raise Fault("credentials", "esp_secure_cert is truncated: an entry of %d bytes does not fit" % length)
-        if kind in (_CERTIFICATE, _KEY) and (kind not in found or header[9] >= found[kind][0][9]):
+        if kind == _USER_DATA and length > _LONGEST_NOTE:
+            kind = None  # somebody else's
+        if kind in (_CERTIFICATE, _KEY, _USER_DATA) and (kind not in found or header[9] >= found[kind][0][9]):
             found[kind] = header, at, length
         at = end
     if at == 0:

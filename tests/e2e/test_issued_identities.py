@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -85,9 +86,27 @@ def from_a_batch(work: Path) -> DeviceIdentity:
     return DeviceIdentity.load(work / "devices/issued-batch-2")
 
 
+def from_aws(work: Path) -> DeviceIdentity:
+    made = boto3.client("iot").create_keys_and_certificate(setAsActive=True)
+    (work / "downloads").mkdir()
+    (work / "downloads/1-certificate.pem.crt").write_text(made["certificatePem"])
+    (work / "downloads/1-private.pem.key").write_text(made["keyPair"]["PrivateKey"])
+    rootlet(work, "device", "import", "downloads", "--thing", "issued-by-aws")
+    return DeviceIdentity.load(work / "devices/issued-by-aws")
+
+
 @pytest.mark.parametrize(
     "issue",
-    [rsa_device, below_p384_intermediates, from_a_request, from_a_request_with_p521, from_a_token, from_kms, from_a_batch],
+    [
+        rsa_device,
+        below_p384_intermediates,
+        from_a_request,
+        from_a_request_with_p521,
+        from_a_token,
+        from_kms,
+        from_a_batch,
+        from_aws,
+    ],
 )
 def test_a_device_with_this_identity_connects(
     issue: Callable[[Path], DeviceIdentity], sandbox: Sandbox, aws: IoTClient, tmp_path: Path
@@ -98,4 +117,5 @@ def test_a_device_with_this_identity_connects(
     config = {"endpoint": endpoint, "port": sandbox.facts.mqtt_port}
     device = BuiltDevice(tmp_path, identity, config, sandbox.root_pem, resolve={endpoint: "127.0.0.1"})
     with device.boot() as board:
+        board.wait_for(rf"^\d+ mqtt: connected as {identity.thing},", 20)
         board.wait_for(r"^\d+ mqtt: first puback", 20)

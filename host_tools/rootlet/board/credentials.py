@@ -38,7 +38,9 @@ class BoardCredentials:
 
     @property
     def thing(self) -> str | None:
-        """The certificate's common name, where there is one."""
+        """The thing's name, which is the certificate's common name unless another stands beside it."""
+        if self.identity is not None:
+            return self.identity.thing
         try:
             return common_name(self.certificate) if self.certificate else None
         except BadInput:

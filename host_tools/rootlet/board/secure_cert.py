@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rootlet.board.partitions import SECURE_CERT_SIZE
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.certificates import UNREADABLE, whole
-from rootlet.pki.identity import DeviceIdentity, common_name
+from rootlet.pki.identity import DeviceIdentity, common_name, names
+from rootlet.pki.subject import check_thing_name
 
 SIZE = SECURE_CERT_SIZE
 
@@ -45,6 +46,12 @@ class Type(enum.IntEnum):
     PRIVATE_KEY = 2
     DS_DATA = 3
     """An RSA key, encrypted for the chip's Digital Signature peripheral."""
+    USER_DATA_1 = 51
+    """Whatever its writer wants (esp_secure_cert/tlv_format.py). Rootlet's begins with ``THING``."""
+
+
+THING = b"thing:"
+"""Where the certificate does not name the thing: what its name follows, in ``USER_DATA_1``."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ def from_identity(identity: DeviceIdentity) -> bytes:
     ]
     if identity.issuers:
         entries.append(Entry(Type.CA_CERTIFICATE, identity.issuers[0].public_bytes(Encoding.DER)))
+    if not names(identity.certificate, identity.thing):
+        entries.append(Entry(Type.USER_DATA_1, THING + identity.thing.encode()))
     return encode(entries)
 
 
@@ -112,7 +121,19 @@ def to_identity(partition: bytes) -> DeviceIdentity:
         raise RootletError(
             "the private key in the credential partition is not the certificate's", hint="write the identity again"
         )
-    return DeviceIdentity(common_name(certificate), certificate, key, issuers)
+    return DeviceIdentity(_thing(parts) or common_name(certificate), certificate, key, issuers)
+
+
+def to_thing(partition: bytes) -> str | None:
+    """The thing's name that stands in a partition beside the certificate. Raises RootletError."""
+    return _thing(_highest(decode(partition)))
+
+
+def _thing(parts: Mapping[int, Entry]) -> str | None:
+    found = parts.get(Type.USER_DATA_1)
+    if found is None or not found.data.startswith(THING):
+        return None
+    return check_thing_name(found.data.removeprefix(THING).decode(errors="replace"))
 
 
 def to_certificates(partition: bytes) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:

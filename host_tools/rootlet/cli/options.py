@@ -102,6 +102,7 @@ application_option = click.option(
 )
 bare_option = click.option("--bare", is_flag=True, help="Allow an image without MicroPython: no real board starts from it.")
 confirm_option = click.option("--confirm", default="", metavar="MAC", help="The chip's MAC address: yes, this one.")
+thing_name_option = click.option("--thing", help="Name the thing so, whatever the certificate's common name is.")
 thing_type_option = click.option("--thing-type", help="The thing's type.")
 attributes_option = click.option(
     "--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="An attribute of the thing; repeatable."

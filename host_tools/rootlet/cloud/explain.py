@@ -10,7 +10,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from rootlet.cloud.attached_policies import from_aws
 from rootlet.cloud.client import aws_errors
-from rootlet.pki.identity import certificate_id
+from rootlet.errors import BadInput
+from rootlet.pki.identity import certificate_id, common_name
+from rootlet.pki.subject import check_thing_name
 from rootlet.policies.application import Application
 from rootlet.policies.application_check import denied
 from rootlet.policies.rendering import will_topic
@@ -50,9 +52,13 @@ def explain(
     at: dt.datetime,
     application: str = "leaf",
     read: Application | None = None,
+    *,
+    thing: str | None = None,
 ) -> Explanation:
     """What AWS IoT Core would do with a device's certificate. Raises RootletError where AWS cannot be reached.
 
+    The device connects as ``thing``, which is the certificate's common name unless given. Where that is no thing's name, as
+    in the certificates that AWS makes, it connects as the thing that is attached.
     With ``read``, a denied action of that application, in the topics of ``application``, is a fault, too.
     """
     identifier = certificate_id(certificate)
@@ -63,12 +69,19 @@ def explain(
         if description is None:
             _unregistered(found, authority)
         else:
-            _registered(iot, found, description, certificate, application)
+            _registered(iot, found, description, thing or _named(certificate), application)
             if read is not None:
                 found.rules += _uses(iot, identifier, application, read)
         found.rules.append(_dates(certificate, at))
         found.rules.append(_issuer(certificate, authority))
     return found
+
+
+def _named(certificate: x509.Certificate) -> str | None:
+    try:
+        return check_thing_name(common_name(certificate))
+    except BadInput:
+        return None
 
 
 def _describe(iot: "IoTClient", identifier: str) -> Any:
@@ -102,9 +115,7 @@ def _unregistered(found: Explanation, authority: Any) -> None:
         )
 
 
-def _registered(
-    iot: "IoTClient", found: Explanation, description: Any, certificate: x509.Certificate, application: str
-) -> None:
+def _registered(iot: "IoTClient", found: Explanation, description: Any, named: str | None, application: str) -> None:
     mode = description.get("certificateMode", "DEFAULT")
     how = f"under CA {description['caCertificateId'][:16]}…" if description.get("caCertificateId") else "without a CA"
     sni = "; the device must send SNI" if mode == "SNI_ONLY" else ""
@@ -116,22 +127,23 @@ def _registered(
     found.rules.append(ConnectionCheck("status", status == "ACTIVE", status, "" if status == "ACTIVE" else hint))
     arn = description["certificateArn"]
     things = iot.list_principal_things(principal=arn)["things"]
-    names = [str(a.value) for a in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
     thing = things[0] if things else ""
     if not things:
         text = "no thing is attached: a policy with the condition iot:Connection.Thing.IsAttached denies the connection"
     else:
-        text = f"{', '.join(things)} attached" + ("" if names and names[0] in things else f"; the certificate names {names}")
+        text = f"{', '.join(things)} attached" + (
+            f"; the device connects as {named}" if named and named not in things else ""
+        )
     found.rules.append(
         ConnectionCheck("thing", bool(things) or None, text, "" if things else "rootlet cloud register DIRECTORY")
     )
     found.rules += _policies(iot, arn, thing)
     if status == "ACTIVE":
-        found.rules.append(_connect(iot, found.certificate_id, names[0] if names else thing, application))
+        found.rules.append(_connect(iot, found.certificate_id, named or thing, application))
 
 
 def _connect(iot: "IoTClient", certificate_id: str, client_id: str, application: str) -> ConnectionCheck:
-    """The policies' decision about the CONNECT of ``leaf``: its client ID is the certificate's common name."""
+    """The policies' decision about the CONNECT of ``leaf``: its client ID is the thing's name."""
     will = will_topic(application, client_id)
     device = replace(from_aws(iot, certificate_id, client_id=client_id), persistent=True, will_topic=will)
     decision = simulate(device, "connect", client_id).decision

@@ -19,7 +19,7 @@ from rootlet import aws_names
 from rootlet.aws_names import Name
 from rootlet.errors import BadInput
 from rootlet.files import read_input
-from rootlet.pki.certificates import UNREADABLE, whole
+from rootlet.pki.certificates import UNREADABLE, is_authority, whole
 from rootlet.pki.columns import places
 from rootlet.pki.identity import PublicIdentity, common_name
 
@@ -58,7 +58,7 @@ def _bundle(data: bytes, path: Path) -> Iterator[PublicIdentity]:
         certificates = list(map(whole, x509.load_pem_x509_certificates(data)))
     except UNREADABLE:
         raise BadInput(f"{path}: a certificate is damaged", hint="give PEM certificates, whole") from None
-    authorities = [certificate for certificate in certificates if _is_authority(certificate)]
+    authorities = [certificate for certificate in certificates if is_authority(certificate)]
     for number, certificate in enumerate(certificates, 1):
         if certificate not in authorities:
             issuers = tuple(authority for authority in authorities if authority.subject == certificate.issuer)
@@ -159,13 +159,6 @@ def _thing(certificate: x509.Certificate, where: str, given: str = "") -> str:
         return aws_names.check(Name.THING, given or common_name(certificate))
     except BadInput as error:
         raise BadInput(f"{where}: {error.what}", hint=error.hint) from None
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
 
 
 def _no_twins(found: Sequence[PublicIdentity], path: Path) -> None:

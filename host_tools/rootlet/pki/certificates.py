@@ -207,10 +207,15 @@ def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIden
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski)
 
 
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether a certificate is a CA's, by its basic constraints."""
+    return _constraints(certificate).ca
+
+
 def check_authority(certificate: x509.Certificate) -> None:
     """Raise BadInput unless ``certificate`` is a CA's."""
     supported_public_key(certificate.public_key())
-    if not _constraints(certificate).ca:
+    if not is_authority(certificate):
         raise BadInput(f"{show_name(certificate.subject)} is not a CA", hint="use a directory made by rootlet ca create")
 
 

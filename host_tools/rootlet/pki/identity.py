@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from rootlet.errors import BadInput
-from rootlet.files import read_input
+from rootlet.files import read_input, write_atomic
 from rootlet.pki import keys
 from rootlet.pki.certificates import UNREADABLE, PrivateKey, whole
 from rootlet.pki.storage import write_directory
+from rootlet.pki.subject import check_thing_name
 
-CERTIFICATE, KEY, ISSUERS = "device.crt", "device.key", "issuer.crt"
+CERTIFICATE, KEY, ISSUERS, THING = "device.crt", "device.key", "issuer.crt", "thing.txt"
+"""The files in a device's directory. The thing's name stands in one only where the certificate does not name it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class DeviceIdentity:
         """
         write_directory(
             directory,
-            {KEY: keys.pem(self.key), **certificate_files(self.certificate, self.issuers)},
+            {KEY: keys.pem(self.key), **certificate_files(self.certificate, self.issuers, self.thing)},
             secret={KEY},
             what="an identity",
         )
@@ -62,12 +64,12 @@ class DeviceIdentity:
                 hint="restore the two files that were issued together",
             )
         issuers = tuple(load_certificates(directory / ISSUERS)) if (directory / ISSUERS).exists() else ()
-        return cls(common_name(certificate), certificate, key, issuers)
+        return cls(thing_in(directory, certificate), certificate, key, issuers)
 
 
 @dataclass(frozen=True)
 class PublicIdentity:
-    """A device's identity without its private key."""
+    """A device's identity without its private key: all that the cloud needs."""
 
     thing: str
     certificate: x509.Certificate
@@ -78,18 +80,51 @@ class PublicIdentity:
         """As ``DeviceIdentity``'s."""
         return certificate_id(self.certificate)
 
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """That of a device's directory, with or without a key in it. Raises BadInput."""
+        if (directory / KEY).exists():
+            whole_one = DeviceIdentity.load(directory)
+            return cls(whole_one.thing, whole_one.certificate, whole_one.issuers)
+        certificate = load_certificates(directory / CERTIFICATE)[0]
+        issuers = tuple(load_certificates(directory / ISSUERS)) if (directory / ISSUERS).exists() else ()
+        return cls(thing_in(directory, certificate), certificate, issuers)
+
+    def note(self, directory: Path) -> None:
+        """Write the thing's name into the identity's ``directory``, where the certificate does not say it."""
+        if names(self.certificate, self.thing):
+            (directory / THING).unlink(missing_ok=True)
+        else:
+            write_atomic(directory / THING, f"{self.thing}\n".encode())
+
 
 def certificate_id(certificate: x509.Certificate) -> str:
     """AWS IoT's certificate ID: SHA-256 of the DER, in hexadecimal (observed in emulators)."""
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def certificate_files(certificate: x509.Certificate, issuers: Sequence[x509.Certificate]) -> dict[str, bytes]:
-    """The files of a device's directory besides the key."""
+def certificate_files(
+    certificate: x509.Certificate, issuers: Sequence[x509.Certificate], thing: str | None = None
+) -> dict[str, bytes]:
+    """The files of a device's directory besides the key. ``thing`` is the certificate's common name unless given."""
     files = {CERTIFICATE: certificate.public_bytes(Encoding.PEM)}
     if issuers:
         files[ISSUERS] = b"".join(issuer.public_bytes(Encoding.PEM) for issuer in issuers)
+    if thing and not names(certificate, thing):
+        files[THING] = f"{thing}\n".encode()
     return files
+
+
+def names(certificate: x509.Certificate, thing: str) -> bool:
+    """Whether a certificate's common name is ``thing``, as it is in all that Rootlet issues."""
+    return [attribute.value for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [thing]
+
+
+def thing_in(directory: Path, certificate: x509.Certificate) -> str:
+    """The thing of the identity in ``directory``, whose certificate that is. Raises BadInput where nothing names it."""
+    if not (directory / THING).exists():
+        return common_name(certificate)
+    return check_thing_name(read_input(directory / THING, "thing name").decode(errors="replace").strip())
 
 
 def load_certificates(path: Path) -> list[x509.Certificate]:

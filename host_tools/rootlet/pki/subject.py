@@ -108,5 +108,15 @@ def check_thing_name(name: str) -> str:
     return name
 
 
+def choose_thing_name(given: str | None, named: str) -> str:
+    """The thing name that the user gave, else the one that a certificate names. Raises BadInput where neither is one."""
+    try:
+        return check_thing_name(given or named)
+    except BadInput as error:
+        if given:
+            raise
+        raise BadInput(f"the certificate names no thing: {error.what}", hint="name it: --thing NAME") from None
+
+
 def _words(name: str) -> str:
     return name.replace("_", " ")

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from rootlet.errors import BadInput
 from rootlet.files import read_input
-from rootlet.pki.identity import CERTIFICATE, common_name, load_certificates
+from rootlet.pki.identity import CERTIFICATE, common_name, load_certificates, thing_in
 from rootlet.policies import actions, document, patterns
 from rootlet.policies.decision import Decision, decide
 from rootlet.policies.document import Policy
@@ -124,14 +124,14 @@ def from_files(
     thing_type: str | None = None,
     prefix: str | None = None,
 ) -> SimulatedConnection:
-    """The connection that files describe: the thing is named ``thing``, or by the certificate's common name.
+    """The connection that files describe: the thing is named ``thing``, or as the device's directory or certificate says.
 
     ``prefix`` is that of the policies unless given. Raises BadInput.
     """
     leaf = read_certificate(certificate)
     parsed = tuple(document.parse(path.name, read_input(path, "policy").decode(errors="replace")) for path in policies)
     prefix = prefix or arn_prefix(parsed)
-    name = thing or common_name(leaf)
+    name = thing or (thing_in(certificate, leaf) if certificate.is_dir() else common_name(leaf))
     client_id = client_id or name
     known = Thing(name, thing_type, attributes or {}) if name == client_id else None
     return SimulatedConnection(leaf, client_id, known, parsed, prefix)

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from mypy_boto3_iot import IoTClient
+from rootlet.cli.cloud.explain import command as explain
 from rootlet.cloud import registration
 from rootlet.errors import BadInput, RootletError
 from rootlet.pki.authority import Authority
+from rootlet.pki.identity import PublicIdentity, certificate_files
+from rootlet.pki.storage import write_directory
 from rootlet.policies import rendering
 
 Cloud = Callable[..., Result]
@@ -40,6 +43,37 @@ def test_a_first_run_makes_everything_and_a_second_changes_nothing(
     assert [entry.get("policyName") for entry in attached] == ["rootlet-leaf"]
     second = cloud("register", str(tmp_path / "reg-1"))
     assert second.output.strip() == "nothing to change: reg-1 is registered"
+
+
+def test_a_certificate_that_aws_made_is_attached_to_the_thing_that_is_named(
+    cloud: Cloud, aws: IoTClient, tmp_path: Path
+) -> None:
+    made = aws.create_keys_and_certificate(setAsActive=True)
+    device = tmp_path / "module"
+    device.mkdir()
+    (device / "device.crt").write_text(made["certificatePem"])
+    (device / "device.key").write_text(made["keyPair"]["PrivateKey"])
+    refused = cloud("register", str(device)).exception
+    assert isinstance(refused, BadInput) and "names no thing" in refused.what and "--thing" in refused.hint
+    done = json.loads(cloud("register", str(device), "--thing", "reg-aws", "--json").stdout)
+    assert not any("registered certificate" in change for change in done["changes"]), "AWS has it since it made it"
+    assert aws.list_thing_principals(thingName="reg-aws")["principals"] == [made["certificateArn"]]
+    assert PublicIdentity.load(device).thing == "reg-aws"
+    assert cloud("register", str(device)).output.strip() == "nothing to change: reg-aws is registered"
+    explained = CliRunner().invoke(explain, [str(device)])
+    assert explained.exit_code == 0, explained.output
+    assert "reg-aws attached" in explained.output and "as reg-aws:" in explained.output
+    alone = CliRunner().invoke(explain, [str(device / "device.crt")])
+    assert "as reg-aws:" in alone.output, "it connects as the thing that is attached"
+
+
+def test_a_certificate_whose_key_stays_elsewhere_is_registered(
+    cloud: Cloud, aws: IoTClient, authority: Authority, tmp_path: Path
+) -> None:
+    identity = authority.issue("reg-public")
+    write_directory(tmp_path / "d", certificate_files(identity.certificate, identity.issuers), secret=(), what="it")
+    assert cloud("register", str(tmp_path / "d")).exit_code == 0
+    assert aws.list_thing_principals(thingName="reg-public")["principals"]
 
 
 def test_a_service_adds_a_policy_also_to_a_device_that_is_registered(aws: IoTClient, authority: Authority) -> None:

@@ -40,15 +40,18 @@ def command(device: Path, app: Path | None, application: str, as_json: bool) -> 
     With --app, what the application publishes and subscribes to and the device's policies deny is a rule as well.
     """
     from rootlet.cloud.explain import explain
+    from rootlet.pki.identity import thing_in
     from rootlet.trust.stores import from_file
 
     chain = from_file(device / "device.crt" if device.is_dir() else device)
     read = registering.readable(app) if app else None
-    found = explain(account.iot(), chain[0].parsed, dt.datetime.now(dt.UTC), application, read)
+    certificate = chain[0].parsed
+    thing = thing_in(device, certificate) if device.is_dir() else None
+    found = explain(account.iot(), certificate, dt.datetime.now(dt.UTC), application, read, thing=thing)
     if as_json:
         emit_json(_as_json(found))
     else:
-        _show(chain[0].common_name, found)
+        _show(thing or chain[0].common_name, found)
     sys.exit(0 if found.accepted else 1)
 
 

@@ -18,6 +18,7 @@ from rootlet.cli.options import (
     attributes_option,
     groups_option,
     json_option,
+    thing_name_option,
     thing_type_option,
     timeout_option,
 )
@@ -64,10 +65,12 @@ Examples:
   rootlet cloud register devices/sensor-1 --stream climate --stream power
   rootlet cloud register devices/sensor-1 --with-ca --policy our-own-policy
   rootlet cloud register devices/sensor-1 --thing-type sensor --group north --attribute site=shed
+  rootlet cloud register devices/module-77 --thing sensor-1     # where the certificate names no thing, or another one
 """,
 )
 @click.argument("device", type=PATH)
 @registering.policy_options
+@thing_name_option
 @thing_type_option
 @groups_option
 @attributes_option
@@ -81,6 +84,7 @@ Examples:
 def register_(
     device: Path,
     permissions: dict[str, Any],
+    thing: str | None,
     thing_type: str | None,
     groups: tuple[str, ...],
     attributes: tuple[str, ...],
@@ -92,15 +96,25 @@ def register_(
 
     Its certificate becomes ACTIVE, with a thing and a least-privilege policy. A thing type and thing groups are created
     where they are missing. Running it again is safe; after adding a stream to the application, add --update-policy.
+
+    With --thing the device gets that name: its directory notes it, and an image or a board that is made from it connects
+    under it. Build or flash it again where that was done before.
     """
+    from dataclasses import replace
+
     from rootlet.cli.cloud.common import pairs
     from rootlet.cloud.registration import RegistrationRequest, ThingProperties, register
-    from rootlet.pki.identity import DeviceIdentity
+    from rootlet.pki.identity import PublicIdentity
+    from rootlet.pki.subject import choose_thing_name
 
-    identity = DeviceIdentity.load(device)
+    known = PublicIdentity.load(device)
+    identity = replace(known, thing=choose_thing_name(thing, known.thing))
     properties = ThingProperties(thing_type, groups, pairs(attributes))
     request = RegistrationRequest(**permissions, activate=activate, update_policy=update_policy, thing=properties)
     done = register(account.iot(), identity, request)
+    if identity != known:
+        identity.note(device)
+        done.changes.append(f"noted in {device} that the thing is {identity.thing}")
     if as_json:
         emit_json(asdict(done))
         return

@@ -11,7 +11,16 @@ from rootlet.cli import panels
 from rootlet.cli.cloud.explain import command as explain
 from rootlet.cli.identity import request as csr_command
 from rootlet.cli.identity.options import device_subject_options, subject_options
-from rootlet.cli.options import PATH, ca_option, columns_option, days_option, json_option, key_type_option, output_option
+from rootlet.cli.options import (
+    PATH,
+    ca_option,
+    columns_option,
+    days_option,
+    json_option,
+    key_type_option,
+    output_option,
+    thing_name_option,
+)
 from rootlet.cli.output import emit_json, err, out
 from rootlet.cli.passphrase import SecretSource, open_authority, secret_options
 from rootlet.cli.progress import counted
@@ -20,6 +29,7 @@ from rootlet.words import are, number_of
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from rootlet.pki.certificates import PrivateKey
     from rootlet.pki.keys import KeyType
     from rootlet.pki.subject import Subject
 
@@ -208,43 +218,70 @@ def unpack(directory: Path, things: Sequence[str], everything: bool, output: Pat
 @command.command(
     "import",
     epilog="""\b
-Examples, with a dump read from the module:
+Examples, with a dump read from a module, and with what AWS IoT's console let you download:
   esptool read-flash 0xD000 0x2000 esp_secure_cert.bin
   rootlet device import esp_secure_cert.bin
   rootlet device import flash.bin --certificate-only
+  rootlet device import connect_device_package.zip --thing sensor-1
+  rootlet device import 1a2b3c-certificate.pem.crt --thing sensor-1
 """,
 )
-@click.argument("dump", type=PATH)
+@click.argument("source", type=PATH)
 @_OUTPUT
+@thing_name_option
 @click.option("--certificate-only", is_flag=True, help="Leave the key where it is, as when the chip alone can use it.")
 @_FORCE
 @json_option
-def import_(dump: Path, output: Path, certificate_only: bool, force: bool, as_json: bool) -> None:
-    """Import the identity that a module came with.
+def import_(source: Path, output: Path, thing: str | None, certificate_only: bool, force: bool, as_json: bool) -> None:
+    """Import an identity that a module came with, or AWS made.
 
-    It is read from a dump of its esp_secure_cert partition, or of all its flash."""
-    from rootlet.board import secure_cert
-    from rootlet.errors import RootletError
-    from rootlet.files import read_input
-    from rootlet.pki.identity import common_name
-    from rootlet.pki.subject import check_thing_name
+    SOURCE is a dump of a module's esp_secure_cert partition, or of all its flash. Or it is a certificate that AWS IoT made,
+    with its key: a directory, a ZIP archive, or the certificate's PEM file, beside which the key is looked for.
 
-    partition = _credential_partition(read_input(dump, "dump of the flash"))
-    certificate, issuers = secure_cert.to_certificates(partition)
-    thing = check_thing_name(common_name(certificate))
-    directory = output / thing
+    A certificate that AWS made names no thing: give --thing. The name goes to the board with the identity.
+    """
+    from rootlet.pki.identity import DeviceIdentity, common_name
+    from rootlet.pki.subject import choose_thing_name
+
+    certificate, key, issuers, noted = _read_source(source, certificate_only)
+    name = choose_thing_name(thing or noted, common_name(certificate))
+    directory = output / name
     _check_free(directory, force)
-    if certificate_only:
-        replaced = _set_aside(directory, force)
-        _save_certificate(directory, certificate, issuers)
+    replaced = _set_aside(directory, force)
+    if key is None:
+        _save_certificate(directory, certificate, issuers, name)
     else:
-        try:
-            identity = secure_cert.to_identity(partition)
-        except RootletError as error:
-            raise type(error)(error.what, hint=f"{error.hint}; the certificate alone: --certificate-only") from None
-        replaced = _set_aside(directory, force)
-        identity.save(directory)
-    _report(thing, directory, certificate, replaced=replaced, as_json=as_json)
+        DeviceIdentity(name, certificate, key, issuers).save(directory)
+    _report(name, directory, certificate, replaced=replaced, as_json=as_json)
+
+
+def _read_source(
+    source: Path, certificate_only: bool
+) -> "tuple[x509.Certificate, PrivateKey | None, tuple[x509.Certificate, ...], str | None]":
+    """Certificate, key, issuers, and the thing's name where it stands beside them. Raises BadInput or RootletError."""
+    from rootlet.board import secure_cert
+    from rootlet.errors import BadInput, RootletError
+    from rootlet.files import read_input
+    from rootlet.pki import downloads
+
+    data = b"" if source.is_dir() else read_input(source, "dump of the flash")
+    if source.is_dir() or downloads.is_download(data):
+        certificate, key = downloads.read(source)
+        if key is None and not certificate_only:
+            raise BadInput(
+                f"{source} has no key of its certificate",
+                hint="put the private key beside it, which AWS hands out once; the certificate alone: --certificate-only",
+            )
+        return certificate, None if certificate_only else key, (), None
+    partition = _credential_partition(data)
+    certificate, issuers = secure_cert.to_certificates(partition)
+    thing = secure_cert.to_thing(partition)
+    if certificate_only:
+        return certificate, None, issuers, thing
+    try:
+        return certificate, secure_cert.to_identity(partition).key, issuers, thing
+    except RootletError as error:
+        raise type(error)(error.what, hint=f"{error.hint}; the certificate alone: --certificate-only") from None
 
 
 def _credential_partition(dump: bytes) -> bytes:
@@ -271,11 +308,13 @@ def _set_aside(directory: Path, force: bool) -> Path | None:
     return set_aside(directory) if force else None
 
 
-def _save_certificate(directory: Path, certificate: "x509.Certificate", issuers: "Sequence[x509.Certificate]") -> None:
+def _save_certificate(
+    directory: Path, certificate: "x509.Certificate", issuers: "Sequence[x509.Certificate]", thing: str | None = None
+) -> None:
     from rootlet.pki.identity import certificate_files
     from rootlet.pki.storage import write_directory
 
-    write_directory(directory, certificate_files(certificate, issuers), secret=(), what="an identity")
+    write_directory(directory, certificate_files(certificate, issuers, thing), secret=(), what="an identity")
 
 
 def _key_type(name: str) -> "KeyType":
