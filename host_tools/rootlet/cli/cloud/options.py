@@ -42,6 +42,14 @@ class Wanted:
     topics: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
 
+    @property
+    def uses(self) -> "Application":
+        """The same as an application that was read."""
+        from rootlet.policies.application import Application, Use
+
+        named = {"streams": self.streams, "topics": self.topics, "services": self.services}
+        return Application(**{kind: tuple(Use(name, "an option") for name in names) for kind, names in named.items()})
+
 
 def wanted(application: str, streams: Sequence[str], services: Sequence[str], app: Path | None) -> Wanted:
     """What the options say, and what ``app`` does beside. Raises BadInput where its source does not say it all."""

@@ -24,12 +24,13 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.words import are, number_of
 
 if TYPE_CHECKING:
+    from rootlet.cloud.verify import ComparedDecision
     from rootlet.policies.simulation import SimulatedConnection, Simulation
 
 
 @panels.group(name="policy")
 def command() -> None:
-    """Render, check and simulate the policies of devices."""
+    """Render, check and verify the policies of devices."""
 
 
 @command.command(
@@ -209,6 +210,76 @@ def simulate(
         _show(done)
     if not done.allowed:
         sys.exit(1)
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  rootlet cloud policy verify devices/sensor-1
+  rootlet cloud policy verify devices/sensor-1 --app my_app/
+  rootlet cloud policy verify devices/sensor-1 --also publish fleet/news --also subscribe 'fleet/#'
+\b
+Exit: 0 AWS decides as Rootlet does, 1 it does not.
+"""
+)
+@click.argument("certificate")
+@application_option
+@registering.streams
+@registering.app
+@registering.services
+@click.option("--client-id", help="The name of the certificate's thing unless given.")
+@click.option(
+    "--also",
+    nargs=2,
+    multiple=True,
+    metavar="ACTION TARGET",
+    help="Compare this decision too, as simulate takes it; repeatable.",
+)
+@json_option
+def verify(
+    certificate: str,
+    application: str,
+    streams: tuple[str, ...],
+    app: Path | None,
+    services: tuple[str, ...],
+    client_id: str | None,
+    also: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Compare Rootlet's decisions about a device with AWS's own.
+
+    CERTIFICATE is a device's directory, a PEM file or a certificate ID. AWS is asked by TestAuthorization what it would
+    decide about all that the application does, and about what is another device's. Nothing is changed.
+
+    AWS knows no address, server name, session or last will then: it names the variables that it lacks.
+    """
+    from dataclasses import asdict
+
+    from rootlet.cloud import verify as comparing
+
+    wanted = registering.wanted(application, streams, services, app)
+    found = comparing.verify(account.iot(), certificate, wanted.application, wanted.uses, also=also, client_id=client_id)
+    if as_json:
+        emit_json([asdict(one) | {"same": one.same} for one in found])
+    for one in () if as_json else found:
+        _show_compared(one)
+    differing = sum(not one.same for one in found)
+    if not as_json:
+        out.print(f"{number_of(len(found), 'decision')}, {differing or 'none'} of them different")
+    if differing:
+        sys.exit(1)
+
+
+def _show_compared(one: "ComparedDecision") -> None:
+    what = f"{one.action} on {one.resource.split(':', 5)[-1]}"
+    if one.same:
+        out.print(f"[green]same[/]    {one.ours:<13} {escape(what)}")
+        return
+    out.print(f"[red]differs[/] {escape(what)}")
+    out.print(f"  Rootlet: {one.ours}: {escape(one.reason)}")
+    out.print(f"  AWS: {one.aws}{escape(': ' + ', '.join(one.policies) if one.policies else '')}")
+    if one.missing:
+        out.print(f"  AWS did not know {escape(', '.join(one.missing))}")
 
 
 def _connection(

@@ -14,6 +14,7 @@ from typing import Any
 from rootlet.sandbox.chain import ServerChain, in_memory_file
 from rootlet.sandbox.ministack_patch import (
     attachments,
+    authorization,
     deciding,
     limits,
     model,
@@ -152,6 +153,7 @@ def apply(
     - DescribeEndpoint answers a host name without a port, as AWS does; ministack adds its HTTP port.
     - Policies are decided by ``rootlet.policies``: all variables and conditions of thing and certificate, and the
       policies of the thing's groups. ministack knows a few variables, and the certificate's policies.
+    - TestAuthorization answers with those decisions.
     - A certificate may be attached to one thing exclusively: it is that thing's, whatever the client ID is.
     - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
     - A connection under a certificate in SNI_ONLY mode must name the server.
@@ -196,6 +198,7 @@ def apply(
     iot._describe_endpoint = describe_endpoint
     attachments.apply(iot)
     deciding.apply(iot)
+    authorization.apply(iot)
     sessions.apply(iot, iot_data, shortest_keep_alive)
     provisioning.apply(iot)
     model.apply(iot)

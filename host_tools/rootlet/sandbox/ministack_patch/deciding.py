@@ -1,7 +1,7 @@
 """Device policies, decided by ``rootlet.policies`` from what ministack has in its registry."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -21,11 +21,11 @@ _log = logging.getLogger("rootlet.sandbox")
 
 
 def apply(iot: Any) -> None:
-    iot._mqtt_policy_context = lambda *names: _variables(iot, *names)
+    iot._mqtt_policy_context = lambda *names: variables(iot, *names)
     iot._mqtt_policy_allows = lambda *asked: _allows(iot, *asked)
 
 
-def _variables(iot: Any, account: str, region: str, certificate_id: str, client_id: str) -> Variables:
+def variables(iot: Any, account: str, region: str, certificate_id: str, client_id: str) -> Variables:
     """The policy variables of a connection. A claim certificate is not in the registry."""
     with iot.request_scope(account, region):
         record = iot._certificates.get(certificate_id)
@@ -67,7 +67,7 @@ def _allows(
         policies = [parse(f"of claims for {template}", iot._provisioning_claim_policy(template))]
     else:
         with iot.request_scope(account, region):
-            policies = list(_policies_of(iot, certificate_id, variables.first("iot:Connection.Thing.ThingName")))
+            policies = list(policies_of(iot, certificate_id, variables.first("iot:Connection.Thing.ThingName")))
     decision = decide(policies, action, f"arn:aws:iot:{region}:{account}:{resource}", variables)
     if not decision.allowed and action != "iot:Receive":  # a message that is not delivered is not the device's fault
         reasons = [f"{entry.title}{': ' if entry.why_not else ''}{entry.why_not}" for entry in decision.considered]
@@ -75,7 +75,7 @@ def _allows(
     return decision.allowed
 
 
-def _policies_of(iot: Any, certificate_id: str, thing: str | None) -> Iterator[Policy]:
+def policies_of(iot: Any, certificate_id: str, thing: str | None) -> Iterator[Policy]:
     """The policies of a certificate, of its thing's groups, and of their parent groups."""
     names = list((iot._certificates.get(certificate_id) or {}).get("attachedPolicies", []))
     groups = list((iot._things.get(thing) or {}).get("thingGroupNames", [])) if thing else []
@@ -86,6 +86,11 @@ def _policies_of(iot: Any, certificate_id: str, thing: str | None) -> Iterator[P
         names += [entry["policyName"] for entry in iot._policies_attached_to(group["thingGroupArn"])]
         parent = (group.get("thingGroupMetadata") or {}).get("parentGroupName")
         groups += [parent] if parent and parent not in groups else []
+    yield from policies_named(iot, names)
+
+
+def policies_named(iot: Any, names: Iterable[str]) -> Iterator[Policy]:
+    """The policies of these names, each once. What cannot be parsed is logged, and allows nothing."""
     for name in dict.fromkeys(names):
         if (policy := iot._policies.get(name)) is not None:
             try:
