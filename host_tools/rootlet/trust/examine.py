@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rootlet.errors import BadInput, RootletError
+from rootlet.trust import staple
 from rootlet.trust.fetch import DEVICE_TLS, Offer, Served, fetch, parse_target
 from rootlet.trust.judge import judge
 from rootlet.trust.report import ChainReport, chain_end, key_types, server_end
@@ -88,6 +89,12 @@ def _judge_server(report: ChainReport, served: Served) -> None:
     # Without a client certificate of ours, ending after the server's is what an endpoint with mutual TLS does.
     unfinished = bool(served.failure) and served.offer.certificate is not None
     report.ok = end.verdict.ok and not unfinished
+    stapled = staple.read(served.staple, served.chain, list(report.roots.values()), report.at)
+    if stapled and stapled.status == "revoked":
+        report.notes.append(
+            f"Its issuer says that the server's certificate is revoked ({stapled.text}). A device connects all the same: "
+            "it checks no revocation. Replace the certificate."
+        )
     if served.failure and end.verdict.ok and not unfinished:
         report.notes.append(
             f"The server ended the handshake without a client certificate ({served.failure}); "

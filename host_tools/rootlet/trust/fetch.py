@@ -61,6 +61,8 @@ class Served:
     failure: str
     message_size: int
     """Bytes of the TLS Certificate message (RFC 5246 section 7.4.2)."""
+    staple: bytes = b""
+    """The OCSP response that came with it, in DER; empty where none did. A device does not ask for one."""
 
 
 def parse_target(text: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
@@ -95,6 +97,7 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
     if connect_to is not None:
         _check_name(connect_to)
     context = _context(offer)
+    stapled = _keep_staple(context)
     deadline = time.monotonic() + timeout
     try:
         plain = socket.create_connection((connect_to or host, port), timeout)
@@ -113,6 +116,7 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
         connection = SSL.Connection(context, plain)
         if not _is_address(host):
             connection.set_tlsext_host_name(host.encode("idna"))
+        connection.request_ocsp()
         connection.set_connect_state()
         failure = _handshake(connection, plain, deadline, f"{host} port {port}", timeout)
         # As pyOpenSSL's objects: with cryptography's, one unreadable certificate would hide all others.
@@ -131,6 +135,7 @@ def fetch(host: str, port: int, offer: Offer, *, timeout: float = 10, connect_to
             connection.get_cipher_name() or "",
             failure,
             4 + 3 + sum(3 + len(der) for der in ders),
+            b"".join(stapled[:1]),
         )
 
 
@@ -161,6 +166,18 @@ def _context(offer: Offer) -> SSL.Context:
                 hint="give device.crt and device.key of one device, in PEM, with the key unencrypted",
             ) from None
     return context
+
+
+def _keep_staple(context: SSL.Context) -> list[bytes]:
+    """What the server staples, once the handshake is that far."""
+    stapled: list[bytes] = []
+
+    def keep(_connection: SSL.Connection, response: bytes, _data: None) -> bool:
+        stapled.append(response)
+        return True
+
+    context.set_ocsp_client_callback(keep)
+    return stapled
 
 
 def _handshake(connection: SSL.Connection, plain: socket.socket, deadline: float, where: str, timeout: float) -> str:

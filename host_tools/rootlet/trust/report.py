@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rootlet.trust import staple
 from rootlet.trust.fetch import KeyType, Served
 from rootlet.trust.judge import ChainVerdict, judge
 from rootlet.trust.links import LinkFinding, Links, link
@@ -62,6 +63,8 @@ def server_end(title: str, served: Served, roots: Sequence[Certificate], at: dt.
     facts = [("TLS", f"{served.version} {served.cipher}".strip())]
     if served.failure:
         facts.append(("handshake", f"failed: {served.failure}"))
+    stapled = staple.read(served.staple, served.chain, roots, at)
+    facts.append(("revocation", f"{f'OCSP staple: {stapled}' if stapled else 'no OCSP staple'}; a device does not check it"))
     if served.unreadable:
         facts.append(("unreadable", f"{number_of(served.unreadable, 'certificate')} could not be parsed"))
     verdict = judge(served.chain, roots, served.host, at, served.message_size, served.unreadable)
