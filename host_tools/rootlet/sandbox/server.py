@@ -129,6 +129,7 @@ async def _serve(
         chain,
         mqtt_socket,
         listening.set,
+        settings.region,
         shortest_keep_alive=settings.shortest_keep_alive,
         minute=settings.job_minute,
     )

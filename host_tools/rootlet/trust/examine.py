@@ -15,7 +15,8 @@ from rootlet.trust.stores import from_file
 class Question:
     """How a server is asked. ``algorithm`` is ecdsa, rsa or both, of what a device with the report's roots offers.
 
-    ``version`` and ``ciphers`` show what other clients get; the verdict is a device's, which has its own.
+    ``version`` and ``ciphers`` show what other clients get; the verdict is a device's, which has its own. ``alternatives``
+    are the chains of either algorithm alone.
     """
 
     algorithm: str = "both"
@@ -25,6 +26,7 @@ class Question:
     key: Path | None = None
     address: str | None = None
     timeout: float = 10
+    alternatives: bool = True
 
 
 def server(report: ChainReport, target: str, question: Question) -> None:
@@ -50,7 +52,7 @@ def server(report: ChainReport, target: str, question: Question) -> None:
         served = _fetch(target, asked, question)
         report.ends.append(server_end("server, as asked", served, list(report.roots.values()), report.at))
         _judge_as_device(report, target, device, question, served)
-    if question.algorithm == "both" and not question.ciphers:
+    if question.alternatives and question.algorithm == "both" and not question.ciphers:
         _alternatives(report, served, question)
 
 

@@ -236,7 +236,7 @@ def refuse(*arguments: str) -> RootletError:
         (["a..b"], "is not a host name"),
         (["a" * 70 + ".example"], "is not a host name"),
         (["localhost", "--address", "a..b"], "is not a host name"),
-        (["host", "--aws"], "--aws and a host exclude each other"),
+        (["host", "--aws"], "a host, --aws and --domain exclude each other"),
         (["host", "--root", "amazon-root-ca-3", "--algorithm", "rsa"], "offers no such suite"),
     ],
 )

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from rootlet.cli import panels
 from rootlet.cli.cloud import account, authorities, devices, provisioning
+from rootlet.cli.cloud import domain as domain_commands
 from rootlet.cli.cloud import options as registering
 from rootlet.cli.cloud import policy as policy_commands
 from rootlet.cli.options import (
@@ -36,6 +37,7 @@ def command() -> None:
 
 
 command.add_command(policy_commands.command)
+command.add_command(domain_commands.command)
 
 
 @command.command(
@@ -164,7 +166,7 @@ panels.arrange(
     {
         "Devices": ["register", "register-all", "import-manifest", "endpoint", "command"],
         "Life of a device": ["activate", "deactivate", "revoke", "rotate", "delete", "audit"],
-        "Policies": ["policy"],
+        "Policies and domains": ["policy", "domain"],
         "Trust on the first connection": ["register-ca", "jitr", "jitp", "claim"],
     },
 )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Examples:
   rootlet chain a1b2c3-ats.iot.eu-west-1.amazonaws.com
   rootlet chain --aws --image flash.bin --html chain.html
+  rootlet chain --domain fleet-domain --image flash.bin
   rootlet chain HOST:443 --algorithm rsa --tls 1.3 --at 2035-01-01
   rootlet chain HOST --cert devices/sensor-1/device.crt --key devices/sensor-1/device.key
   rootlet chain fullchain.pem
@@ -37,6 +38,7 @@ Exit: 0 a device with these roots would connect, 1 it would not, 2 wrong input.
 )
 @click.argument("target", required=False, metavar="[HOST[:PORT]|FILE]")
 @click.option("--aws", is_flag=True, help="Ask the AWS account for its endpoint.")
+@click.option("--domain", metavar="NAME", help="Ask it for the host of this domain configuration.")
 @click.option(
     "--algorithm",
     type=click.Choice(["ecdsa", "rsa", "both"]),
@@ -70,6 +72,7 @@ Exit: 0 a device with these roots would connect, 1 it would not, 2 wrong input.
 def command(
     target: str | None,
     aws: bool,
+    domain: str | None,
     algorithm: str,
     version: str,
     ciphers: str | None,
@@ -91,20 +94,19 @@ def command(
     from rootlet.trust import examine
     from rootlet.trust.report import ChainReport
 
-    _check_together(aws, target, cert, key)
+    _check_together([target, aws, domain], cert, key)
     source = _source(image, port, baud)
-    roots = source.roots if source and not named_roots else _roots(named_roots)
-    if aws:
-        from rootlet.cloud import registration
-
-        target = registration.endpoint(account.iot())
+    roots = source.roots if source and not named_roots else named(named_roots)
+    target = target or _configured(aws, domain)
     report = ChainReport(target or str(image or port), _date(date), roots)
     if target and (path := _existing(target)):
         examine.file(report, path, hostname)
     elif target:
         examine.server(report, target, examine.Question(algorithm, version, ciphers, cert, key, address, timeout))
     elif not source:
-        raise BadInput("no server, file, image or board is named", hint="name a HOST, a FILE, --aws, --image or --port")
+        raise BadInput(
+            "no server, file, image or board is named", hint="name a HOST, a FILE, --aws, --domain, --image or --port"
+        )
     if source:
         _add_device(report, source)
     _save(report, html, pem)
@@ -112,11 +114,20 @@ def command(
     sys.exit(1 if report.ok is False else 0)
 
 
-def _check_together(aws: bool, target: str | None, cert: Path | None, key: Path | None) -> None:
+def _check_together(hosts: "Sequence[str | bool | None]", cert: Path | None, key: Path | None) -> None:
     if (cert is None) != (key is None):
         raise BadInput("--cert and --key go together", hint="give both, or neither")
-    if aws and target:
-        raise BadInput("--aws and a host exclude each other", hint="give one of them")
+    if sum(map(bool, hosts)) > 1:
+        raise BadInput("a host, --aws and --domain exclude each other", hint="give one of them")
+
+
+def _configured(aws: bool, domain: str | None) -> str | None:
+    """The host that the account says."""
+    from rootlet.cloud import domains, registration
+
+    if domain:
+        return domains.find(account.iot(), domain).host
+    return registration.endpoint(account.iot()) if aws else None
 
 
 def _source(image: Path | None, port: str | None, baud: int) -> "Embedded | None":
@@ -156,7 +167,8 @@ def _show(report: "ChainReport", as_json: bool) -> None:
         chain_view.show(report)
 
 
-def _roots(names: Sequence[str]) -> "dict[str, Certificate]":
+def named(names: Sequence[str]) -> "dict[str, Certificate]":
+    """The roots of these names, pinned ones or those in a file; those embedded by default for none. Raises BadInput."""
     from rootlet.trust.own_roots import with_own
     from rootlet.trust.stores import from_file, pinned
 

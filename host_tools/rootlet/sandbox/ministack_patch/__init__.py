@@ -16,6 +16,7 @@ from rootlet.sandbox.ministack_patch import (
     attachments,
     authorization,
     deciding,
+    domains,
     limits,
     model,
     provisioning,
@@ -29,6 +30,7 @@ ACCOUNT = "000000000000"
 
 REPLACED = (
     "_apply_provisioning_plan",
+    "_describe_domain_configuration",
     "_describe_endpoint",
     "_fleet_provisioning_reply",
     "_handle_certificate",
@@ -40,7 +42,9 @@ REPLACED = (
     "_mqtt_policy_context",
     "_mtls_auto_register",
     "_mtls_build_ssl_context",
+    "_mtls_on_client_hello",
     "_mtls_serve_conn",
+    "_mtls_server_name_reaches",
     "_mtls_start_locked",
     "_parse_fleet_provisioning_topic",
     "_shadow_rejected",
@@ -54,6 +58,7 @@ REPLACED = (
     "update_thing_shadow",
 )
 USED = (
+    "_acm_certificate",
     "_aged_properties",
     "_BASIC_INGEST_PREFIX",
     "_ca_certificates",
@@ -63,6 +68,7 @@ USED = (
     "_decode_properties",
     "_deep_merge",
     "_delivery_properties",
+    "_domain_configurations",
     "_endpoint_prefix",
     "_fleet_rejected",
     "_is_session_expired",
@@ -73,9 +79,7 @@ USED = (
     "_mtls_active_registrations",
     "_mtls_close",
     "_mtls_loaded_anchors",
-    "_mtls_on_client_hello",
     "_mtls_refresh_trust_anchors",
-    "_mtls_server_name_reaches",
     "_mtls_server_names",
     "_MtlsAcceptor",
     "_ownership_tokens",
@@ -141,6 +145,7 @@ def apply(
     chain: ServerChain,
     mqtt_socket: socket.socket,
     listening: Callable[[], None],
+    region: str,
     *,
     shortest_keep_alive: int = SHORTEST,
     minute: float = timeouts.MINUTE,
@@ -155,6 +160,7 @@ def apply(
       policies of the thing's groups. ministack knows a few variables, and the certificate's policies.
     - TestAuthorization answers with those decisions.
     - A certificate may be attached to one thing exclusively: it is that thing's, whatever the client ID is.
+    - A domain configuration counts at the listener: its status, its security policy, its own certificate.
     - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
@@ -200,6 +206,7 @@ def apply(
     deciding.apply(iot)
     authorization.apply(iot)
     sessions.apply(iot, iot_data, shortest_keep_alive)
+    domains.apply(iot, ACCOUNT, region, lambda own: _tls_context(iot, own))
     provisioning.apply(iot)
     model.apply(iot)
     shadows.apply(iot, iot_data)
@@ -221,4 +228,5 @@ def _tls_context(iot: Any, chain: ServerChain) -> ssl.SSLContext:
     iot._mtls_loaded_anchors.clear()
     iot._mtls_refresh_trust_anchors(context)
     context.sni_callback = iot._mtls_on_client_hello
+    domains.note_versions(context)
     return context
