@@ -17,6 +17,7 @@ from rootlet.pki import keys
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.sandbox.sandbox import Sandbox
 from support.device import BuiltDevice
+from support.private_ca import private_ca
 from support.softhsm import make_token, softhsm_installed
 
 SECRET = "correct horse battery staple"
@@ -95,6 +96,12 @@ def from_aws(work: Path) -> DeviceIdentity:
     return DeviceIdentity.load(work / "devices/issued-by-aws")
 
 
+def from_private_ca(work: Path) -> DeviceIdentity:
+    rootlet(work, "ca", "connect", "ca", private_ca())
+    rootlet(work, "device", "issue", "issued-pca", "--ca", "ca")
+    return DeviceIdentity.load(work / "devices/issued-pca")
+
+
 @pytest.mark.parametrize(
     "issue",
     [
@@ -106,6 +113,7 @@ def from_aws(work: Path) -> DeviceIdentity:
         from_kms,
         from_a_batch,
         from_aws,
+        from_private_ca,
     ],
 )
 def test_a_device_with_this_identity_connects(

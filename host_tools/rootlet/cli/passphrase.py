@@ -90,12 +90,12 @@ def open_authority(directory: Path, source: SecretSource) -> "Authority":
 def authority_opener(directory: Path, source: SecretSource) -> "Callable[[], Authority]":
     """Ask once for whatever unlocks a CA, and return what opens it, as often as need be: a token may go and come back."""
     from rootlet.pki.authority import Authority, read_certificates, read_holder
-    from rootlet.pki.external_key import KMS, TOKEN
+    from rootlet.pki.external_key import KMS, PRIVATE_CA, TOKEN
 
     read_certificates(directory)  # no CA: say so before asking for its passphrase
     record = read_holder(directory)
     secret: bytes | None
-    if record["holder"] == KMS:
+    if record["holder"] in (KMS, PRIVATE_CA):
         secret = None
     elif record["holder"] == TOKEN:
         secret = source.pin(record.get("token", ""))

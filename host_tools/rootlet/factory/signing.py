@@ -110,6 +110,11 @@ class SigningDesk:
 
     def _open(self) -> Authority:
         authority = self._opener()
+        if authority.private_ca is not None:  # a port's worker sends a public key, and no request
+            raise BadInput(
+                f"{authority.directory} is in AWS Private CA, which a line cannot use: AWS takes certificate requests only",
+                hint="use a CA whose key is in a file, a token or KMS",
+            )
         found = authority.certificate.fingerprint(hashes.SHA256()).hex()
         if found != self._plan.ca_sha256:
             authority.close()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,11 +14,14 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input
 from rootlet.pki import certificates, keys
 from rootlet.pki.certificates import Issuer, PrivateKey, PublicKey
-from rootlet.pki.external_key import FILE, KMS, TOKEN, ExternalKey, check_pair
+from rootlet.pki.external_key import FILE, KMS, PRIVATE_CA, TOKEN, ExternalKey, check_pair
 from rootlet.pki.identity import DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.storage import check_vacant, write_directory
 from rootlet.pki.subject import Subject, check_thing_name
+
+if TYPE_CHECKING:
+    from rootlet.pki.private_ca import PrivateCa
 
 CERTIFICATE, KEY, CHAIN, HOLDER = "ca.crt", "ca.key", "chain.crt", "ca.json"
 
@@ -32,13 +35,15 @@ NO_SUBJECT = Subject()
 class Authority:
     """A CA that can sign. Close it (or use ``with``) to end a token's session. Its repr never shows the key.
 
-    ``above`` are the CAs that issued this one, nearest first; empty for a root.
+    ``above`` are the CAs that issued this one, nearest first; empty for a root. ``private_ca`` makes the certificates where
+    AWS holds the whole CA.
     """
 
     issuer: Issuer = field(repr=False)
     directory: Path
     above: tuple[x509.Certificate, ...] = field(repr=False, default=())
     close: Callable[[], None] = field(repr=False, default=lambda: None)
+    private_ca: "PrivateCa | None" = field(repr=False, default=None)
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -120,13 +125,31 @@ class Authority:
         return cls(Issuer(certificate, external.key), directory, above, external.close)
 
     @classmethod
+    def connect(cls, directory: Path, arn: str) -> Self:
+        """Make a CA in AWS Private CA the one in ``directory``. Raises BadInput, and RootletError where AWS refuses."""
+        from rootlet.pki import private_ca
+
+        check_vacant(directory, "a CA")
+        remote = private_ca.use(arn)
+        certificate, above = remote.certificates()
+        certificates.check_authority(certificate)
+        files = {HOLDER: json.dumps(remote.record, indent=2).encode() + b"\n", **_certificate_files(certificate, above)}
+        write_directory(directory, files, secret=(), what="a CA")
+        return cls(remote.issuer(certificate), directory, above, private_ca=remote)
+
+    @classmethod
     def load(cls, directory: Path, secret: bytes | None) -> Self:
-        """Open the CA in ``directory``. ``secret`` is its passphrase, or its token's PIN; None for AWS KMS.
+        """Open the CA in ``directory``. ``secret`` is its passphrase, or its token's PIN; None for AWS KMS and Private CA.
 
         Raises BadInput or RootletError; their texts never contain key, passphrase or PIN.
         """
         certificate, above = read_certificates(directory)
         record = read_holder(directory)
+        if record["holder"] == PRIVATE_CA:
+            from rootlet.pki import private_ca
+
+            remote = private_ca.open_record(record)
+            return cls(remote.issuer(certificate), directory, above, private_ca=remote)
         close: Callable[[], None] = lambda: None  # noqa: E731 - a default for what is a method elsewhere
         if record["holder"] == FILE:
             key = keys.load(directory / KEY, secret)
@@ -145,8 +168,8 @@ class Authority:
     ) -> DeviceIdentity:
         """A new key and certificate for ``thing``. Nothing is written."""
         key = keys.generate(key_type)
-        certificate = self.certify(thing, key.public_key(), subject=subject, days=days)
-        return DeviceIdentity(thing, certificate, key, self.chain)
+        name = (subject or Subject()).name(check_thing_name(thing))
+        return DeviceIdentity(thing, self.certify_key(name, key, days), key, self.chain)
 
     def reissue(
         self,
@@ -163,15 +186,38 @@ class Authority:
         key = keys.generate(key_type or keys.type_of(old.key))
         name = subject.name(old.thing) if subject else old.certificate.subject
         days = days or certificates.days_of(old.certificate)
-        certificate = certificates.device(name, key.public_key(), self.issuer, days=days)
-        return DeviceIdentity(old.thing, certificate, key, self.chain)
+        return DeviceIdentity(old.thing, self.certify_key(name, key, days), key, self.chain)
 
     def certify(
-        self, thing: str, public_key: PublicKey, *, subject: Subject | None = None, days: int = DEVICE_DAYS
+        self,
+        thing: str,
+        public_key: PublicKey,
+        *,
+        subject: Subject | None = None,
+        days: int = DEVICE_DAYS,
+        request: x509.CertificateSigningRequest | None = None,
     ) -> x509.Certificate:
-        """A certificate for ``thing`` and the public half of its key. Nothing is written."""
+        """A certificate for ``thing`` and the public half of its key. Nothing is written.
+
+        AWS Private CA needs the ``request`` that the key signed. Raises BadInput without.
+        """
         name = (subject or Subject()).name(check_thing_name(thing))
-        return certificates.device(name, public_key, self.issuer, days=days)
+        if self.private_ca is None:
+            return certificates.device(name, public_key, self.issuer, days=days)
+        if request is None:
+            raise BadInput(
+                "AWS Private CA certifies a key only by its owner's certificate request",
+                hint="use a CA whose key is in a file, a token or KMS where keys are made elsewhere",
+            )
+        return self.private_ca.certify(request, name, self.certificate, days)
+
+    def certify_key(self, name: x509.Name, key: PrivateKey, days: int) -> x509.Certificate:
+        """A certificate for a key that is at hand."""
+        if self.private_ca is None:
+            return certificates.device(name, key.public_key(), self.issuer, days=days)
+        from rootlet.pki.private_ca import request_for
+
+        return self.private_ca.certify(request_for(name, key), name, self.certificate, days)
 
     def prove_possession(self, code: str) -> x509.Certificate:
         """The verification certificate for a registration code of AWS IoT: it proves that this CA's key is at hand.
@@ -182,8 +228,10 @@ class Authority:
             raise BadInput(
                 f"{code!r} is not a registration code", hint="copy what GetRegistrationCode returned: 64 hex digits"
             )
-        public_key = keys.generate().public_key()
-        return certificates.verification(code, public_key, self.issuer)
+        key = keys.generate()
+        if self.private_ca is not None:
+            return self.certify_key(NO_SUBJECT.name(code), key, certificates.VERIFICATION_DAYS)
+        return certificates.verification(code, key.public_key(), self.issuer)
 
 
 def read_certificates(directory: Path) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
@@ -203,7 +251,7 @@ def read_holder(directory: Path) -> dict[str, str]:
         return {"holder": FILE}
     try:
         record = json.loads(read_input(path, "the CA's ca.json"))
-        if record["holder"] not in (TOKEN, KMS):
+        if record["holder"] not in (TOKEN, KMS, PRIVATE_CA):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise BadInput(f"{path} is not a valid record of the CA's key", hint="restore it from a backup") from None

@@ -30,7 +30,7 @@ from rootlet.errors import BadInput, RootletError
 from rootlet.files import read_input, write_secret
 from rootlet.pki import batch_parts, keys
 from rootlet.pki.authority import DEVICE_DAYS, Authority
-from rootlet.pki.certificates import Issuer
+from rootlet.pki.certificates import Issuer, PrivateKey
 from rootlet.pki.identity import ISSUERS, DeviceIdentity, load_certificates
 from rootlet.pki.keys import KeyType
 from rootlet.pki.series import DeviceSeries
@@ -46,6 +46,9 @@ _LONGEST_RUNS = {"ec": 8, "rsa": 1}  # parts: what Ctrl-C waits for, a second or
 
 Entry = tuple[str, str | None]
 """A thing's name, and its product's serial number where it has one."""
+
+_Certify = Callable[[x509.Name, PrivateKey], bytes]
+"""(subject, key) -> the DER of a certificate."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,7 @@ def _missing(directory: Path, order: BatchRequest) -> tuple[list[_Part], list[st
 
 def _here(authority: Authority, order: BatchRequest, missing: Sequence[_Part]) -> Iterator[int]:
     for part in missing:
-        yield _write(part, _make(authority.issuer, order, part))
+        yield _write(part, _make(_certifier(authority, order), order, part))
 
 
 def _in_processes(authority: Authority, order: BatchRequest, missing: Sequence[_Part], workers: int) -> Iterator[int]:
@@ -275,21 +278,31 @@ def _runs(parts: Sequence[_Part], workers: int, longest: int) -> Iterator[Sequen
 def _work(run: Sequence[_Part]) -> int:
     """Issue a run of parts: while one is written, and waits for the disk, the next one is made."""
     with ThreadPoolExecutor(1) as writer:
-        writes = [writer.submit(_write, part, _make(*_worker, part)) for part in run]
+        writes = [writer.submit(_write, part, _make(_in_series(*_worker), _worker[1], part)) for part in run]
     return sum(write.result() for write in writes)
 
 
-def _make(issuer: Issuer, order: BatchRequest, part: _Part) -> bytes:
+def _certifier(authority: Authority, order: BatchRequest) -> _Certify:
+    if authority.private_ca is None:
+        return _in_series(authority.issuer, order)
+    return lambda name, key: authority.certify_key(name, key, order.days).public_bytes(Encoding.DER)
+
+
+def _in_series(issuer: Issuer, order: BatchRequest) -> _Certify:
+    series = DeviceSeries(issuer, days=order.days)
+    return lambda name, key: series.certificate(name, key.public_key())
+
+
+def _make(certify: _Certify, order: BatchRequest, part: _Part) -> bytes:
     """The content of a part: new keys and certificates, and the devices that are there."""
     lines: list[batch_parts.Line] = []
-    series = DeviceSeries(issuer, days=order.days)
     for thing, serial in part.entries:
         if thing in part.there:
             lines.append(part.there[thing])
             continue
         subject = order.subject if serial is None else replace(order.subject, serial_number=serial)
         key = keys.generate(order.key_type)
-        certificate = series.certificate(subject.name(thing), key.public_key())
+        certificate = certify(subject.name(thing), key)
         lines.append(
             {
                 "thing": thing,

@@ -38,6 +38,7 @@ BACKDATE = dt.timedelta(hours=24)
 """How far in the past notBefore is: a device's clock may be slow."""
 
 LONGEST = 36_525  # days
+VERIFICATION_DAYS = 30
 
 SERIAL_BYTES = 20
 """RFC 5280 §4.1.2.2: at most 20 octets. All bits are random but two: the sign, and one that fixes the length."""
@@ -61,7 +62,7 @@ def root(
     subject: x509.Name, key: PrivateKey, *, days: int, path_length: int | None = None, now: dt.datetime | None = None
 ) -> x509.Certificate:
     """A self-signed CA certificate valid for ``days``."""
-    template = _as_authority(_template(subject, _validity(days, now, None)), path_length)
+    template = _as_authority(_template(subject, validity(days, now, None)), path_length)
     return _finish(template, subject, key.public_key(), key)
 
 
@@ -87,7 +88,7 @@ def check_profile(days: int, path_length: int | None, issuer: Issuer | None) -> 
     """Raise BadInput where ``root``, or ``intermediate`` below ``issuer``, would, before a key is made for it."""
     if issuer is not None:
         _check_room(issuer, path_length or 0)
-    _validity(days, None, issuer.certificate if issuer else None)
+    validity(days, None, issuer.certificate if issuer else None)
 
 
 def server(
@@ -116,10 +117,10 @@ def device(
 def verification(code: str, public_key: PublicKey, issuer: Issuer, *, now: dt.datetime | None = None) -> x509.Certificate:
     """The certificate that AWS IoT requires for registering a CA: its common name is the registration code.
 
-    The CA signs it. It is valid for 30 days, since AWS IoT reads it once.
+    The CA signs it. It is valid for ``VERIFICATION_DAYS``, since AWS IoT reads it once.
     """
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, code)])
-    return device(subject, public_key, issuer, days=30, now=now)
+    return device(subject, public_key, issuer, days=VERIFICATION_DAYS, now=now)
 
 
 def days_of(certificate: x509.Certificate) -> int:
@@ -139,7 +140,7 @@ def _template(issuer: x509.Name, validity: tuple[dt.datetime, dt.datetime]) -> x
 
 
 def _below(issuer: Issuer, days: int, now: dt.datetime | None) -> x509.CertificateBuilder:
-    template = _template(issuer.certificate.subject, _validity(days, now, issuer.certificate))
+    template = _template(issuer.certificate.subject, validity(days, now, issuer.certificate))
     return template.add_extension(_authority_key_identifier(issuer.certificate), critical=False)
 
 
@@ -166,7 +167,8 @@ def _check_room(issuer: Issuer, path_length: int) -> None:
         )
 
 
-def _validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:
+def validity(days: int, now: dt.datetime | None, issuer: x509.Certificate | None) -> tuple[dt.datetime, dt.datetime]:
+    """notBefore and notAfter of a certificate for ``days`` from ``now``, within those of its issuer. Raises BadInput."""
     if days < 1:
         raise BadInput(f"a certificate cannot be valid for {number_of(days, 'day')}", hint="give 1 day or more")
     if days > LONGEST:
@@ -224,6 +226,11 @@ def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return x509.BasicConstraints(ca=False, path_length=None)
+
+
+def device_key_usage() -> x509.KeyUsage:
+    """What a device's key may do: sign handshakes."""
+    return _key_usage(certificates=False)
 
 
 def _key_usage(*, certificates: bool) -> x509.KeyUsage:

@@ -24,6 +24,7 @@ class CheckedRequest:
     thing: str
     public_key: PublicKey
     left_out: tuple[str, ...]
+    request: x509.CertificateSigningRequest
 
 
 def read(path: Path, thing: str | None = None) -> CheckedRequest:
@@ -60,7 +61,7 @@ def check(request: x509.CertificateSigningRequest, thing: str | None = None) -> 
     if not names and not thing:
         raise BadInput("the request has no common name", hint="give the thing name: rootlet device issue THING --csr …")
     others = tuple(part.rfc4514_string() for part in request.subject if part.oid != NameOID.COMMON_NAME)
-    return CheckedRequest(check_thing_name(thing or names[0]), public_key, others + _check_extensions(request))
+    return CheckedRequest(check_thing_name(thing or names[0]), public_key, others + _check_extensions(request), request)
 
 
 def _check_extensions(request: x509.CertificateSigningRequest) -> tuple[str, ...]:

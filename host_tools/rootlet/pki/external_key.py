@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding,
 from rootlet.errors import BadInput
 from rootlet.pki.certificates import Hash, PrivateKey, PublicKey, digest_for
 
-FILE, TOKEN, KMS = "file", "pkcs11", "aws-kms"
+FILE, TOKEN, KMS, PRIVATE_CA = "file", "pkcs11", "aws-kms", "aws-private-ca"
 """The values of ``holder`` in a CA's ca.json."""
 
 Sign = Callable[[bytes, Hash], bytes]

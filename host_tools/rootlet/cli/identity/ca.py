@@ -107,6 +107,27 @@ def create(
     _show(directory, authority.certificate, authority.above, as_json)
 
 
+@command.command(
+    epilog="""\b
+Example:
+  rootlet ca connect fleet-ca arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/1a2b3c4d-0000-1111-2222
+"""
+)
+@click.argument("directory", type=PATH)
+@click.argument("arn")
+@json_option
+def connect(directory: Path, arn: str, as_json: bool) -> None:
+    """Make a CA in AWS Private CA the issuer in DIRECTORY.
+
+    AWS keeps its key and makes the certificates; DIRECTORY gets ca.crt, and ca.json, which names the CA. `rootlet device
+    issue` and `issue-batch` then send AWS a request for each device, whose key stays here. No passphrase is needed.
+    """
+    from rootlet.pki.authority import Authority
+
+    authority = Authority.connect(directory, arn)
+    _show(directory, authority.certificate, authority.above, as_json)
+
+
 @command.command(epilog="\b\nExample:\n  rootlet ca show fleet-ca")
 @click.argument("directory", type=PATH)
 @json_option

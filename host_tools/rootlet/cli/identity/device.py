@@ -95,7 +95,7 @@ def issue(
     _check_free(directory, force)
     with open_authority(ca, secret) as authority:
         if request:
-            certificate = authority.certify(name, request.public_key, subject=subject, days=days)
+            certificate = authority.certify(name, request.public_key, subject=subject, days=days, request=request.request)
             replaced = _set_aside(directory, force)
             _save_certificate(directory, certificate, authority.chain)
         else:

@@ -19,6 +19,7 @@ from rootlet.sandbox.ministack_patch import (
     domains,
     limits,
     model,
+    private_ca,
     provisioning,
     sessions,
     shadows,
@@ -161,6 +162,7 @@ def apply(
     - TestAuthorization answers with those decisions.
     - A certificate may be attached to one thing exclusively: it is that thing's, whatever the client ID is.
     - A domain configuration counts at the listener: its status, its security policy, its own certificate.
+    - AWS Private CA is there: root CAs, and certificates for devices.
     - A certificate that is no longer ACTIVE loses its connections; AWS takes up to some minutes for that.
     - A connection under a certificate in SNI_ONLY mode must name the server.
     - A CA's registrationConfig is applied when a new certificate of it connects (just-in-time provisioning).
@@ -177,6 +179,7 @@ def apply(
     - A SUBSCRIBE that is refused leaves nothing in the session, nor does one that a changed policy would refuse.
     """
     from ministack import app
+    from ministack.core import router
     from ministack.services import iot, iot_data
 
     watching: list[asyncio.Task[None]] = []  # a task that nobody refers to may vanish
@@ -211,6 +214,7 @@ def apply(
     model.apply(iot)
     shadows.apply(iot, iot_data)
     timeouts.apply(iot, minute)
+    private_ca.apply(app, router, ACCOUNT, region)
     return app.app
 
 
