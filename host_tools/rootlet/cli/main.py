@@ -1,5 +1,7 @@
 """The ``rootlet`` command: its groups, and how an error reaches the user."""
 
+import atexit
+import gc
 import importlib
 import sys
 
@@ -99,6 +101,8 @@ panels.arrange(rootlet, {name: list(commands) for name, commands in PANELS.items
 
 def main() -> None:
     """Run the command; a RootletError becomes one clear error on stderr and its exit code."""
+    # At the end Python would walk all that was imported for cycles, which the end of the process frees as well.
+    atexit.register(gc.freeze)
     try:
         rootlet.main(standalone_mode=False, prog_name="rootlet")
     except Exit as exit_:

@@ -28,7 +28,7 @@ def from_pattern(pattern: str, count: int, first: int = 1) -> list[Entry]:
         raise BadInput(f"{last} does not fit into {runs[0]!r}", hint=f"use {'#' * len(str(last))!r}")
     before, after = pattern.split(runs[0])
     check_thing_name(f"{before}{last:0{width}}{after}")
-    return [(f"{before}{number:0{width}}{after}", None) for number in range(first, last + 1)]
+    return [(f"{before}{str(number).zfill(width)}{after}", None) for number in range(first, last + 1)]
 
 
 def from_file(path: Path, columns: Mapping[str, str] = NONE) -> list[Entry]:
