@@ -58,23 +58,13 @@ class VirtualBoard(EmulatedBoard):
         check(self._image)
 
     def _prepare(self, flash: Path) -> None:
-        self._world = {
-            "flash": str(flash),
-            "frozen": str(frozen_directory()),
-            "mac": self.settings.mac,
-            "resolve": dict(self.settings.resolve),
-            "c_heap": c_heap.figures(),
-            **self.settings.extra,
-        }
+        self._world = describe_world(flash, self.settings)
 
     def _run(self, started: threading.Event) -> None:
-        boot = resources.SHIMS / "boot.py"
-        heap = ["-X", f"heapsize={self.settings.heapsize}"]
-        command = [sys.executable, "-m", "rootlet.emulator.unix_port", *heap, str(boot)]
         world = self._world
         world["reset_cause"] = "power-on"
         while not self._unplugged.is_set():
-            for line in self._boot_once(command, world, started):
+            for line in self._boot_once(world, started):
                 self._note(line)
             if self.exit_code == SLEEP and self._sleep(world):
                 continue
@@ -103,23 +93,12 @@ class VirtualBoard(EmulatedBoard):
         if self._process is not None:
             self._process.kill()
 
-    def _boot_once(self, command: list[str], world: dict[str, Any], started: threading.Event) -> Iterator[str]:
+    def _boot_once(self, world: dict[str, Any], started: threading.Event) -> Iterator[str]:
         self._bitten = False
         watchdog = Watchdog(self._bite)
         with (
             watchdog,
-            subprocess.Popen(
-                command,
-                env=_environment({**world, "watchdog": watchdog.path}),
-                pass_fds=[watchdog.fd],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                # A terminal's Ctrl-C is for the command that owns the board; it then stops the board.
-                start_new_session=True,
-            ) as self._process,
+            launch({**world, "watchdog": watchdog.path}, self.settings.heapsize, watchdog.fd) as self._process,
         ):
             if self._unplugged.is_set():
                 self._process.kill()
@@ -130,8 +109,33 @@ class VirtualBoard(EmulatedBoard):
             self.exit_code = self._process.wait()
 
 
-def _environment(world: dict[str, Any]) -> dict[str, str]:
-    return inherited_environment() | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world)}
+def describe_world(flash: Path, settings: BoardSettings) -> dict[str, Any]:
+    """What the shims are told of the world around the chip, but for this boot's ``reset_cause`` and ``watchdog``."""
+    return {
+        "flash": str(flash),
+        "frozen": str(frozen_directory()),
+        "mac": settings.mac,
+        "resolve": dict(settings.resolve),
+        "c_heap": c_heap.figures(),
+        **settings.extra,
+    }
+
+
+def launch(world: dict[str, Any], heapsize: str, *kept: int) -> subprocess.Popen[str]:
+    """One boot: the Unix port on the shims, its console on ``stdout``. It inherits the file descriptors ``kept``."""
+    boot = resources.SHIMS / "boot.py"
+    return subprocess.Popen(
+        [sys.executable, "-m", "rootlet.emulator.unix_port", "-X", f"heapsize={heapsize}", str(boot)],
+        env=inherited_environment() | {PARENT: str(os.getpid()), "ROOTLET_VIRTUAL_BOARD": json.dumps(world)},
+        pass_fds=kept,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # A terminal's Ctrl-C is for the command that owns the board; it then stops the board.
+        start_new_session=True,
+    )
 
 
 def parse_resolve(text: str) -> tuple[str, str]:

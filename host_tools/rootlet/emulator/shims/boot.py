@@ -34,6 +34,7 @@ import trusted  # noqa: E402
 
 sys.modules["tls"] = trusted
 sys.modules["socket"] = network.Sockets(world.get("resolve", {}), world.get("ports", {}), world.get("resolve_later"))
+laboratory.surround(world)
 
 # Frozen in the official ESP32 firmware, so it is in RAM here and nowhere in the flash image.
 sys.path.insert(0, world["frozen"])

@@ -15,7 +15,7 @@ _entries = []
 _cut = None  # flash operations until power fails, counted down; None: never
 _dead = False
 _operations = 0
-_bad = ()  # blocks of the file system that cannot be read
+_bad = set()  # blocks of the file system that cannot be read
 
 
 class PowerCut(BaseException):
@@ -25,10 +25,10 @@ class PowerCut(BaseException):
 def power_on(path, cut=None, bad=()):
     """Open the flash file and read its partition table. cut: power fails within that write or erase, counted from 1.
 
-    bad: blocks of the file system that cannot be read.
+    bad: blocks of the file system that cannot be read until they are erased.
     """
     global _image, _flash_size, _cut, _dead, _bad
-    _bad = bad
+    _bad = set(bad)
     _entries.clear()
     _cut, _dead = cut, False
     _image = open(path, "r+b")
@@ -120,6 +120,8 @@ class Partition:
             return self._block
         elif operation == 6:
             at = self._seek(argument, 0, self._block)
+            if self._entry[4] == "vfs":
+                _bad.discard(argument)
             if _power_fails():
                 # Erasing drives every cell at once; cut short, it leaves bits in any state.
                 old = _image.read(_CHUNK)

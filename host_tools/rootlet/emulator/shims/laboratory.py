@@ -7,11 +7,23 @@ import sys
 
 def power_on(world):
     """Must come before anything imports time, select or os."""
-    if world.get("speed", 1) != 1:
+    if "simulation" in world:
+        import simulation
+
+        simulation.power_on(world)
+    elif world.get("speed", 1) != 1:
         sys.modules["time"] = _Time(world["speed"])
         sys.modules["select"] = _Select(world["speed"])
     if "seed" in world:
         sys.modules["os"] = _Os(world["seed"])
+
+
+def surround(world):
+    """Must come once the modules that stand for a chip are there."""
+    if "simulation" in world:
+        import simulation
+
+        simulation.surround(world)
 
 
 class Over:
