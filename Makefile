@@ -14,6 +14,7 @@ SEED ?= 1
 RUNS ?= 10
 WORKERS ?= 3
 DAYS ?= 1000
+MONTHS ?= 200
 
 .PHONY: vectors demo docs test lint types bench heap mutants campaign setup setup-dev clean help
 .DEFAULT_GOAL := help
@@ -76,6 +77,7 @@ mutants: $(VENV)/dev.stamp
 
 campaign: $(VENV)/dev.stamp
 	$(BIN)/python -m campaign.bad_days --seed $(SEED) --runs $(DAYS) --results build/bad-days-$(SEED).jsonl --logs build/bad-days
+	$(BIN)/python -m campaign.months --seed $(SEED) --runs $(MONTHS) --results build/months-$(SEED).jsonl --logs build/months
 	$(BIN)/python -m campaign.fuzz --seed $(SEED)
 	$(BIN)/python -m campaign.host_fuzz --seed $(SEED)
 	$(BIN)/python -m campaign.power_cuts --seed $(SEED)

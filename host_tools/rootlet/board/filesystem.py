@@ -129,9 +129,14 @@ class _Fetched(UserContext):
 @_without_interruption()
 def used(image: bytes) -> int:
     """Bytes in use, in whole blocks."""
+    return int(mount(image).used_block_count) * BLOCK
+
+
+def mount(image: bytes) -> LittleFS:
+    """A copy of an image, mounted to be changed; its bytes are ``context.buffer``."""
     filesystem = _open(UserContext(buffer=bytearray(image)), len(image))
     filesystem.mount()
-    return int(filesystem.used_block_count) * BLOCK
+    return filesystem
 
 
 def _open(context: UserContext, size: int) -> LittleFS:
