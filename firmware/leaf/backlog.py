@@ -3,13 +3,16 @@ from .segments import Log
 
 
 class Backlog:
-    """Raises nothing: what flash does not give is reported. known: what state() said when it was in RAM before."""
+    """Raises nothing: what flash does not give is reported. known: what state() said when it was in RAM before.
 
-    def __init__(self, directory, known):
+    aside: streams that are passed over.
+    """
+
+    def __init__(self, directory, known, aside):
         loose, kept = known or (None, None)
         # What may be dropped lies apart from what may not, so that dropping a segment never takes the wrong record.
-        self.loose = Log(directory + "/drop", loose)
-        self.kept = Log(directory + "/keep", kept)
+        self.loose = Log(directory + "/drop", loose, aside)
+        self.kept = Log(directory + "/keep", kept, aside)
 
     def state(self):
         """All that is not in flash, in plain objects. It is not to be used any more."""
@@ -33,6 +36,15 @@ class Backlog:
                 return (log is self.kept, found[0].number), found[1], found[2]
         return None
 
+    def again(self, stream):
+        """What was passed over of a stream is to be read."""
+        for log in (self.kept, self.loose):
+            log.again.append(stream)
+
+    def postpone(self, place):
+        """The record of that place was handed out in vain, and its stream is set aside."""
+        (self.kept if place[0] else self.loose).postpone(place[1])
+
     def done(self, place):
-        """The record of that place is delivered, or given up."""
+        """The record of that place is delivered."""
         (self.kept if place[0] else self.loose).done(place[1])

@@ -13,7 +13,8 @@ async def of(device, present):
             raise  # no subscription is known to be there: device.on_second() ends the connection
         device.note(fault)
     try:
-        await device.session.publish(device.topics["status"], b'{"online": true}', True, 1)
+        if not device.delivery.held(device.topics["status"]):
+            await device.session.publish(device.topics["status"], b'{"online": true}', True, 1)
         for service in device.services:
             service.connected()
     except Fault as fault:

@@ -199,6 +199,8 @@ class Device:
             raise use("trouble", "named", self._failed)
         if not self.linked():
             raise Fault("wifi-lost", "the access point is gone")
+        if self.session.aside is not None:
+            use("suspicion", "tick", self)
         for service in self.services:
             service.tick()
 
@@ -237,11 +239,6 @@ class Device:
     def on_skipped(self, topic, size):
         """A message was too large."""
         use("notices", "skipped", self, topic, size)
-
-    def allowed(self, topic):
-        """A PUBACK came for what was published there: the policy allows it."""
-        if self.history["denials"] and self.history["denied"] == "PUBLISH to " + topic:
-            self.history["denials"] = 0
 
 
 def check(value):

@@ -1,7 +1,6 @@
 # What a connection's end means. In RAM only for that moment, and what it uses one after the other: with shadow and jobs all
 # of it at once would make the GC heap of a chip grow, while TLS still holds its memory.
 from .faults import Fault
-from .log import log
 from .modules import use
 
 
@@ -20,20 +19,9 @@ def of(device, error):
     device.note(fault)
     if fault.word in ("tls-expired", "tls-not-yet-valid"):
         use("trial", "failed")
-    topic = use("evidence", "hopeless", device.history)
-    if topic:
-        _give_up(device, topic)
+    if fault.topic:
+        use("suspicion", "set_aside", device, fault.topic)
+    elif device.history["doubtful"] is None:
+        device.history["doubtful"] = ""
+        use("suspicion", "dismiss", device)
     return proven
-
-
-def _give_up(device, topic):
-    # The server hangs up on what is published there.
-    log("outbox", "%s is given up until the next boot: the server hangs up on it" % topic)
-    device.delivery.given_up[topic] = True
-    session = device.session
-    for identifier, flight in list(session.in_flight.items()):
-        if flight.where == topic and flight.publish():
-            del session.in_flight[identifier]
-            if flight.done:
-                flight.done(False)
-    session.slot.set()

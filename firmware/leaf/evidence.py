@@ -5,12 +5,15 @@ from .faults import Fault
 _IDLE_ENDS = const(2)  # closed in a row with nothing sent just before: chance is not so regular
 _EVICTED_WITHIN = const(120000)  # milliseconds after CONNACK
 _JUST = const(3000)  # milliseconds; a server that dislikes a packet hangs up at once
-_DENIALS = const(3)  # in a row, after which a topic is given up
 
 
 def history():
-    """What is to be kept of the connections of a boot. "denied": what the server hung up on, and how often in a row."""
-    return {"connected": False, "idle_ends": 0, "denied": "", "denials": 0}
+    """What is to be kept of the connections of a boot.
+
+    "doubtful": what the last connection ended after, where nothing else of it was acknowledged; None: of two such in a row,
+    which were not the same, so that it is the link.
+    """
+    return {"connected": False, "idle_ends": 0, "doubtful": ""}
 
 
 def refused(seen, endpoint, client_id, certificate):
@@ -27,7 +30,9 @@ def refused(seen, endpoint, client_id, certificate):
 
 def overdue(flight, seconds):
     """The Fault for a packet that was resent for so long without its acknowledgement."""
-    return Fault("protocol", "no acknowledgement in %d s of %s" % (seconds, flight))
+    fault = Fault("protocol", "no acknowledgement in %d s of %s" % (seconds, flight))
+    fault.topic = flight.where if flight.publish() else None
+    return fault
 
 
 def explain(seen, fault, session, certificate):
@@ -38,13 +43,7 @@ def explain(seen, fault, session, certificate):
         return fault
     if what:
         seen["idle_ends"] = 0
-        seen["denials"] = seen["denials"] + 1 if seen["denied"] == what else 1
-        seen["denied"] = what
-        return Fault(
-            "policy-denied",
-            "the server hung up right after %s: most likely the policy of certificate %s does not allow it"
-            % (what, certificate),
-        )
+        return _hung_up(seen, fault, what, session.acknowledged, certificate)
     seen["idle_ends"] = seen["idle_ends"] + 1 if session.age() < _EVICTED_WITHIN else 0
     if seen["idle_ends"] < _IDLE_ENDS:
         return fault
@@ -64,10 +63,17 @@ def _just_sent(session):
     return session.last if now - session.sent < _JUST else ""
 
 
-def hopeless(seen):
-    """The topic that the server hung up on time and again, or None. Asked after explain()."""
-    kind, _, topic = seen["denied"].partition(" to ")
-    if seen["denials"] < _DENIALS or kind != "PUBLISH":
-        return None
-    seen["denials"] = 0
-    return topic
+def _hung_up(seen, fault, what, works, certificate):
+    # A link that dies looks the same. But it dies after this and after that, and a server that dislikes one packet
+    # acknowledges others on the same connection (works).
+    before = seen["doubtful"]
+    seen["doubtful"] = "" if works else what
+    if not works and before and before != what:
+        seen["doubtful"] = None
+        return fault
+    cause = "the server hung up right after %s: most likely the policy of certificate %s does not allow it"
+    denied = Fault("policy-denied", cause % (what, certificate))
+    kind, _, topic = what.partition(" to ")
+    if kind == "PUBLISH" and (works or before == what):
+        denied.topic = topic
+    return denied

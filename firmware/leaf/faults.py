@@ -15,11 +15,12 @@ def data(name):
 class Fault(Exception):
     """Ends an attempt. word is one of faults.txt; cause says what was seen; proven, that the connection held for a while.
 
-    link: the network's own doing, so nothing that the server refuses.
+    link: the network's own doing, so nothing that the server refuses. topic: what is published there may be the reason.
     """
 
     proven = False
     link = False
+    topic = None
 
     def __init__(self, word, cause):
         super().__init__(word, cause)

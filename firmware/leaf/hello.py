@@ -59,7 +59,7 @@ async def exchange(session, stream, timeout, clean):
     session._again = list(session.in_flight.values())
     session.up = True
     session._since = milliseconds()
-    session._proven = False
+    session._proven = session.acknowledged = False
     session.slot.set()
     return bool(body[0] & 1)
 

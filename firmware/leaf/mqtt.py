@@ -61,9 +61,11 @@ class Session(MQTTClient):
         self.in_flight = OrderedDict()
         self._stream = None
         self._write_lock = asyncio.Lock()
+        self.aside = None  # or what the server hangs up on: suspicion.py
         self.slot = asyncio.Event()
         self.sent = self._received = self._since = milliseconds()
         self._proven = False
+        self.acknowledged = False  # something was, on this connection
         self._ping_since = None
         self._again = []  # what was in flight when the connection began
 
@@ -106,7 +108,7 @@ class Session(MQTTClient):
             await self.slot.wait()
 
     async def post(self, topic, msg, retain=False, done=None):
-        """Publish with QoS 1 and return when it is on its way; done(True) follows on its PUBACK, done(False) if given up."""
+        """Publish with QoS 1; return when it is on its way. done(True) follows on its PUBACK, done(False) if taken back."""
         identifier = self.next_identifier()
         await self.deliver(identifier, Flight(publish(topic, msg, 1, retain, identifier), topic, done))
 
@@ -208,10 +210,13 @@ class Session(MQTTClient):
         if not flight or flight.publish() != (kind == _PUBACK):
             return
         del self.in_flight[identifier]
+        self.acknowledged = True
         self.slot.set()
         if flight.done:
             flight.done(body[2:] if kind == _SUBACK else True)
         if kind == _PUBACK:
+            if self.aside:
+                self.aside.pop(flight.where, None)  # it is allowed after all
             self._proven = self._proven or self.age() > _PROVEN_BY_PUBACK
             if self._first:
                 self._first = False

@@ -26,6 +26,7 @@ class Outbox:
 
     def __init__(self, directory, ram, flash):
         self.rules = {}
+        self.aside = {}  # stream -> True: it is not handed out for now
         self.dropped = {}  # stream -> records lost for want of room
         self.directory = directory
         self.blocks = flash // _SEGMENT
@@ -104,12 +105,26 @@ class Outbox:
         return self._from_ram() or self._from_flash()
 
     def done(self, record):
-        """The record is delivered, or given up."""
+        """The record is delivered."""
         if record.place:
             self._open().done(record.place)
             self._leave()
         elif record in self._ram:
             self.forget(record)
+
+    def give_back(self, record):
+        """The record was not delivered, and its stream is set aside."""
+        record.flying = False
+        if record.place:
+            self._open().postpone(record.place)
+            self._leave()
+
+    def try_again(self, stream):
+        """The stream is handed out again."""
+        self.aside.pop(stream, None)
+        if self.backlog or self._figures[0]:
+            self._open().again(stream)
+            self._leave()
 
     def in_flash(self):
         """Bytes of flash in use, and records found damaged there."""
@@ -130,7 +145,7 @@ class Outbox:
 
     def _open(self):
         if not self.backlog:
-            self.backlog = hold("backlog").Backlog(self.directory, self._known)
+            self.backlog = hold("backlog").Backlog(self.directory, self._known, self.aside)
         return self.backlog
 
     def _counted(self):
@@ -146,7 +161,7 @@ class Outbox:
 
     def _from_ram(self):
         for record in self._ram:
-            if not record.flying:
+            if not record.flying and record.stream not in self.aside:
                 record.flying = True
                 return record
         return None

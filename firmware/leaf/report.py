@@ -19,7 +19,7 @@ def note(device):
 async def send(device):
     """Publish the report, if there is anything to say. It survives, in flight, the end of this connection."""
     record, topic = device.record_of_faults, device.topics["faults"]
-    if record["reporting"] or topic in device.delivery.given_up:
+    if record["reporting"] or device.delivery.held(topic):
         return
     report = made(record, device.outbox.dropped)
     if not report:

@@ -15,7 +15,7 @@ MAGIC = 0xA7
 
 
 class Segment:
-    def __init__(self, number, size, ours, at=0, pending=0, read=False, flying=None):
+    def __init__(self, number, size, ours, at=0, pending=0, read=False, flying=None, later=False, only=None):
         self.number = number
         self.ours = ours  # of this boot: only to its own does a boot append, for it cannot know what another left behind
         self.size = size
@@ -23,12 +23,14 @@ class Segment:
         self.pending = pending  # records handed out or in flight, without a PUBACK
         self.read = read  # handed out to the end
         self.flying = flying or {}  # offset -> True, of records in flight that reading must pass over
+        self.later = later  # it has records of a stream that is set aside, to be read another time
+        self.only = only  # the streams that are read this time; the other records were delivered the last time
 
     def blocks(self):
         return (self.size + SEGMENT - 1) // SEGMENT
 
     def state(self):
-        return self.number, self.size, self.ours, self.at, self.pending, self.read, self.flying
+        return self.number, self.size, self.ours, self.at, self.pending, self.read, self.flying, self.later, self.only
 
 
 def read_record(file, left):
@@ -57,18 +59,20 @@ class Log:
 
     A segment that cannot be read is set aside, to where no boot looks: it must not be in the way of the others.
 
-    known: what state() said of it before its code left RAM; else it is read from flash.
+    known: what state() said of it before its code left RAM; else it is read from flash. aside: streams that are passed over.
     """
 
-    def __init__(self, directory, known=None):
+    def __init__(self, directory, known=None, aside=()):
         self.directory = directory
         self._file = None  # open on the segment that is read
         self.segment = None
+        self._aside = aside
+        self.again = []  # streams that were passed over, and are to be read once the rest is
         self.damaged = 0  # records, and segments that could not be read
         self.last = 0
         self.segments = []
         if known:
-            self.damaged, self.last, segments = known
+            self.damaged, self.last, self.again, segments = known
             self.segments.extend([Segment(*state) for state in segments])
             return
         try:
@@ -89,7 +93,11 @@ class Log:
     def state(self):
         """All that is not in flash, in plain objects. The log is not to be used any more."""
         self.close()
-        return self.damaged, self.last, [segment.state() for segment in self.segments]
+        return self.damaged, self.last, self.again, [segment.state() for segment in self.segments]
+
+    def aside(self, stream):
+        """Whether the stream is passed over."""
+        return stream in self._aside
 
     def blocks(self):
         return sum(segment.blocks() for segment in self.segments)
@@ -114,13 +122,22 @@ class Log:
             if at in segment.flying:
                 del segment.flying[at]
             elif stream is None:
-                self.damaged += 1
-            else:
+                self.damaged += segment.only is None
+            elif stream in self._aside:
+                segment.later = True
+            elif segment.only is None or stream in segment.only:
                 segment.pending += 1
                 return segment, stream, payload
 
     def done(self, number):
         """A record of the segment of that number has been delivered."""
+        self._back(number, False)
+
+    def postpone(self, number):
+        """One was handed out in vain: its stream is set aside."""
+        self._back(number, True)
+
+    def _back(self, number, later):
         segment = self.segment
         if not segment or segment.number != number:
             found = [segment for segment in self.segments if segment.number == number]
@@ -128,13 +145,20 @@ class Log:
                 return  # it was dropped meanwhile
             segment = found[0]
         segment.pending -= 1
-        if segment.read and not segment.pending:
-            self.remove(segment)
+        segment.later = segment.later or later
+        self._leave(segment)
 
     def _reading(self):
         return self.segment if self._file else None
 
     def _open_next(self):
+        if self.again and not [segment for segment in self.segments if not segment.read]:
+            for segment in self.segments:
+                if segment.later:
+                    segment.read = segment.later = False
+                    segment.at = 0
+                    segment.only = self.again
+            self.again = []
         for segment in list(self.segments):
             if not segment.read:
                 try:
@@ -150,7 +174,10 @@ class Log:
     def _finish(self, segment):
         self.close()
         segment.read = True
-        if not segment.pending:
+        self._leave(segment)
+
+    def _leave(self, segment):
+        if segment.read and not segment.pending and not segment.later:
             self.remove(segment)
 
     def close(self):

@@ -70,7 +70,7 @@ def append(log, records):
     if not log.segments:
         make_directories(log.directory)
     tail = log.segments[-1] if log.segments else None
-    if tail and tail.ours and tail.size < SEGMENT and not tail.read and not tail.at:
+    if tail and tail.ours and tail.size < SEGMENT and not tail.read and not tail.at and not tail.only:
         try:
             return _put(log, tail, records)
         except OSError:
@@ -112,15 +112,17 @@ def drop_oldest(log):
     lost = {}
     if log.segment is segment:
         log.close()
-    at = segment.at
+    # Of one that was read, what is set aside is left.
+    at = 0 if segment.later else segment.at
+    passed = segment.at if segment.later else 0
     try:
         with open(log.path(segment.number), "rb") as file:
             file.seek(at)
-            while not segment.read:
+            while not segment.read or segment.later:
                 found = read_record(file, segment.size - at)
                 if found is None:
                     break
-                if found[0] is not None and at not in segment.flying:
+                if found[0] is not None and at not in segment.flying and (at >= passed or log.aside(found[0])):
                     lost[found[0]] = lost.get(found[0], 0) + 1
                 at += found[2]
     except OSError:

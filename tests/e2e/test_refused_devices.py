@@ -109,12 +109,12 @@ def test_a_wrong_key_that_hides_its_public_half_is_refused_by_the_server(registe
         assert no_line(board, ["mqtt: connected"])
 
 
-def test_a_topic_that_the_policy_denies_is_given_up_and_the_rest_goes_on(
+def test_a_topic_that_the_policy_denies_is_set_aside_and_the_rest_goes_on(
     registered_with_less: Callable[[str, str], BuiltDevice],
 ) -> None:
     device = registered_with_less("denied-topic", "/climate")
     with device.boot() as board:
-        board.wait_for(r"outbox: dt/leaf/denied-topic/climate is given up until the next boot", 60)
+        board.wait_for(r"outbox: dt/leaf/denied-topic/climate is set aside for 40 s of connection", 60)
         since = len(board.lines)
         board.wait_for("mqtt: subscribed", 60, since=since)
         reply = messages.send_command("denied-topic", "echo", {"still": "here"}, application="leaf", timeout=10)

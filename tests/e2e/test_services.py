@@ -177,7 +177,7 @@ def test_a_job_that_was_cancelled_in_the_cloud_does_not_hold_up_the_next(using: 
 def test_a_policy_without_the_services_costs_the_device_nothing_else(using: UseServices, aws: IoTClient) -> None:
     device = using("shadow-denied", THERMOSTAT.replace("device.run()", TELEMETRY))
     with device.boot() as board:
-        board.wait_for("is given up until the next boot", timeout=60)
+        board.wait_for("is set aside for 10 s of connection", timeout=60)
         board.wait_for("telemetry: climate acknowledged", timeout=30)
 
 

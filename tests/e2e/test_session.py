@@ -2,6 +2,8 @@
 
 import queue
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,43 @@ def test_a_suback_that_never_comes_ends_the_connection_and_the_next_one_is_onlin
         line = fault_line(board, "protocol")
         assert "no acknowledgement in 300 s of SUBSCRIBE to cmd/leaf/session-1/request" in line
         board.wait_for("mqtt: subscribed to ")
+
+
+BURST = """
+from leaf import Device
+
+device = Device()
+
+@device.telemetry(every=3600)
+def climate():
+    for n in range(150):
+        device.record("climate", {"n": n})
+    return {"n": 150}
+
+device.run()
+"""
+
+
+def test_a_backlog_leaves_with_fewer_than_a_hundred_messages_in_any_second(device: BuiltDevice) -> None:
+    """AWS IoT drops what exceeds 100 a second of one connection."""
+    device.application = device.directory / "application.py"
+    device.application.write_text(BURST)
+    times: list[float] = []
+    whole = threading.Event()
+
+    def script(connection: socket.socket, _number: int) -> None:
+        receive(connection)
+        connection.sendall(CONNACK_NEW)
+        while True:
+            first, body = receive(connection)
+            if first == 0x82:
+                connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+            elif first & 0xF0 == 0x30:
+                times.append(time.monotonic())
+                if len(times) == 150:
+                    whole.set()
+                connection.sendall(b"\x40\x02" + telemetry((first, body))[1])
+
+    with served(device, script), device.boot():
+        assert whole.wait(20)
+    assert min(times[at + 99] - times[at] for at in range(len(times) - 99)) > 1

@@ -181,3 +181,86 @@ box.put("climate", b"after")
 box.flush()
 answer([drain(box), box.in_flash()[1]])
 """) == [[["climate", "after"]], 1]
+
+
+ASIDE = """
+box = Outbox(given, 1024, 65536)
+box.rules["meter"] = REFUSE_NEW
+for n in range(60):
+    assert box.put("meter" if n % 3 else "climate", b"reading %d" % n)
+"""
+
+
+def readings(found: Any, stream: str) -> list[int]:
+    return sorted(int(payload.split()[1]) for name, payload in found if name == stream)
+
+
+@pytest.mark.parametrize("denied", ["meter", "climate"])
+@pytest.mark.parametrize("wait", ["box.flush()", "pass"])
+def test_a_stream_that_is_set_aside_comes_later_and_holds_up_no_other(outbox: Any, denied: str, wait: str) -> None:
+    meanwhile, later, files = outbox(
+        ASIDE
+        + f"""
+flying = [box.take() for _ in range(8)]
+{wait}
+box.aside["{denied}"] = True
+meanwhile = []
+for record in flying:
+    if record.stream == "{denied}":
+        box.give_back(record)
+    else:
+        box.done(record)
+        meanwhile.append((record.stream, record.payload.decode()))
+meanwhile += drain(box)
+assert drain(box) == []
+assert box.put("{denied}", b"reading 100")
+box.put("other", b"reading 101")
+meanwhile += drain(box)
+box.try_again("{denied}")
+answer([meanwhile, drain(box), files()])
+"""
+    )
+    other = "climate" if denied == "meter" else "meter"
+    assert readings(meanwhile, other) == [n for n in range(60) if bool(n % 3) == (other == "meter")]
+    assert readings(meanwhile, denied) == []
+    assert readings(later, denied) == [n for n in range(60) if bool(n % 3) == (denied == "meter")] + [100]
+    assert readings(later, other) == []
+    assert files == [[], []]
+
+
+def test_a_stream_that_is_set_aside_again_while_it_is_read_loses_nothing_and_takes_its_turn_again(outbox: Any) -> None:
+    found = outbox(
+        ASIDE
+        + """
+box.flush()
+box.aside["meter"] = box.aside["climate"] = True
+assert drain(box) == []
+box.try_again("meter")
+first = box.take()
+box.aside["meter"] = True
+box.give_back(first)
+box.try_again("climate")
+seen = drain(box)
+box.try_again("meter")
+answer([seen, drain(box), files()])
+"""
+    )
+    climate, meter, files = found
+    assert readings(climate, "climate") == list(range(0, 60, 3))
+    assert readings(meter, "meter") == [n for n in range(60) if n % 3]
+    assert readings(climate, "meter") == readings(meter, "climate") == []
+    assert files == [[], []]
+
+
+def test_what_is_set_aside_in_flash_and_dropped_for_room_is_counted(outbox: Any) -> None:
+    seen, dropped = outbox("""
+box = Outbox(given, 1024, 5 * 4096)
+box.aside["climate"] = True
+for n in range(2000):
+    box.put("climate", b"reading %d" % n)
+    drain(box)
+box.try_again("climate")
+answer([drain(box), box.dropped])
+""")
+    assert len(seen) + dropped["climate"] == 2000
+    assert readings(seen, "climate")[-1] == 1999

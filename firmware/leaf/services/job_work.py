@@ -6,9 +6,8 @@ from ..log import log
 from ..modules import hold, release
 from ..tasks import call
 from .documents import part
-from .jobs import Rejected
+from .jobs import AGAIN, Rejected
 
-_AGAIN = const(30)  # seconds until what the service was too busy for is sent again
 _LIMIT = const(500000)  # seconds; a wait in asyncio overflows at 6 days
 _LONGEST = const(1024)  # characters of a detail (AWS IoT: statusDetails)
 _BUSY = const(("InternalError", "RequestThrottled"))
@@ -93,7 +92,7 @@ def _refused(jobs, answer, document):
     report(Fault("job-rejected", "%s: %s %s" % (answer, code, document.get("message"))))
     if code not in _BUSY:
         return
-    jobs.pause = _AGAIN
+    jobs.pause = AGAIN
     if answer == "start-next/rejected":
         jobs.asking = True
     elif not jobs.waiting and "status" in last and answer.startswith("%s/" % last.get("id")):

@@ -5,6 +5,7 @@ from ..modules import use
 from . import Service
 
 TIMEOUT = 600  # seconds
+AGAIN = 30  # seconds until what could not be said now is said again
 _FILE = const("job.json")
 
 
@@ -68,6 +69,9 @@ class Jobs(Service):
 
         def done(delivered):
             self._sending = ()
+            if not delivered:
+                self.pause = AGAIN
+                return
             if self.waiting is said:
                 self.waiting = ()
             if status != "IN_PROGRESS":

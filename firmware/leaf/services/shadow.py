@@ -7,6 +7,7 @@ from ..device import check
 from ..modules import run, use
 from . import Service
 
+AGAIN = 30  # seconds until an update is sent again that could not be sent, or that the service was too busy for
 _ANSWER = const(10)  # seconds for the answer to a request for the shadow; then the device reports without it
 
 
@@ -88,9 +89,11 @@ class Shadow(Service):
         self._sending = True
 
         def done(delivered):
-            # A topic that the policy denies is given up, and so is what was to be said there.
             self._sending = False
-            use("services.shadow_work", "sent", self, update, delivered)
+            if delivered:
+                use("services.shadow_work", "sent", self, update)
+            else:
+                self.pause = AGAIN
 
         return self.prefix + "update", json.dumps({"state": {"reported": update}}), done
 

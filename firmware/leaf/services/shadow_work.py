@@ -4,9 +4,8 @@ from ..faults import Fault, report
 from ..log import log
 from ..tasks import call
 from .documents import part
-from .shadow import copy
+from .shadow import AGAIN, copy
 
-_AGAIN = const(30)  # seconds until an update is sent again that the service was too busy for
 _KEEP = const(10)  # seconds until an accepted setting is written to flash
 _LONGEST = const(200)  # characters of a reason
 
@@ -25,17 +24,16 @@ def on(shadow, answer, document):
             shadow.version = 0
             shadow.shown = {}
         else:
-            shadow.ask_in = _AGAIN
+            shadow.ask_in = AGAIN
         _go_on(shadow)
     else:
         _rejected(shadow, document)
 
 
-def sent(shadow, update, delivered):
-    """The update is with the cloud; or its topic is given up."""
+def sent(shadow, update):
+    """The update is with the cloud."""
     shadow.shown = merged(shadow.shown, update)
-    if delivered:
-        log("shadow", "reported " + ", ".join(sorted(update)))
+    log("shadow", "reported " + ", ".join(sorted(update)))
     shadow.wake()
 
 
@@ -95,7 +93,7 @@ def _rejected(shadow, document):
     report(Fault("shadow-rejected", "%s: %s" % (code, document.get("message"))))
     if code in (409, 429, 500):
         shadow.shown = {}  # the next update says it all again
-        shadow.pause = _AGAIN
+        shadow.pause = AGAIN
 
 
 def merged(old, new):
