@@ -3,6 +3,7 @@ import os
 
 from . import REFUSE_NEW
 from .clock import milliseconds
+from .log import log
 from .modules import hold, release, use
 
 _WAIT = const(60000)  # milliseconds that readings may gather in RAM while the link is down: one flash write a minute
@@ -51,15 +52,20 @@ class Outbox:
     def put(self, stream, payload):
         """Take a record. False: refused for want of room, by its stream's rule."""
         record = Record(stream, payload)
+        why = "full"
         if self._used + record.size > self._ram_limit:
             self.flush()
-        if self.kept(record):
+        if record.size > self._ram_limit:
+            room = False
+            why = "%d bytes; outbox_ram takes %d" % (len(payload), self._ram_limit - _OVERHEAD)
+        elif self.kept(record):
             room = self._room_for(record)
         else:
             while self._used + record.size > self._ram_limit and self._drop_from_ram():
                 pass
             room = self._used + record.size <= self._ram_limit
         if not room:
+            log("outbox", "%s refused: %s" % (stream, why))
             self.lost(stream, 1)
             return False
         if not self._ram:

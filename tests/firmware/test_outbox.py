@@ -264,3 +264,22 @@ answer([drain(box), box.dropped])
 """)
     assert len(seen) + dropped["climate"] == 2000
     assert readings(seen, "climate")[-1] == 1999
+
+
+@pytest.mark.parametrize("rule", ["", 'box.rules["climate"] = REFUSE_NEW'])
+def test_a_reading_larger_than_ram_is_refused_with_the_most_it_may_have_and_drops_no_other(outbox: Any, rule: str) -> None:
+    lines, found = outbox(
+        f"""
+import leaf.outbox
+lines = []
+leaf.outbox.log = lambda subsystem, text: lines.append(text)
+box = Outbox(given, 1024, 65536)
+{rule}
+assert box.put("other", b"kept")
+assert not box.put("climate", b"x" * 961)
+assert box.put("climate", b"x" * 960)
+answer([lines, [len(payload) for _, payload in drain(box)]])
+"""
+    )
+    assert lines == ["climate refused: 961 bytes; outbox_ram takes 960"]
+    assert sorted(found) == [4, 960]
