@@ -62,7 +62,8 @@ CONNECTION = (
         (PACKETS.format("identifiers_wrap_to_one_and_skip_those_in_flight"),),
     ),
     Mutant(
-        "CONNACK is success", r"session\._proven = session\.acknowledged = False", "session._proven = session.acknowledged = True",
+        "CONNACK is success",
+        r"session\._proven = session\.acknowledged = False", "session._proven = session.acknowledged = True",
         (SESSION.format("the_first_puback_after_five_seconds_proves_a_connection_and_an_earlier_one_does_not"),),
     ),
     Mutant(
@@ -158,8 +159,8 @@ TRUST = (
 
 READINGS = (
     Mutant(
-        "a full RAM drops instead of writing to flash", r"^            self\.flush\(\)\n        if self\.kept",
-        "            pass\n        if self.kept", (OUTBOX.format("a_full_ram_goes_to_flash_and_comes_back_in_order"),),
+        "a full RAM drops instead of writing to flash", r"^            self\.flush\(\)\n        if record\.size",
+        "            pass\n        if record.size", (OUTBOX.format("a_full_ram_goes_to_flash_and_comes_back_in_order"),),
     ),
     Mutant(
         "a stream that refuses drops", r"return self\.rules\.get\(record\.stream\) == REFUSE_NEW", "return False",

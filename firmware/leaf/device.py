@@ -39,7 +39,8 @@ class Device:
         self.handlers = {}
         self.news = asyncio.Event()  # there is something to send
         self.subscribed = None  # the filters that the server is known to have in our session
-        self.commands = {}  # name -> function
+        self.commands = {}  # name -> function, seconds
+        self.ran = None  # of the last commands: commands.py
         self.running = 0  # of them
         self.replies = []
         self.services = []  # of leaf.services; each registers itself
@@ -51,9 +52,12 @@ class Device:
         """
         return use("registering", "telemetry", self, every, full)
 
-    def command(self, name):
-        """Decorator: call the function (or coroutine function) with the arguments of a command from the cloud."""
-        return use("registering", "entry", self.commands, name)
+    def command(self, name, timeout=300):
+        """Decorator: call the function (or coroutine function) with the arguments of a command from the cloud.
+
+        After so many seconds it is cancelled.
+        """
+        return use("registering", "entry", self.commands, name, timeout)
 
     def subscribe(self, topic):
         """Decorator: call the function with (topic, payload, duplicate) for messages on the topic, no wildcards; QoS 1.
@@ -213,8 +217,7 @@ class Device:
     async def read(self, task, function):
         """Take a reading; task is "telemetry " and the stream's name."""
         try:
-            if not self.record(task[10:], await call(function)):
-                log("outbox", "%s refused: full" % task)
+            self.record(task[10:], await call(function))
         except Exception as error:
             log("application", "%s raised %s: %s" % (task, type(error).__name__, error))
         self.guard.alive(task)

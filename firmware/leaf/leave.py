@@ -12,6 +12,7 @@ async def end(device):
     for service in device.services:
         service.leave()
     journal.save(device.record_of_faults)
+    use("commands", "keep", device)
     boots.proven()
     if device.session.up:
         if clock.doubt:
@@ -38,5 +39,7 @@ async def restart(device):
     import machine
 
     await asyncio.sleep(1)
-    await end(device)
-    machine.reset()
+    try:
+        await asyncio.wait_for(end(device), 30)
+    finally:
+        machine.reset()  # whatever raises, or hangs

@@ -12,11 +12,11 @@ def telemetry(device, every, full):
     return register
 
 
-def entry(table, name):
-    """What Device.command() and Device.subscribe() return."""
+def entry(table, name, limit=None):
+    """What Device.command() and Device.subscribe() return. limit: seconds that a command may take."""
 
     def register(function):
-        table[name] = function
+        table[name] = (function, limit) if limit else function
         return function
 
     return register
