@@ -32,6 +32,13 @@ def proven():
         _write(0, False, code)
 
 
+def failed():
+    """The reset that comes is this boot's failure, though it was healthy for a minute."""
+    count, unproven, code = _read()
+    if not unproven:
+        _write(count, True, code)
+
+
 def reset_cause():
     """Why this boot came to be: "pwron", "hard", "wdt", "deepsleep", "soft", or a port's own number."""
     import machine

@@ -27,6 +27,7 @@ class Device:
     history: dict
     record_of_faults: dict
 
+    short = 0  # attempts in a row that ended for want of memory
     look = False  # at the server's certificates, whatever memory that takes
     _climbing = False
     _setting_clock = False
@@ -114,6 +115,7 @@ class Device:
 
     async def _main(self):
         self._main_task = asyncio.current_task()
+        use("identity", "load", self)
         # What a connected device needs all the time; all else is in RAM only while it is used (modules.py).
         from . import delivery, mqtt, outbox, stream, watchdog  # noqa: F401
 

@@ -3,6 +3,8 @@
 from .faults import Fault
 from .modules import use
 
+_ENOUGH = const(3)  # in less than the minute after which a boot counts as good
+
 
 def of(device, error):
     """Note why an attempt or a connection ended; whether the connection had proved itself before."""
@@ -17,6 +19,9 @@ def of(device, error):
     if (fault.link or fault.word in ("dns", "tcp")) and not device.linked():
         fault = Fault("wifi-lost", "the access point is gone (%s)" % fault.cause)
     device.note(fault)
+    device.short = device.short + 1 if fault.word == "out-of-memory" else 0
+    if device.short >= _ENOUGH:  # a GC heap that has grown gives nothing back to TLS, but by a reset
+        use("leave", "start_over", device)
     if fault.word in ("tls-expired", "tls-not-yet-valid"):
         use("trial", "failed")
     if fault.topic:

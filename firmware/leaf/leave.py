@@ -3,6 +3,7 @@ import asyncio
 
 from . import boots, clock, journal
 from .faults import Fault
+from .log import log
 from .modules import use
 
 
@@ -43,3 +44,24 @@ async def restart(device):
         await asyncio.wait_for(end(device), 30)
     finally:
         machine.reset()  # whatever raises, or hangs
+
+
+def start_over(device):
+    """Write down what is undelivered, and reset.
+
+    A boot that never connected counts as failed, so that safe mode comes, which leaves the application out.
+    """
+    import machine
+
+    log("device", "short of memory again and again: starting over")
+    try:
+        if device.history["connected"]:
+            boots.proven()
+        else:
+            boots.failed()
+        journal.save(device.record_of_faults)
+        device.outbox.flush()
+        for service in device.services:
+            service.leave()
+    finally:
+        machine.reset()

@@ -1,4 +1,5 @@
-# What happens once a boot, before anything is connected: the flash is read, the tasks begin. Then it is free heap again.
+# What happens once a boot, before anything is connected and once flash is read (identity.py): the tasks begin. Then it is
+# free heap again.
 import asyncio
 import gc
 
@@ -17,7 +18,7 @@ _PRESENCE = const("$aws/events/presence/disconnected/")
 
 
 def start(device):
-    """Read the flash, and start the device's tasks and the application's telemetry. Raises Fault.
+    """Make what is always there, and start the device's tasks and the application's telemetry.
 
     Raises ValueError for a telemetry function whose period is none. Returns session, outbox, delivery and guard.
     """
@@ -44,15 +45,8 @@ def start(device):
 
 
 def _read(device):
-    # Its settings, its identity, its TLS context and what hangs on them.
-    settings = device.settings = use("config", "load")
-    identity = use("credentials", "load")
-    device.thing = identity.thing
-    device.certificate = identity.id
-    log("identity", "thing %s, certificate %s, issued by %s" % (identity.thing, identity.id, identity.issuer))
-    names, device.tls = use("trust", "load", identity)
-    del identity
-    log("roots", " ".join(names))
+    # What hangs on its settings and its identity.
+    settings = device.settings
     device.topics = use("topics", "table", settings["application"], device.thing)
     client_id = settings["client_id"] or device.thing
     device.presence = _PRESENCE + client_id if settings["presence"] else None

@@ -188,3 +188,11 @@ def test_the_firmware_of_today_connects_with_the_memory_of_a_chip(
     script = (resources.FIRMWARE / "apps" / application / "main.py").read_text()
     with booted(device, chain, script, c_heap=figures_of(release)) as (board, _):
         assert board.wait_for(FIRST_WORD)[1] == "mqtt: connected"
+
+
+def test_a_device_that_stays_short_of_memory_starts_over_and_ends_up_reachable(device: BuiltDevice, chain: Chain) -> None:
+    """Its boots that never connected count as failed; without the application there is memory enough."""
+    with booted(device, chain, KEEPS % LARGE, c_heap=c_heap.figures(), speed=20) as (board, _):
+        board.wait_for("device: short of memory again and again: starting over")
+        board.wait_for("safe-mode: 4 boots in a row failed", timeout=90)
+        board.wait_for("mqtt: connected")
