@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 KEEP ?=
 SEED ?= 1
 RUNS ?= 10
-WORKERS ?= 5
+WORKERS ?= 3
 DAYS ?= 1000
 MONTHS ?= 200
 
@@ -58,7 +58,7 @@ types: $(VENV)/dev.stamp .typings/stamp
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file firmware/mypy.ini
 
-test: lint types # five workers on two cores: much of their time is waiting
+test: lint types # three workers on two cores: much of their time is waiting; with five some tests time out
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(VENV)/dev.stamp

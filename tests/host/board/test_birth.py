@@ -55,6 +55,7 @@ def test_a_board_makes_its_key_and_becomes_the_device(
         brought = run(flash_cli.command, "--certificate", certified(authority, request, tmp_path), "--port", line.port)
         assert brought.exit_code == 0, brought.exception
         assert "is pump-7, certificate" in brought.stdout
+    with SerialBoard(born) as line:
         late = run(device_cli.command, "csr", "pump-7", "--port", line.port, "-o", request)
         assert "has an identity already" in str(late.exception)
     identity = secure_cert.to_identity(credentials(born, board))
