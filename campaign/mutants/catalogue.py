@@ -96,7 +96,7 @@ CONNECTION = (
         (UMQTT.format("subscribes_to_eight_filters_a_packet_and_names_the_one_refused"),),
     ),
     Mutant(
-        "a refused subscription is not noticed", r"if code == _REFUSED\)  # noqa", "if code == 0x81)  # noqa",
+        "a refused subscription is not noticed", r"if code == _REFUSED\)", "if code == 0x81)",
         (UMQTT.format("subscribes_to_eight_filters_a_packet_and_names_the_one_refused"),),
     ),
 )  # fmt: skip

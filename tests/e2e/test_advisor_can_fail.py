@@ -153,17 +153,17 @@ PROOFS: dict[str, dict[str, tuple[str, str]]] = {
     "TLS_Large_Size_Server_Cert": {"has room for the usual certificates": (SMALL_BUFFER, "no handshake")},
     "TLS_Unsecure_Server_Cert": {
         "does not verify": (NO_VERIFICATION, "the device trusted the server"),
-        "speaks no TLS": (PLAIN, "no ClientHello|the device never connected"),
+        "speaks no TLS": (PLAIN, "no ClientHello"),
         "knows only TLS 1.1": (OLD_TLS, "the certificate was not refused"),
     },
     "TLS_Incorrect_Subject_Name_Server_Cert": {
-        "speaks no TLS": (PLAIN, "no ClientHello|the device never connected"),
+        "speaks no TLS": (PLAIN, "no ClientHello"),
         "does not verify": (NO_VERIFICATION, "the device trusted the server"),
         "does not look at the name": (NO_NAME, "the device trusted the server"),
     },
     "TLS_Expired_Server_Cert": {
         "does not verify": (NO_VERIFICATION, "the device trusted the server"),
-        "speaks no TLS": (PLAIN, "no ClientHello|the device never connected"),
+        "speaks no TLS": (PLAIN, "no ClientHello"),
     },
     "MQTT_Connect": {"speaks another protocol level": (OTHER_LEVEL, "level 9")},
     "MQTT_Client_Puback_QoS1": {"never sends PUBACK": (NO_PUBACK, "no PUBACK")},
@@ -269,8 +269,7 @@ def test_a_client_with_this_defect_fails(tmp_path: Path, chains: Chains, name: s
         body = SMALL_BUFFER % message_size(chains.good.size)
     found = verdict(tmp_path, chains, body, name)
     assert found.result is Result.FAIL, found.evidence
-    # A client that ends at once is gone before the server has looked, or after: "|" stands between what either sees.
-    assert any(part in found.evidence for part in words.split("|")), found.evidence
+    assert words in found.evidence
 
 
 @pytest.mark.parametrize("name", ON_THE_BOARD)

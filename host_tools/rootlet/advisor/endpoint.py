@@ -60,11 +60,13 @@ class Endpoint:
     async def arrival(self, timeout: float) -> None:
         """Wait until a connection may be taken. Raises Timeout."""
         deadline = self._clock.now() + timeout
+        ended = False
         while self._waiting.empty():
             if self._clock.now() >= deadline:
                 self._absent(f"none came in {timeout:g} s")
-            if not self._alive():
+            if ended:
                 self._absent("the device has ended")
+            ended = not self._alive()  # what it began before that may still be in the listener's queue: look once more
             with contextlib.suppress(TimeoutError):
                 left = min(_LOOK, self._clock.host(deadline - self._clock.now()))
                 await asyncio.wait_for(self._connected.wait(), max(0.0, left))
