@@ -7,8 +7,9 @@ from .modules import run, use
 
 # Bytes of GC heap in use, of the 56,736 with which a plain ESP32's begins. To look at the server's certificates takes 3 KB
 # more, half of it in one piece. Where that might make the heap grow, TLS would lack it: so they are looked at only once a
-# handshake has failed, to say why. The Unix port has no such bound.
+# handshake has failed, to say why. Verified they always are. A board with PSRAM, and the Unix port, have no such bound.
 _LITTLE = const(46000)
+_PLENTY = const(250000)  # bytes of GC heap in all, with what it may grow by
 
 
 async def up(device):
@@ -20,9 +21,8 @@ async def up(device):
     if clock.due() or not clock.dated():
         await run("sync", "ensure", settings["ntp"])
         device.guard.alive("connection")
-    gc.collect()
     chain = None
-    if device.look or gc.mem_alloc() < _LITTLE or sys.maxsize > 0x7FFFFFFF:
+    if device.look or _room():
         chain = []
         device.tls.verify_callback = use("x509", "recorder", chain)
     sock = await run("tcp", "connect", settings["endpoint"], settings["port"], settings["connect_timeout"])
@@ -35,3 +35,9 @@ async def up(device):
     device.session._stream = stream  # which closes it, whatever comes next
     device.guard.alive("connection")
     return stream
+
+
+def _room():
+    gc.collect()
+    used = gc.mem_alloc()
+    return used < _LITTLE or used + gc.mem_free() > _PLENTY or sys.maxsize > 0x7FFFFFFF

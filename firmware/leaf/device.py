@@ -56,9 +56,9 @@ class Device:
     def command(self, name, timeout=300):
         """Decorator: call the function (or coroutine function) with the arguments of a command from the cloud.
 
-        After so many seconds it is cancelled.
+        After so many seconds it is cancelled. Raises ValueError for a timeout that is none.
         """
-        return use("registering", "entry", self.commands, name, timeout)
+        return use("registering", "command", self, name, timeout)
 
     def subscribe(self, topic):
         """Decorator: call the function with (topic, payload, duplicate) for messages on the topic, no wildcards; QoS 1.

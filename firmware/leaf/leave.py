@@ -54,14 +54,12 @@ def start_over(device):
     import machine
 
     log("device", "short of memory again and again: starting over")
-    try:
-        if device.history["connected"]:
-            boots.proven()
-        else:
-            boots.failed()
-        journal.save(device.record_of_faults)
-        device.outbox.flush()
-        for service in device.services:
-            service.leave()
-    finally:
-        machine.reset()
+    steps = [device.outbox.flush, lambda: journal.save(device.record_of_faults)]
+    steps.extend([service.leave for service in device.services])
+    steps.append(boots.proven if device.history["connected"] else boots.failed)
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # for want of memory, say: it must not cost the rest
+            log("device", "not written down: %s" % error)
+    machine.reset()

@@ -1,4 +1,5 @@
 # What the decorators of a Device do. In RAM only while an application is imported.
+_LONGEST = const(500000)  # seconds; a wait in asyncio overflows at 6 days
 
 
 def telemetry(device, every, full):
@@ -12,11 +13,23 @@ def telemetry(device, every, full):
     return register
 
 
-def entry(table, name, limit=None):
-    """What Device.command() and Device.subscribe() return. limit: seconds that a command may take."""
+def command(device, name, limit):
+    """As Device.command()."""
+    if not 0 < limit < _LONGEST:
+        raise ValueError("command %s: timeout=%s is not a number of seconds above 0, and below %d" % (name, limit, _LONGEST))
 
     def register(function):
-        table[name] = (function, limit) if limit else function
+        device.commands[name] = function, limit
+        return function
+
+    return register
+
+
+def entry(table, name):
+    """What Device.subscribe() returns."""
+
+    def register(function):
+        table[name] = function
         return function
 
     return register

@@ -95,3 +95,10 @@ def test_a_command_that_comes_twice_runs_once_and_a_new_one_runs(devices: Device
         assert [line for line in board.lines if line.startswith("COUNTED")] == ["COUNTED 1", "COUNTED 2"]
         assert no_line(board, ["fault: unexpected"])
         assert len(broker.replies("a")) == 1
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "1e9", "float('nan')"])
+def test_a_limit_that_is_none_is_the_applications_fault(devices: Devices, timeout: str) -> None:
+    application = APPLICATION.replace('"hang", timeout=60', f'"hang", timeout={timeout}')
+    with devices.booted(ScriptedBroker(), "limit-1", application) as board:
+        board.wait_for("fault: application: ValueError: command hang: timeout=.* is not a number of seconds above 0")

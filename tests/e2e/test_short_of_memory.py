@@ -196,3 +196,38 @@ def test_a_device_that_stays_short_of_memory_starts_over_and_ends_up_reachable(d
         board.wait_for("device: short of memory again and again: starting over")
         board.wait_for("safe-mode: 4 boots in a row failed", timeout=90)
         board.wait_for("mqtt: connected")
+
+
+CANNOT_LOOK = """
+import leaf.climb
+from leaf import Device
+
+class Chip:  # a plain ESP32, whose heap is nearly full
+    maxsize = 0x7FFFFFFF
+
+class Full:
+    collect = staticmethod(lambda: None)
+    mem_alloc = staticmethod(lambda: 50000)
+    mem_free = staticmethod(lambda: 60000)
+
+leaf.climb.sys, leaf.climb.gc = Chip, Full
+Device().run()
+"""
+
+
+def test_without_memory_to_look_at_certificates_a_stranger_is_refused_and_then_named(
+    device: BuiltDevice, chain: Chain
+) -> None:
+    stranger = make_chain(root="Somebody Else's Root")
+    with booted(device, stranger, CANNOT_LOOK, c_heap=PLENTY) as (board, server):
+        first = fault_line(board, "tls-untrusted-root")
+        assert "is not trusted; the next attempt says what it shows" in first
+        board.wait_for("fault: tls-untrusted-root: .*Somebody Else's Root", since=board.lines.index(first) + 1)
+        assert no_line(board, ["mqtt: connected"])
+    assert not server.heard
+
+
+def test_without_memory_to_look_at_certificates_a_trusted_server_is_one(device: BuiltDevice, chain: Chain) -> None:
+    with booted(device, chain, CANNOT_LOOK, c_heap=PLENTY) as (board, _):
+        board.wait_for("mqtt: connected")
+        assert no_line(board, ["Real Root", "fault: tls"])
