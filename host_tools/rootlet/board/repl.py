@@ -220,7 +220,7 @@ class Repl:
         except (TransportError, SerialException, OSError, ValueError) as error:
             raise RootletError(
                 f"no MicroPython prompt on {self.port}: {error}",
-                hint="check the port; close any program that uses it; run the command again, it sends what is missing",
+                hint="check the port; close any program that uses it; run the command again: it completes what was begun",
             ) from None
 
 
