@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 KEEP ?=
 SEED ?= 1
 RUNS ?= 10
-WORKERS ?= 3
+WORKERS ?= 4
 DAYS ?= 1000
 MONTHS ?= 200
 
@@ -58,7 +58,7 @@ types: $(VENV)/dev.stamp .typings/stamp
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file firmware/mypy.ini
 
-test: lint types # three workers on two cores: much of their time is waiting; with five some tests time out
+test: lint types # four workers on two cores: much of their time is waiting
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(VENV)/dev.stamp
